@@ -1,0 +1,1 @@
+"""The policy language: load, check, decide, time. Pure: no clock, database, network or settings."""

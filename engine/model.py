@@ -1,0 +1,439 @@
+"""The immutable model that a policy folder is loaded into: the truth that decisions, analysis and pictures run on.
+
+Nothing here reads files (`engine.load`) or decides (`engine.decide`). Names match the policy's keys letter for letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+Value = bool | int | str | datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is written: file relative to the policy folder, line and column counted from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class FactType(StrEnum):
+    """What values a fact may take."""
+
+    BOOL = "bool"
+    INT = "int"
+    INSTANT = "instant"
+    ENUM = "enum"
+    STATE = "state"  # the state of another machine
+
+
+class Origin(StrEnum):
+    """Who writes a fact."""
+
+    STANDING = "standing"  # storage, from the mirror of invoices and subscriptions
+    ADMIN = "admin"  # a person's command
+    SETTINGS = "settings"  # the deployment
+    DELIVERED = "delivered"  # the engine, when the named notice was delivered
+    ENTERED = "entered"  # the engine, when the named state was entered
+    MARK = "mark"  # the engine, when the named mark was set
+    MACHINE = "machine"  # the state of another machine
+    OBSERVED = "observed"  # the host, seen by the controller
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One declared fact. `of` is what stamps it: a notice, a state, a mark or a machine, by `origin`."""
+
+    name: str
+    type: FactType
+    origin: Origin
+    place: Place
+    of: str | None = None
+    plus: timedelta = timedelta(0)  # added to a stamp when it is set, e.g. retention
+    values: tuple[str, ...] = ()  # of an enum or state
+    minimum: int | None = None
+    default: Value = None
+    null: str | None = None  # what null means, in words
+
+
+# ---- guards: typed atoms joined by all, any, not ---------------------------------------------------------------------
+
+
+Op = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "between", "is_null"]
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """`fact op value`. A null fact satisfies nothing but `is_null: true`."""
+
+    fact: str
+    op: Op
+    value: Value | tuple[Value, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every part holds; holds when empty."""
+
+    parts: tuple[Guard, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Any:
+    """Some part holds; does not hold when empty."""
+
+    parts: tuple[Guard, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not hold."""
+
+    part: Guard
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A predicate used by name; `guard` is what it stands for."""
+
+    name: str
+    guard: Guard
+    place: Place
+
+
+Guard = Atom | All | Any | Not | Named
+
+
+# ---- machines --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One number of the policy with the environment override already resolved into `value`."""
+
+    name: str
+    value: timedelta
+    default: timedelta
+    place: Place
+    env: str | None = None
+    env_unit: Literal["hours", "days", "minutes", "seconds"] | None = None
+    minimum: timedelta | None = None
+    at_least: str | None = None  # another setting that this one may not undercut
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """`anchor: duration` of an `after` or `before` map. `setting` is the name the duration came from, if any."""
+
+    anchor: str
+    duration: timedelta
+    place: Place
+    setting: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One entry of `do`: an intent, once or for each server of the account."""
+
+    intent: str
+    each_server: bool
+    place: Place
+
+
+class RuleKind(StrEnum):
+    """Which list a rule stands in."""
+
+    RELIEF = "relief"  # tried first, descends, needs no permit
+    PRESSURE = "pressure"  # climbs one rung or sets one mark
+    MOVE = "move"  # of a server's lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of `relief`, `pressure` or `moves`. Exactly one of `to` and `mark` is set."""
+
+    id: str
+    machine: str
+    kind: RuleKind
+    sources: tuple[str, ...]
+    place: Place
+    to: str | None = None
+    mark: str | None = None
+    when: Guard | None = None
+    event: str | None = None
+    by: str | None = None  # role that may send the event: admin, worker, customer
+    other_than: str | None = None  # the event whose sender may not send this one
+    after: tuple[Timer, ...] = ()
+    before: tuple[Timer, ...] = ()  # due at anchor - duration
+    needs: tuple[str, ...] = ()  # permits, groups already expanded, `every_pressure` included
+    do: tuple[Ask, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The rule's name across machines, as audit and counterexamples show it."""
+        return f"{self.machine}.{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLine:
+    """One line of a machine's `servers`: the first that holds gives its servers' billing state and the code of a denial."""
+
+    is_: str
+    place: Place
+    in_: tuple[str, ...] = ()  # empty: any state
+    when: Guard | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One state machine. `ladder` is the order of severity; a lifecycle (`of` server) has `moves` instead of two lists."""
+
+    name: str
+    of: Literal["account", "server"]
+    initial: str
+    ladder: tuple[str, ...]
+    settings: Mapping[str, Setting]
+    facts: Mapping[str, Fact]  # declared here
+    predicates: Mapping[str, Guard]
+    servers: tuple[ServerLine, ...]
+    relief: tuple[Rule, ...]
+    pressure: tuple[Rule, ...]
+    moves: tuple[Rule, ...]
+    place: Place
+    cause: str | None = None  # debt, dispute, abuse, ended, admin, tenant
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, in the order in which they are tried."""
+        return self.relief + self.pressure + self.moves
+
+
+# ---- permits, intents, gates, repairs, notices -----------------------------------------------------------------------
+
+
+class PermitKind(StrEnum):
+    """How a permit is answered."""
+
+    HOLD = "hold"  # from the account's and everybody's holds
+    CALENDAR = "calendar"  # from windows of time in a zone
+    SERVICE = "service"  # from outside, given with the snapshot
+    NO_SERVER = "no_server"  # from the account's servers: a safe point
+    BRAKE = "brake"  # from slots, given out in record
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """At most `max(at_least, min(at_most, share * population))` in each `per`; trips closed."""
+
+    share: float
+    at_least: int
+    at_most: int
+    per: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """A window of time that opens weekly, or a named list of intervals that storage or a file supplies."""
+
+    days: frozenset[int] = frozenset(range(7))  # Monday is 0
+    start_minutes: int = 0
+    end_minutes: int = 1440
+    except_: str | None = None  # a named list of dates
+    zone: str = "UTC"  # an IANA name, or `account`
+    name: str | None = None  # a named list of intervals instead of a weekly window
+    outside: bool = False  # permitted outside the windows rather than inside
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Something that may delay pressure and never cause it. Unknown means not permitted."""
+
+    name: str
+    kind: PermitKind
+    place: Place
+    holds: tuple[str, ...] = ()  # hold kinds
+    voids_promises: bool = False
+    notify: str | None = None  # notice sent when it voids a promise
+    service: str | None = None
+    younger_than: timedelta | None = None
+    calendar: Calendar | None = None
+    lifecycles: tuple[str, ...] = ()  # of `no_server`
+    brake: Brake | None = None
+    alert: str | None = None
+    alert_after: timedelta | None = None
+
+
+class IntentKind(StrEnum):
+    """What applying an intent means."""
+
+    NOTICE = "notice"  # a message; a crash in the middle leaves it unknown
+    EFFECT = "effect"  # idempotent enforcement or its lifting
+    COMMAND = "command"  # idempotent work on a server that a person or the lifecycle asked for
+    REPAIR = "repair"  # idempotent work that the controller asked for
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsFor:
+    """A notice waits for this observation of all servers, but not longer than `at_most`."""
+
+    observed: str
+    at_most: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An effect that a decision may ask for, and while it is still wanted. Both `wanted_…` empty: always."""
+
+    name: str
+    kind: IntentKind
+    place: Place
+    per_server: bool = False
+    wanted_in: tuple[tuple[str, str], ...] = ()  # (machine, state)
+    wanted_for: tuple[str, ...] = ()  # server billing states
+    promises: str | None = None  # rule name `machine.rule` whose date the notice tells
+    waits_for: WaitsFor | None = None
+    destructive: bool = False
+    starts_servers: bool = False
+    enforcement: bool = False  # recorded as lastEnforcementAction and told to audit-log
+
+
+@dataclass(frozen=True, slots=True)
+class Also:
+    """A further reason to deny an action; never a reason to allow one."""
+
+    action: str
+    deny: str
+    when: Guard
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The total matrix. A cell is True for allow. Codes of denials by (machine, state); server codes come with the state."""
+
+    account: Mapping[str, Mapping[tuple[str, str], bool]]  # action -> (machine, state) -> allow
+    server: Mapping[str, Mapping[str, bool]]  # action -> server billing state -> allow
+    codes: Mapping[tuple[str, str], str]
+    places: Mapping[str, Place]
+    also: tuple[Also, ...] = ()
+    may_also: Mapping[str, frozenset[str]] = field(default_factory=dict)  # actor -> actions allowed whatever the column says
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One line of repairs: the first whose condition holds is the recommendation."""
+
+    id: str
+    do: str | None  # None: nothing to do
+    place: Place
+    observed: tuple[str, ...] = ()  # empty: any but `unknown`
+    desired: tuple[str, ...] = ()
+    server: tuple[str, ...] = ()  # server billing states
+    lifecycle: tuple[str, ...] = ()
+    autostart: bool | None = None
+    edge: tuple[str, ...] = ()
+    lock_older_than: timedelta | None = None
+    level: Literal["off", "dry_run", "live"] = "live"
+    brake: str | None = None
+    alert_after: timedelta | None = None
+    damped: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """Desired against observed: what to do, how sure to be first, and how much at once."""
+
+    lines: tuple[Repair, ...]
+    agreeing_observations: int
+    brakes: Mapping[str, Brake]
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeText:
+    """A notice in words: `subject`, `text`; fields are `{name}` of `engine.notices.FIELDS`."""
+
+    intent: str
+    subject: str
+    text: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class StateText:
+    """What a customer reads while a machine is in a state, and the next step that they can take."""
+
+    machine: str
+    state: str
+    title: str
+    message: str
+    next_step: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a customer may have: which Stripe prices mean it, and how many servers."""
+
+    name: str
+    prices: tuple[str, ...]
+    servers: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which evidence counts: invoice statuses that are owed, subscription statuses that are late, plans."""
+
+    owed_invoice_statuses: tuple[str, ...]
+    late_subscription_statuses: tuple[str, ...]
+    active_subscription_statuses: tuple[str, ...]
+    plans: Mapping[str, Plan]
+    facts: Mapping[str, Fact]
+    predicates: Mapping[str, Guard]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A checked policy folder. `digest` covers its meaning with overrides resolved, not its formatting."""
+
+    digest: str
+    machines: Mapping[str, Machine]  # in the order of severity of their code: billing first
+    standing: Standing
+    facts: Mapping[str, Fact]  # all, by name; a name means one thing everywhere
+    permits: Mapping[str, Permit]
+    intents: Mapping[str, Intent]
+    gates: Gates
+    repairs: Repairs
+    notices: Mapping[str, NoticeText]
+    state_texts: Mapping[tuple[str, str], StateText]
+    alerts: Mapping[str, str]  # alert kind -> Discord channel
+    calendars: Mapping[str, tuple[tuple[datetime, datetime], ...]]  # named intervals
+    dates: Mapping[str, frozenset[str]]  # named lists of ISO dates
+
+    @property
+    def account_machines(self) -> tuple[Machine, ...]:
+        """The machines that an account runs, billing first."""
+        return tuple(m for m in self.machines.values() if m.of == "account")
+
+    def rule(self, name: str) -> Rule:
+        """Return the rule called `machine.id`. Raises KeyError."""
+        machine, _, rule_id = name.partition(".")
+        return next(r for r in self.machines[machine].rules if r.id == rule_id)
+
+
+SERVER_BILLING_STATES = ("allowed", "backup_blocked", "suspended_shutdown", "retained")  # in order of severity
+STOPPED_BILLING_STATES = frozenset({"suspended_shutdown", "retained"})  # in these a server never runs
