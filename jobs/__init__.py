@@ -1,0 +1,1 @@
+"""Everything that runs later or touches the world: workers, sweeps, the controller, hosts, mail."""

@@ -1,0 +1,188 @@
+"""How a host says no. Each error keeps its facts as attributes and builds a sentence that a customer may read.
+
+No sentence holds a path of the machine; what a customer typed is quoted, shortened and stripped of control characters.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+QUOTE_CHARACTERS = 120
+
+RefusalReason = Literal["outside", "link", "special", "malformed", "too_long", "root", "unreadable"]
+
+_REFUSALS: dict[str, str] = {
+    "outside": "is not among the server's own files; give a path below its root",
+    "link": "goes through a link, and links are not followed",
+    "special": "is not an ordinary file or directory",
+    "malformed": "holds characters that a path cannot have",
+    "too_long": "is too long for a path",
+    "root": "is the server's root itself",
+    "unreadable": "cannot be opened",
+}
+
+
+def quoted(text: str) -> str:
+    """Quote what somebody typed, harmless in a log, a mail and a page."""
+    safe = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    if len(safe) > QUOTE_CHARACTERS:
+        safe = safe[:QUOTE_CHARACTERS] + "…"
+    return f"`{safe.replace('`', chr(39))}`"
+
+
+class HostError(Exception):
+    """A host could not do what it was asked."""
+
+
+class HostUnavailable(HostError):
+    """The host cannot be asked, or its answer is not whole. Nothing follows about its servers."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        self.host = host
+        self.reason = reason
+        super().__init__(f"host `{host}` cannot be reached: {reason}")
+
+
+class HostMisconfigured(HostError):
+    """The host lacks something that an operator has to provide."""
+
+    def __init__(self, host: str, missing: str) -> None:
+        self.host = host
+        self.missing = missing
+        super().__init__(f"host `{host}` is not set up: {missing}")
+
+
+class HostFull(HostError):
+    """The host has no space left for what it was asked to store."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(f"host `{host}` has no space left")
+
+
+class HostBusy(HostError):
+    """Another command holds the server; the same call can succeed in a moment."""
+
+    def __init__(self, server_id: str, doing: str) -> None:
+        self.server_id = server_id
+        self.doing = doing
+        super().__init__(f"the server is busy: another {doing} has not ended; try again in a moment")
+
+
+class ServerMissing(HostError):
+    """The host knows no such server."""
+
+    def __init__(self, server_id: str) -> None:
+        self.server_id = server_id
+        super().__init__(f"there is no server {quoted(server_id)} on its host")
+
+
+class LaunchFailed(HostError):
+    """The server's process could not be started."""
+
+    def __init__(self, server_id: str, reason: str) -> None:
+        self.server_id = server_id
+        self.reason = reason
+        super().__init__(f"the server could not be started: {reason}")
+
+
+class NotRunning(HostError):
+    """The command needs a running server."""
+
+    def __init__(self, server_id: str) -> None:
+        self.server_id = server_id
+        super().__init__("the server is not running")
+
+
+class StillRunning(HostError):
+    """The command needs a stopped server."""
+
+    def __init__(self, server_id: str) -> None:
+        self.server_id = server_id
+        super().__init__("the server is still running; stop it first")
+
+
+class PathRefused(HostError):
+    """A path names nothing that a customer may reach. Says nothing about what exists elsewhere."""
+
+    def __init__(self, path: str, reason: RefusalReason) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{quoted(path)} {_REFUSALS[reason]}")
+
+
+class FileMissing(HostError):
+    """Nothing stands at the path."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"there is no file {quoted(path)}")
+
+
+class NothingToRevert(FileMissing):
+    """The path has no earlier version."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.args = (f"{quoted(path)} has no earlier version to go back to",)
+
+
+class WrongFileKind(HostError):
+    """A file was named where a directory is needed, or the reverse."""
+
+    def __init__(self, path: str, expected: Literal["file", "directory"]) -> None:
+        self.path = path
+        self.expected = expected
+        super().__init__(f"{quoted(path)} is not a {expected}")
+
+
+class TooLarge(HostError):
+    """More bytes than the command takes. `size_bytes` is how many were seen before it stopped counting."""
+
+    def __init__(self, path: str, size_bytes: int, limit_bytes: int, instead: str) -> None:
+        self.path = path
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+        self.instead = instead
+        super().__init__(f"{quoted(path)} is larger than {limit_bytes:,} bytes; {instead}")
+
+
+class NotText(HostError):
+    """The file is not UTF-8 text."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"{quoted(path)} is not a text file; download it instead")
+
+
+class ConsoleLineRefused(HostError):
+    """The line cannot be typed on a console."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the console takes one line of text: {reason}")
+
+
+class ConsoleBusy(HostError):
+    """The server does not read its console, and what was typed before is still waiting."""
+
+    def __init__(self, server_id: str) -> None:
+        self.server_id = server_id
+        super().__init__("the server does not read its console at the moment; try again later")
+
+
+class BackupMissing(HostError):
+    """There is no finished backup of that id."""
+
+    def __init__(self, backup_id: str) -> None:
+        self.backup_id = backup_id
+        super().__init__(f"there is no backup {quoted(backup_id)}")
+
+
+class BackupDamaged(HostError):
+    """The archive is not what was stored, or holds what no backup of ours holds. Nothing was restored."""
+
+    def __init__(self, backup_id: str, reason: str) -> None:
+        self.backup_id = backup_id
+        self.reason = reason
+        super().__init__(f"backup {quoted(backup_id)} is damaged: {reason}; nothing was restored")
