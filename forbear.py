@@ -1,0 +1,152 @@
+"""The front door: the `forbear` command. Each group is defined in the folder that does the work and loaded only when asked for.
+
+Also the last line of defence for whoever types: no traceback, one sentence on what failed, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+ROOT = Path(__file__).resolve().parent
+OWN_PACKAGES = ("engine", "storage", "jobs", "web", "forbear")
+
+EXAMPLES = """\b
+Examples:
+  forbear demo                        a late customer, from warning to restored, on real parts
+  forbear up --data .forbear          everything in one process tree, until Ctrl-C
+  forbear policy check policy         every fault of a policy at once
+  forbear audit verify                is any audit row edited, removed or reordered?
+
+\b
+In production, each a process of its own (FORBEAR_DATABASE_URL, FORBEAR_REDIS_URL):
+  forbear db upgrade
+  forbear serve
+  forbear worker billing_enforcement
+  forbear controller
+"""
+
+
+class Deferred(click.Command):
+    """A command whose module is imported when it is run, not when it is listed: `forbear policy` must not pay for SQLAlchemy."""
+
+    def __init__(self, name: str, target: str, short_help: str) -> None:
+        super().__init__(name, short_help=short_help, add_help_option=False)
+        self.target = target
+
+    def load(self) -> click.Command:
+        """Import the real command; it takes over from here."""
+        module_name, _, attribute = self.target.partition(":")
+        command = getattr(importlib.import_module(module_name), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"`{self.target}` is no command")
+        return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        command = self.load()
+        if isinstance(command, click.Group):
+            for deferred in GRAFTS.get(self.name or "", ()):
+                command.add_command(deferred)
+        return command.make_context(info_name, args, parent=parent, **extra)
+
+
+COMMANDS = (
+    Deferred("demo", "web.demo:demo", "Show the whole loop on real parts, step by step, with evidence."),
+    Deferred("up", "jobs.up:up", "Run everything on the embedded default, until stopped."),
+    Deferred("policy", "engine.commands:policy", "Check, read and deploy the policy."),
+    Deferred("audit", "storage.commands:audit", "Verify the audit chains."),
+    Deferred("db", "storage.commands:db", "Migrate the database."),
+    Deferred("serve", "web.commands:serve", "Serve the webhook, the API and the pages."),
+    Deferred("worker", "jobs.commands:worker", "Work one queue."),
+    Deferred("controller", "jobs.commands:controller", "Lead: sweep, relay, observe and repair."),
+)
+
+# Commands that read well in a group but live in a folder that the group's own folder may not import.
+GRAFTS: dict[str, tuple[Deferred, ...]] = {
+    "policy": (
+        Deferred("deploy", "storage.commands:policy_deploy", "Put a checked policy in force, in the database."),
+    ),
+}
+
+
+class FrontDoor(click.Group):
+    """Lists the commands in the order in which a newcomer meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=FrontDoor,
+    commands={command.name or "": command for command in COMMANDS},
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="forbear", message="%(package)s %(version)s")
+def cli() -> None:
+    """Turn late payments into warnings, restrictions, suspension and retention. Nothing is deleted by itself."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 it found faults, 2 it could not do its work, 130 interrupted."""
+    try:
+        outcome = cli.main(arguments, prog_name="forbear", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("forbear: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has gone: nobody is left to tell, and the interpreter's own flush must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        if os.environ.get("FORBEAR_DEBUG") == "1":
+            traceback.print_exc()
+        click.echo(f"forbear: {sentence(error)}", err=True)
+        sys.exit(2)
+    sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def sentence(error: Exception) -> str:
+    """Say in one line what failed, where, and what to do about it."""
+    words = " ".join(str(error).split("\n", 1)[0].split())
+    origin = type(error).__module__.partition(".")[0]
+    if origin in OWN_PACKAGES and words:
+        return words
+    if origin in ("sqlalchemy", "psycopg"):
+        return f"the database failed: {words}; is it running, and is FORBEAR_DATABASE_URL right? `forbear up` starts one by itself"
+    if origin == "redis":
+        return (
+            f"redis failed: {words}; is it running, and is FORBEAR_REDIS_URL right? `forbear up` starts one by itself"
+        )
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] not in OWN_PACKAGES:
+        return f"the package `{error.name}` is not installed; run `make setup`"
+    if isinstance(error, OSError) and error.strerror:
+        about = f" `{error.filename}`" if error.filename else ""
+        return f"{error.strerror.lower()}:{about or ' the operating system refused'} ({place(error)})"
+    return f"this should not have happened: {type(error).__name__}: {words} ({place(error)}); FORBEAR_DEBUG=1 shows the details"
+
+
+def place(error: Exception) -> str:
+    """Name the innermost line of ours that the error passed through, as file:line."""
+    where = "forbear.py"
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        if path.is_relative_to(ROOT) and "site-packages" not in path.parts:
+            where = f"{path.relative_to(ROOT)}:{frame.lineno}"
+    return where
+
+
+if __name__ == "__main__":
+    main()
