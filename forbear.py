@@ -1,6 +1,6 @@
-"""The front door: the `forbear` command. Each group is defined in the folder that does the work and loaded only when asked for.
+"""The front door: the `forbear` command. Each group is defined in the folder that does the work, loaded when asked for.
 
-Also the last line of defence for whoever types: no traceback, one sentence on what failed, where, and what to do.
+Also the last line of defence for whoever types: no traceback, but one sentence on what failed, where, and what to do.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import click
 
 ROOT = Path(__file__).resolve().parent
 OWN_PACKAGES = ("engine", "storage", "jobs", "web", "forbear")
+
+EMBEDDED = "`forbear up` starts one by itself"
 
 EXAMPLES = """\b
 Examples:
@@ -34,7 +36,7 @@ In production, each a process of its own (FORBEAR_DATABASE_URL, FORBEAR_REDIS_UR
 
 
 class Deferred(click.Command):
-    """A command whose module is imported when it is run, not when it is listed: `forbear policy` must not pay for SQLAlchemy."""
+    """A command whose module is imported when it is run, not when listed: `--help` must not pay for SQLAlchemy."""
 
     def __init__(self, name: str, target: str, short_help: str) -> None:
         super().__init__(name, short_help=short_help, add_help_option=False)
@@ -71,9 +73,7 @@ COMMANDS = (
 
 # Commands that read well in a group but live in a folder that the group's own folder may not import.
 GRAFTS: dict[str, tuple[Deferred, ...]] = {
-    "policy": (
-        Deferred("deploy", "storage.commands:policy_deploy", "Put a checked policy in force, in the database."),
-    ),
+    "policy": (Deferred("deploy", "storage.commands:policy_deploy", "Check a policy and put it in force."),),
 }
 
 
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         click.echo("forbear: interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
-        # The reader (`head`, a pager) has gone: nobody is left to tell, and the interpreter's own flush must not fail again.
+        # The reader (`head`, a pager) has gone: nobody is left to tell, and the interpreter's own flush must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:
@@ -125,17 +125,16 @@ def sentence(error: Exception) -> str:
     if origin in OWN_PACKAGES and words:
         return words
     if origin in ("sqlalchemy", "psycopg"):
-        return f"the database failed: {words}; is it running, and is FORBEAR_DATABASE_URL right? `forbear up` starts one by itself"
+        return f"the database failed: {words}; is it running, and is FORBEAR_DATABASE_URL right? {EMBEDDED}"
     if origin == "redis":
-        return (
-            f"redis failed: {words}; is it running, and is FORBEAR_REDIS_URL right? `forbear up` starts one by itself"
-        )
+        return f"redis failed: {words}; is it running, and is FORBEAR_REDIS_URL right? {EMBEDDED}"
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] not in OWN_PACKAGES:
         return f"the package `{error.name}` is not installed; run `make setup`"
     if isinstance(error, OSError) and error.strerror:
         about = f" `{error.filename}`" if error.filename else ""
         return f"{error.strerror.lower()}:{about or ' the operating system refused'} ({place(error)})"
-    return f"this should not have happened: {type(error).__name__}: {words} ({place(error)}); FORBEAR_DEBUG=1 shows the details"
+    what = f"{type(error).__name__}: {words}"
+    return f"this should not have happened: {what} ({place(error)}); FORBEAR_DEBUG=1 shows the details"
 
 
 def place(error: Exception) -> str:
