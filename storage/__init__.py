@@ -1,0 +1,1 @@
+"""Everything durable: tables, migrations, settings, the ledger, intents, audit, and the embedded servers."""
