@@ -1,6 +1,6 @@
 """PostgreSQL and Redis without anything installed: the wheels' own binaries, started, watched and stopped by us.
 
-Both listen on loopback only, behind a password, live in one folder each, and go when the process that started them goes.
+Both listen on loopback only, behind a password, live in one folder each, and end with the process that started them.
 """
 
 from storage.embedded.errors import EmbeddedError

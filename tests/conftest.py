@@ -1,0 +1,112 @@
+"""Fixtures that every folder's tests share: a real PostgreSQL and a real Redis for each test process, emptied for each test.
+
+Started only when a test asks for one, on folders of their own; nothing of the machine's environment reaches a test.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+
+import hypothesis
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from storage.embedded import Postgres, Redis
+
+for name in [name for name in os.environ if name.startswith(("FORBEAR_", "STRIPE_", "BILLING_"))]:
+    del os.environ[name]
+
+# No deadline for single examples: a machine that is busy is no fault. The seed is printed, and may be given.
+hypothesis.settings.register_profile("forbear", deadline=None)
+hypothesis.settings.load_profile("forbear")
+
+TEMPLATE = "forbear_template"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed of every property test once, also for the test processes that this one starts."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say how to run the same again."""
+    return f"replay: make test ARGS=--hypothesis-seed={config.option.hypothesis_seed}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A running PostgreSQL of this test process. It survives a kill, but not a power cut: fsync is off."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = Postgres.start(folder, durable=False)
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_server: Postgres) -> str:
+    """The name of a database that is migrated once and then only copied."""
+    from storage.migrate import upgrade
+
+    with closing(psycopg.connect(postgres_server.superuser_url, autocommit=True)) as connection:
+        statement = sql.SQL("CREATE DATABASE {} OWNER forbear TEMPLATE template0")
+        connection.execute(statement.format(sql.Identifier(TEMPLATE)))
+    upgrade(_url_of(postgres_server, TEMPLATE))
+    return TEMPLATE
+
+
+_database_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database_url(postgres_server: Postgres, template_database: str) -> Iterator[str]:
+    """The address of a fresh, migrated database, dropped afterwards whoever is still connected."""
+    database = sql.Identifier(name := f"test_{next(_database_numbers)}")
+    with closing(psycopg.connect(postgres_server.superuser_url, autocommit=True)) as connection:
+        statement = sql.SQL("CREATE DATABASE {} OWNER forbear TEMPLATE {} STRATEGY FILE_COPY")
+        connection.execute(statement.format(database, sql.Identifier(template_database)))
+        yield _url_of(postgres_server, name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: Postgres) -> Iterator[str]:
+    """The address of a fresh database without any table, for the tests of migrations."""
+    database = sql.Identifier(name := f"test_{next(_database_numbers)}")
+    with closing(psycopg.connect(postgres_server.superuser_url, autocommit=True)) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER forbear TEMPLATE template0").format(database))
+        yield _url_of(postgres_server, name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+def _url_of(server: Postgres, database: str) -> str:
+    return server.url.rpartition("/")[0] + f"/{database}"
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A running Redis of this test process."""
+    server = Redis.start(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+_redis_numbers = itertools.cycle(range(1, 64))
+
+
+@pytest.fixture
+def redis_url(redis_server: Redis) -> str:
+    """The address of an empty Redis database of its own."""
+    url = redis_server.url.removesuffix("/0") + f"/{next(_redis_numbers)}"
+    with closing(redis.Redis.from_url(url)) as connection:
+        connection.flushdb()
+    return url
