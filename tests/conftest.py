@@ -1,4 +1,4 @@
-"""Fixtures that every folder's tests share: a real PostgreSQL and a real Redis for each test process, emptied for each test.
+"""Fixtures for every folder: a real PostgreSQL and a real Redis for each test process, emptied for each test.
 
 Started only when a test asks for one, on folders of their own; nothing of the machine's environment reaches a test.
 """

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -92,9 +93,8 @@ class Postgres(EmbeddedServer):
         return self._url_of(SUPERUSER, "superuser_password", "postgres")
 
     def _url_of(self, role: str, password: str, database: str) -> str:
-        return (
-            f"postgresql://{role}:{self.folder.password(password, may_create=False)}@127.0.0.1:{self.port}/{database}"
-        )
+        secret = quote(self.folder.password(password, may_create=False), safe="")
+        return f"postgresql://{role}:{secret}@127.0.0.1:{self.port}/{database}"
 
     def _launch(self, port: int) -> Child:
         settings = SETTINGS | {"port": str(port)} | ({} if self.durable else NOT_DURABLE)
