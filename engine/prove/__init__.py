@@ -1,0 +1,1 @@
+"""Proofs about a policy: its states and times explored exhaustively and held against `guarantees.yaml`."""
