@@ -1,0 +1,295 @@
+"""The whole loop, from a failed payment to a server given back, on a system that runs as its operators run it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import itertools
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.system import System, invoice_event, left_behind, poll, subscription_event
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    data = tmp_path / "a system with spaces"
+    running = System(data)
+    running.start()
+    yield running
+    if running.process is not None:
+        running.stop()
+    assert left_behind(data) == []
+
+
+def mails(data: Path) -> list[str]:
+    return [p.read_text(errors="replace") for p in sorted(data.rglob("new/*")) if p.is_file()]
+
+
+def fail_payment(system: System, customer: str, invoice: str = "in_1", event: str = "evt_fail", **more: object) -> int:
+    created = int(time.time() + system.offset_seconds)
+    answer = system.deliver(
+        invoice_event(
+            "payment_failed", event=event, invoice=invoice, customer=customer, status="open", created=created, **more
+        )  # type: ignore[arg-type]
+    )
+    assert answer.status_code == 200, answer.text
+    return created
+
+
+def test_a_late_account_climbs_the_ladder_and_a_paid_one_comes_back(system: System) -> None:
+    customer_id, client = system.customer()
+    account = system.account(customer_id, "cus_loop")
+    server = system.server(client, account, "one")
+    other_id, other = system.customer()
+    foreign_account = system.account(other_id, "cus_other")
+    foreign = system.server(other, foreign_account, "two")
+
+    assert client.post(f"/api/servers/{server}/host/start").status_code == 202
+    assert system.view(account)["servers"][0]["observed"] == "running"
+    assert client.put(f"/api/servers/{server}/files", json={"path": "notes.txt", "content": "mine"}).status_code in (
+        200,
+        201,
+        204,
+    )
+    assert client.post(f"/api/servers/{server}/backups").status_code in (200, 201, 202)
+    system.drain()
+    backups = client.get(f"/api/servers/{server}/backups").json()
+    assert len(backups) == 1
+
+    fail_payment(system, "cus_loop")
+    system.drain()
+    view = system.view(account)
+    assert view["billingStatus"] == "overdue_warning"
+    assert view["warningSentAt"] is not None
+    assert client.post(f"/api/servers/{server}/backups").status_code in (200, 201, 202), "backups stay until the block"
+    system.drain()
+    denied = client.post(
+        "/api/instances", json={"name": "x", "kind": "game", "accountId": account}, headers={"Idempotency-Key": "no"}
+    )
+    assert denied.status_code == 402
+    assert denied.headers["content-type"].startswith("application/problem+json")
+    assert denied.json()["code"] == "BILLING_PAST_GRACE"
+
+    system.advance(71)
+    assert system.view(account)["billingStatus"] == "overdue_warning"
+    system.advance(2)
+    view = system.view(account)
+    assert view["billingStatus"] == "final_warning"
+    assert view["serverBillingState"] == "backup_blocked"
+    assert client.post(f"/api/servers/{server}/backups").json()["code"] == "BILLING_BACKUP_BLOCKED"
+    told = client.get("/api/account").json()[0]
+    assert told["nextStep"] is not None
+    assert told["message"]
+
+    system.advance(46)
+    assert system.view(account)["billingStatus"] == "final_warning"
+    before = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in (system.data / "backups").rglob("*.tar.gz")}
+    assert before
+    system.advance(3)
+    view = system.view(account)
+    assert view["billingStatus"] == "suspended"
+    assert view["serverBillingState"] == "suspended_shutdown"
+    assert view["servers"][0]["desired"] == "stopped"
+    assert view["servers"][0]["observed"] == "stopped"
+    for verb in ("host/start", "host/restart", "game/start", "game/restart"):
+        refused = client.post(f"/api/servers/{server}/{verb}")
+        assert (refused.status_code, refused.json()["code"]) == (402, "BILLING_SUSPENDED")
+    assert client.post(f"/api/servers/{server}/host/stop").status_code == 202
+    assert client.get(f"/api/servers/{server}/files/list", params={"path": "/"}).status_code == 200
+    after = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in (system.data / "backups").rglob("*.tar.gz")}
+    assert after == before
+    assert system.view(foreign_account)["billingStatus"] == "active"
+    assert system.view(foreign_account)["servers"][0]["observed"] == "running"
+    assert client.get(f"/api/servers/{foreign}/files/list", params={"path": "/"}).status_code == 404
+
+    system.advance(73)
+    view = system.view(account)
+    assert view["billingStatus"] == "retained"
+    assert view["retentionUntil"] is not None
+    refused = system.admin.post(
+        "/api/admin/intents",
+        json={"action": "delete_suspended_server", "accountId": account, "serverId": server},
+    )
+    assert (refused.status_code, refused.json()["code"]) == (409, "DESTRUCTIVE_ACTION_REJECTED")
+
+    created = int(time.time()) + 3600 * 200
+    paid = invoice_event("paid", event="evt_paid", invoice="in_1", customer="cus_loop", status="paid", created=created)
+    assert system.deliver(paid).status_code == 200
+    succeeded = {**paid, "id": "evt_succeeded", "type": "invoice.payment_succeeded"}
+    assert system.deliver(succeeded).status_code == 200
+    system.drain()
+    view = system.view(account)
+    assert (view["billingStatus"], view["serverBillingState"]) == ("active", "allowed")
+    assert view["suspendedAt"] is None
+    assert view["servers"][0] | {} == view["servers"][0]
+    assert view["servers"][0]["observed"] == "stopped", "nothing starts by itself on return"
+    system.advance(1)
+    assert system.view(account)["servers"][0]["observed"] == "stopped"
+    assert client.post(f"/api/servers/{server}/host/start").status_code == 202
+    system.drain()
+    assert system.view(account)["servers"][0]["observed"] == "running"
+
+    subjects = [line for mail in mails(system.data) for line in mail.splitlines() if line.startswith("Subject:")]
+    assert len(subjects) == len(set(subjects)) == 4, subjects
+    kinds = [e["kind"] for e in system.events(account)]
+    assert "rejected" in kinds
+
+
+def test_fifty_copies_of_one_event_are_one_effect(system: System) -> None:
+    customer_id, _ = system.customer()
+    account = system.account(customer_id, "cus_copies")
+    event = invoice_event(
+        "payment_failed",
+        event="evt_same",
+        invoice="in_same",
+        customer="cus_copies",
+        status="open",
+        created=int(time.time()),
+    )
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        statuses = [r.status_code for r in pool.map(lambda _: system.deliver(event), range(50))]
+    assert statuses == [200] * 50
+    system.drain()
+    transitions = [e for e in system.events(account) if e["kind"] == "transition"]
+    assert [(e["from"], e["to"]) for e in transitions] == [("active", "past_due"), ("past_due", "overdue_warning")]
+    assert len(mails(system.data)) == 1
+
+
+def test_every_order_of_the_same_events_ends_the_same(system: System) -> None:
+    base = int(time.time()) - 3600
+    ends = set()
+    for number, order in enumerate(itertools.permutations(range(5))):
+        customer_id, _ = system.customer()
+        stripe = f"cus_o{number}"
+        account = system.account(customer_id, stripe, subscription=f"sub_o{number}")
+        events = [
+            subscription_event(
+                "updated",
+                event=f"e1_{number}",
+                subscription=f"sub_o{number}",
+                customer=stripe,
+                status="past_due",
+                created=base,
+            ),
+            invoice_event(
+                "payment_failed",
+                event=f"e2_{number}",
+                invoice=f"A{number}",
+                customer=stripe,
+                status="open",
+                created=base + 1,
+            ),
+            invoice_event(
+                "payment_failed",
+                event=f"e3_{number}",
+                invoice=f"B{number}",
+                customer=stripe,
+                status="open",
+                created=base + 2,
+                new_shape=True,
+                subscription=f"sub_o{number}",
+            ),
+            invoice_event(
+                "paid", event=f"e4_{number}", invoice=f"A{number}", customer=stripe, status="paid", created=base + 3
+            ),
+            subscription_event(
+                "updated",
+                event=f"e5_{number}",
+                subscription=f"sub_o{number}",
+                customer=stripe,
+                status="active",
+                created=base + 4,
+            ),
+        ]
+        for index in order:
+            assert system.deliver(events[index]).status_code == 200
+        view = system.view(account)
+        ends.add((view["billingStatus"] != "active", view["subscriptionStatus"], view["plan"], view["pastDueSince"]))
+    assert len(ends) == 1, ends
+    late, status, plan, _ = ends.pop()
+    assert (late, status, plan) == (True, "active", "game")
+
+
+def test_ten_days_of_downtime_skip_no_rung_and_break_no_promise(system: System) -> None:
+    customer_id, client = system.customer()
+    account = system.account(customer_id, "cus_down")
+    system.server(client, account, "down")
+    fail_payment(system, "cus_down")
+    system.drain()
+    assert system.stop() == 0
+    assert left_behind(system.data) == []
+    assert system.start() < 15
+    system.advance(240)
+    assert system.view(account)["billingStatus"] == "final_warning"
+    told = client.get("/api/account").json()[0]
+    assert told["nextStep"]["at"] is not None
+    system.advance(47)
+    assert system.view(account)["billingStatus"] == "final_warning"
+    system.advance(2)
+    assert system.view(account)["billingStatus"] == "suspended"
+    climbs = [e["to"] for e in system.events(account) if e["kind"] == "transition"]
+    assert climbs == ["past_due", "overdue_warning", "final_warning", "suspended"]
+
+
+def test_the_brake_lets_one_of_few_through_and_holds_the_rest(system: System) -> None:
+    accounts = []
+    for number in range(4):
+        customer_id, _ = system.customer()
+        accounts.append(system.account(customer_id, f"cus_b{number}"))
+        fail_payment(system, f"cus_b{number}", invoice=f"in_b{number}", event=f"evt_b{number}")
+    system.drain()
+    system.advance(73)
+    system.advance(50)
+    states = sorted(system.view(a)["billingStatus"] for a in accounts)
+    assert states == ["final_warning"] * 3 + ["suspended"]
+    assert system.drain() >= 3
+
+
+def test_an_event_of_an_unknown_account_is_parked_until_it_is_known(system: System) -> None:
+    fail_payment(system, "cus_later")
+    customer_id, _ = system.customer()
+    account = system.account(customer_id, "cus_later")
+    system.drain()
+    assert system.view(account)["billingStatus"] == "overdue_warning"
+
+
+def test_ctrl_c_leaves_nothing_and_a_second_start_goes_on(system: System) -> None:
+    customer_id, client = system.customer()
+    account = system.account(customer_id, "cus_again")
+    server = system.server(client, account, "again")
+    client.post(f"/api/servers/{server}/host/start")
+    system.drain()
+    assert system.stop(signal.SIGINT) in (0, 130)
+    assert left_behind(system.data) == []
+    with pytest.raises(OSError, match=""), socket.create_connection(("127.0.0.1", system.port), 1):
+        pass
+    system.start()
+    for _ in poll(20):
+        if system.view(account)["servers"][0]["observed"] == "running":
+            break
+    assert system.view(account)["servers"][0]["observed"] == "running"
+
+
+def test_a_suspended_server_that_somebody_starts_is_shut_down(system: System) -> None:
+    customer_id, client = system.customer()
+    account = system.account(customer_id, "cus_drift")
+    server = system.server(client, account, "drift")
+    fail_payment(system, "cus_drift")
+    system.drain()
+    system.advance(73)
+    system.advance(50)
+    assert system.view(account)["servers"][0]["observed"] == "stopped"
+    asked = system.admin.post(
+        "/api/admin/intents", json={"action": "start_server", "accountId": account, "serverId": server}
+    )
+    assert asked.status_code in (202, 400, 409)
+    system.drain()
+    assert system.view(account)["servers"][0]["observed"] == "stopped"
+    assert os.path.isdir(system.data)
