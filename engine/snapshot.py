@@ -29,6 +29,8 @@ class NoticeState:
     status: NoticeStatus
     claimed_at: datetime | None = None  # when the promise was fixed
     promise_at: datetime | None = None  # nothing may act on the account earlier
+    machine: str = ""  # the machine that asked for this round
+    floor_at: datetime | None = None  # the latest date that an earlier round of the episode told; a later round keeps it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Snapshot:
     servers: tuple[ServerFacts, ...] = ()
     zone: str = "UTC"
     recheck_at: datetime | None = None
+    senders: Mapping[str, str] = field(default_factory=dict)  # event -> actor, of the running episodes: for `other_than`
 
 
 @dataclass(frozen=True, slots=True)
