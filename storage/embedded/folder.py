@@ -15,7 +15,6 @@ from storage.embedded.errors import EmbeddedError
 # Below the range from which systems take the near end of outgoing connections, so that a port which was free a moment
 # ago is not taken by one of those.
 PORTS = range(20_000, 32_000)
-LOG_LIMIT_BYTES = 10_000_000
 # PostgreSQL builds paths in buffers of 1,024 bytes.
 LONGEST_PATH_BYTES = 900
 
@@ -86,32 +85,6 @@ class ServerFolder:
     def remember_port(self, port: int) -> None:
         """Keep the port, so that the next start has the same address."""
         write_private(self.path / "port", f"{port}\n")
-
-    def trim_log(self) -> None:
-        """Keep the log bounded: the newest part under its name, the part before under `.1`.
-
-        Its writer appends, so it goes on at the new end.
-        """
-        with contextlib.suppress(FileNotFoundError):
-            if self.log.stat().st_size > LOG_LIMIT_BYTES:
-                self.log.with_name("log.1").write_bytes(self.log.read_bytes())
-                os.truncate(self.log, 0)
-
-    def log_size_bytes(self) -> int:
-        """Return where the log ends now: what a start writes comes after it."""
-        try:
-            return self.log.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def log_lines(self, *, since_bytes: int = 0, most: int = 8) -> list[str]:
-        """Return the last lines of the log after an offset."""
-        try:
-            with self.log.open("rb") as file:
-                file.seek(max(since_bytes, self.log.stat().st_size - 20_000))
-                return file.read().decode("utf-8", "replace").splitlines()[-most:]
-        except FileNotFoundError:
-            return []
 
 
 def is_free(port: int) -> bool:

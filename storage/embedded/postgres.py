@@ -15,6 +15,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from storage.embedded import logs
 from storage.embedded.binaries import postgres_binary
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.folder import ServerFolder
@@ -130,7 +131,7 @@ class Postgres(EmbeddedServer):
                 os.chown(fresh, uid, uid)
         except OSError as error:
             raise EmbeddedError(self.name, self.folder.path, f"cannot make `{fresh}`: {error.strerror}") from error
-        log_start = self.folder.log_size_bytes()
+        log_start = logs.size_bytes(self.folder.log)
         command: list[str | Path] = [postgres_binary("initdb"), "--pgdata", fresh, "--username", SUPERUSER]
         command += [
             "--pwfile",

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launch.py")
@@ -27,14 +27,22 @@ class Child:
     """One running program whose output goes to a log."""
 
     def __init__(
-        self, program: Sequence[str | Path], *, log: Path, uid: int, death_signal: int, stdin: bytes | None = None
+        self,
+        program: Sequence[str | Path],
+        *,
+        log: Path,
+        uid: int = NOBODY_ELSE,
+        death_signal: signal.Signals = signal.SIGKILL,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
     ) -> None:
-        """Start it.
+        """Start it, in the folder of its log.
 
         death_signal: what the program gets when this process dies; it counts from the thread that starts it, so start
-        from one that stays.
+        from one that stays. environment: None for next to nothing, as suits a server that is not ours.
         """
-        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "HOME": str(log.parent)}
+        if environment is None:
+            environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "HOME": str(log.parent)}
         launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(uid), str(int(death_signal)), str(os.getpid())]
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -69,6 +77,10 @@ class Child:
     def wait(self, timeout_seconds: float | None = None) -> int:
         """Wait until it has ended. Raises subprocess.TimeoutExpired."""
         return self._process.wait(timeout_seconds)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; harmless when it has ended."""
+        self._process.send_signal(number)
 
     def stop(self, steps: Sequence[tuple[signal.Signals, float]]) -> None:
         """Send each signal in turn, giving it so many seconds, and SIGKILL in the end."""

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
+from storage.embedded import logs
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.folder import ServerFolder
 from storage.embedded.process import Child
@@ -64,9 +65,9 @@ class EmbeddedServer(ABC):
         """
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         taken: set[int] = set()
-        self.folder.trim_log()
+        logs.trim(self.folder.log)
         while True:
-            log_start = self.folder.log_size_bytes()
+            log_start = logs.size_bytes(self.folder.log)
             self.port = self.folder.free_port(avoid=frozenset(taken))
             try:
                 self._child = self._launch(self.port)
@@ -76,7 +77,7 @@ class EmbeddedServer(ABC):
             except BaseException:
                 self._end()
                 raise
-            if any(PORT_TAKEN in line for line in self.folder.log_lines(since_bytes=log_start)):
+            if any(PORT_TAKEN in line for line in logs.last_lines(self.folder.log, since_bytes=log_start)):
                 taken.add(self.port)
             time.sleep(5 * POLL_SECONDS)
 
@@ -108,7 +109,7 @@ class EmbeddedServer(ABC):
             time.sleep(POLL_SECONDS)
         status = self._child.exit_status()
         self._child = None
-        words = "\n".join(self.folder.log_lines(since_bytes=log_start, most=50))
+        words = "\n".join(logs.last_lines(self.folder.log, since_bytes=log_start, most=50))
         passing = any(fault in words for fault in (PORT_TAKEN, *self.passing_faults))
         if not passing or time.monotonic() > deadline:
             raise self._failure(f"ended at its start (status {status})", log_start)
@@ -116,5 +117,5 @@ class EmbeddedServer(ABC):
 
     def _failure(self, reason: str, log_start: int) -> EmbeddedError:
         return EmbeddedError(
-            self.name, self.folder.path, reason, log_lines=self.folder.log_lines(since_bytes=log_start)
+            self.name, self.folder.path, reason, log_lines=logs.last_lines(self.folder.log, since_bytes=log_start)
         )

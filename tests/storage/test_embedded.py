@@ -17,8 +17,8 @@ import psycopg
 import pytest
 import redis
 
-from storage.embedded import EmbeddedError, Postgres, Redis
-from storage.embedded.folder import LOG_LIMIT_BYTES, ServerFolder
+from storage.embedded import EmbeddedError, Postgres, Redis, logs
+from storage.embedded.folder import ServerFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -326,11 +326,13 @@ def test_a_redis_that_dies_is_noticed_and_can_be_run_again_on_its_port(tmp_path:
         server.stop()
 
 
-def test_the_log_is_bounded(tmp_path: Path) -> None:
-    folder = ServerFolder("Redis", tmp_path)
-    folder.open()
-    folder.log.write_bytes(b"x" * (LOG_LIMIT_BYTES + 1))
-    folder.trim_log()
-    folder.close()
-    assert folder.log.stat().st_size == 0
-    assert folder.log.with_name("log.1").stat().st_size == LOG_LIMIT_BYTES + 1
+def test_a_log_is_bounded_and_its_writer_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("ab") as writer:
+        writer.write(b"x" * (logs.LIMIT_BYTES + 1))
+        writer.flush()
+        logs.trim(log)
+        assert (tmp_path / "log.1").stat().st_size == logs.LIMIT_BYTES + 1
+        writer.write(b"after\n")
+    assert log.read_bytes() == b"after\n"
+    assert logs.last_lines(log) == ["after"]
