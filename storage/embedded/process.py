@@ -78,7 +78,7 @@ class Child:
         """Wait until it has ended. Raises subprocess.TimeoutExpired."""
         return self._process.wait(timeout_seconds)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send a signal; harmless when it has ended."""
         self._process.send_signal(number)
 
