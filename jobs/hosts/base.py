@@ -6,11 +6,8 @@ and reports what it *observed*, never what it accepted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from types import TracebackType
-from typing import BinaryIO, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, Self, runtime_checkable
 
 from jobs.hosts.errors import (
     BackupDamaged,
@@ -33,6 +30,11 @@ from jobs.hosts.errors import (
     TooLarge,
     WrongFileKind,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
 
 __all__ = [
     "BackupDamaged",

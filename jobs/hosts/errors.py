@@ -5,7 +5,15 @@ No sentence holds a path of the machine; what a customer typed is quoted, shorte
 
 from __future__ import annotations
 
-from typing import Literal
+# ruff: noqa: N818 - each name is what the host says: `PathRefused`, not `PathRefusedError`
+import errno
+import json
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 QUOTE_CHARACTERS = 120
 
@@ -78,11 +86,12 @@ class ServerMissing(HostError):
 
 
 class LaunchFailed(HostError):
-    """The server's process could not be started."""
+    """The server's process could not be started. `detail` is for operators and may name paths."""
 
-    def __init__(self, server_id: str, reason: str) -> None:
+    def __init__(self, server_id: str, reason: str, detail: str = "") -> None:
         self.server_id = server_id
         self.reason = reason
+        self.detail = detail
         super().__init__(f"the server could not be started: {reason}")
 
 
@@ -152,7 +161,7 @@ class NotText(HostError):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        super().__init__(f"{quoted(path)} is not a text file; download it instead")
+        super().__init__(f"{quoted(path)} is not UTF-8 text; download or upload it as a file instead")
 
 
 class ConsoleLineRefused(HostError):
@@ -186,3 +195,17 @@ class BackupDamaged(HostError):
         self.backup_id = backup_id
         self.reason = reason
         super().__init__(f"backup {quoted(backup_id)} is damaged: {reason}; nothing was restored")
+
+
+@contextmanager
+def machine_trouble_of(host: str) -> Iterator[None]:
+    """Turn what the operating system refuses into a host's own words. Raises HostFull, HostUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise HostFull(host) from error
+        reason = os.strerror(error.errno).lower() if error.errno else "input or output failed"
+        raise HostUnavailable(host, reason) from error
+    except json.JSONDecodeError as error:  # a record of ours that cannot be read back
+        raise HostUnavailable(host, "one of its records is damaged") from error
