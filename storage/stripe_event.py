@@ -1,0 +1,348 @@
+"""A Stripe event as Forbear understands it: parsed defensively from raw bytes, in the old and the new payload shapes.
+
+Pure. What is no event at all raises `NotAnEvent`; an event whose content cannot be understood is returned with a
+`fault`, so that it is kept and shown. Which evidence counts is decided in `storage.evidence`.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NoReturn
+
+from storage.errors import StorageError
+from storage.stripe_event_fields import (
+    Unreadable,
+    claimed_ids,
+    elements,
+    https_url,
+    identifier,
+    inner,
+    instant,
+    instant_or_none,
+    integer,
+    reference,
+)
+
+# The version whose shapes were read last; older ones are read too. A test compares it with the SDK's own.
+API_VERSION = "2026-10-28.endive"
+
+
+class NotAnEvent(StorageError):
+    """The body is not a Stripe event; sending it again would not help."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the body is not a Stripe event: {reason}")
+
+
+# How far an invoice's life has gone: within one second the later stage is the truth. The last two owe nothing.
+INVOICE_RANKS = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
+
+# Which status of a subscription is believed within one second: terminal ones first, then the one that harms less.
+SUBSCRIPTION_RANKS = {
+    "unpaid": 0,
+    "past_due": 1,
+    "incomplete": 2,
+    "paused": 3,
+    "trialing": 4,
+    "active": 5,
+    "incomplete_expired": 6,
+    "canceled": 7,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceSeen:
+    """An invoice as one event, or one fetch, showed it."""
+
+    id: str
+    status: str
+    remaining_cents: int
+    currency: str | None
+    hosted_url: str | None
+    failed: bool  # a payment attempt on a finalized invoice with something owed did not succeed
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSeen:
+    """A subscription as one event, or one fetch, showed it. `prices` holds price ids and lookup keys, in order."""
+
+    id: str
+    status: str
+    prices: tuple[str, ...]
+    plan_name: str | None  # from metadata: `plan`
+    ended_at: datetime | None  # when a canceled one ended, not before the period that was paid for is over
+    period_end_at: datetime | None
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutDone:
+    """A finished checkout: it says which account a Stripe customer and a subscription belong to."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerGone:
+    """A customer who was deleted in Stripe: nothing can be charged there any more, and a person has to know."""
+
+    id: str
+
+
+Subject = InvoiceSeen | SubscriptionSeen | CheckoutDone | CustomerGone
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Whom an event says it is about. `claims` are ids of ours, of an account or a customer, in order of trust."""
+
+    customer_id: str | None = None
+    subscription_id: str | None = None
+    claims: tuple[uuid.UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StripeEvent:
+    """One event. `subject` is None for a type that changes nothing here; `fault` says what could not be understood."""
+
+    id: str
+    type: str
+    created_at: datetime
+    livemode: bool | None
+    api_version: str | None
+    payload: str
+    object_id: str | None = None
+    about: About = About()
+    subject: Subject | None = None
+    fault: str | None = None
+
+
+def parse(body: bytes) -> StripeEvent:
+    """Return the event in a request's raw body. Raises NotAnEvent."""
+    try:
+        text = body.decode("utf-8")
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise NotAnEvent("it is not UTF-8") from None
+    except RecursionError:
+        raise NotAnEvent("it is nested too deeply") from None
+    except ValueError as error:
+        raise NotAnEvent(f"it is not JSON ({str(error)[:100]})") from None
+    if not isinstance(document, dict):
+        raise NotAnEvent("it is not a JSON object")
+    return _event(document, text)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _event(document: Mapping[str, Any], text: str) -> StripeEvent:
+    try:
+        event_id, event_type = identifier(document, "id"), identifier(document, "type")
+        created_at = instant(document, "created")
+    except Unreadable as error:
+        raise NotAnEvent(str(error)) from None
+    data = document.get("data")
+    subject = data.get("object") if isinstance(data, dict) else None
+    if event_id is None or event_type is None or created_at is None:
+        missing = next(name for name in ("id", "type", "created") if document.get(name) is None)
+        raise NotAnEvent(f"`{missing}` is missing")
+    if not isinstance(subject, dict):
+        raise NotAnEvent("`data.object` is missing")
+    livemode, version = document.get("livemode"), document.get("api_version")
+    event = StripeEvent(
+        id=event_id,
+        type=event_type,
+        created_at=created_at,
+        livemode=livemode if isinstance(livemode, bool) else None,
+        api_version=version[:64].replace("\0", "") if isinstance(version, str) and version.isascii() else None,
+        payload=text,
+    )
+    reader = READERS.get(event_type)
+    return event if reader is None else _with_subject(event, reader, subject)
+
+
+def _with_subject(event: StripeEvent, reader: Reader, document: Mapping[str, Any]) -> StripeEvent:
+    try:
+        object_id = identifier(document, "id", "data.object.id")
+        if object_id is None:
+            raise Unreadable("data.object.id", "an identifier", None)
+        about, subject = reader(event, document)
+    except Unreadable as error:
+        return replace(event, fault=str(error))
+    return replace(event, object_id=object_id, about=about, subject=subject)
+
+
+# ---- invoices --------------------------------------------------------------------------------------------------------
+
+# What the type says where a status is missing. Where one is there it is believed: a part payment also "succeeds".
+IMPLIED_INVOICE_STATUS = {
+    "invoice.payment_failed": "open",
+    "invoice.paid": "paid",
+    "invoice.voided": "void",
+    "invoice.marked_uncollectible": "uncollectible",
+}
+
+
+def _invoice_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
+    invoice = read_invoice(document, IMPLIED_INVOICE_STATUS.get(event.type))
+    failed = event.type == "invoice.payment_failed" and invoice.status != "draft" and invoice.remaining_cents > 0
+    return about_invoice(document), replace(invoice, failed=failed)
+
+
+def read_invoice(document: Mapping[str, Any], implied_status: str | None = None) -> InvoiceSeen:
+    """Return an invoice object, `failed` unset. Raises Unreadable."""
+    status = identifier(document, "status") or implied_status
+    if status is None or status not in INVOICE_RANKS:
+        raise Unreadable("status", "an invoice status that Stripe documents", status)
+    try:
+        currency = identifier(document, "currency")
+    except Unreadable:
+        currency = None
+    return InvoiceSeen(
+        id=identifier(document, "id") or "",
+        status=status,
+        remaining_cents=_remaining_cents(document, status),
+        currency=currency,
+        hosted_url=https_url(document, "hosted_invoice_url"),
+        failed=False,
+    )
+
+
+def _remaining_cents(document: Mapping[str, Any], status: str) -> int:
+    remaining = integer(document, "amount_remaining")
+    if remaining is None:
+        due, paid = integer(document, "amount_due"), integer(document, "amount_paid") or 0
+        remaining = None if due is None else due - paid
+    if remaining is None and status in ("open", "uncollectible"):
+        raise Unreadable("amount_remaining", "what is still owed, in the smallest unit", None)
+    return remaining or 0
+
+
+def about_invoice(document: Mapping[str, Any]) -> About:
+    """Return whom an invoice is about, from either shape (`parent` since March 2025). Raises Unreadable."""
+    parent = inner(document, "parent", "subscription_details")
+    older = inner(document, "subscription_details")
+    subscription = reference(parent, "subscription", "parent.subscription_details.subscription")
+    return About(
+        customer_id=reference(document, "customer"),
+        subscription_id=subscription or reference(document, "subscription"),
+        claims=_claims(document, parent, older),
+    )
+
+
+# ---- subscriptions ---------------------------------------------------------------------------------------------------
+
+
+def _subscription_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
+    deleted = event.type == "customer.subscription.deleted"
+    return about_subscription(document), read_subscription(document, event.created_at, deleted=deleted)
+
+
+def read_subscription(document: Mapping[str, Any], seen_at: datetime, *, deleted: bool = False) -> SubscriptionSeen:
+    """Return a subscription object. A deleted one has ended, whatever its snapshot says. Raises Unreadable."""
+    status = identifier(document, "status")
+    if deleted and (status is None or status in SUBSCRIPTION_RANKS.keys() - {"incomplete_expired"}):
+        status = "canceled"
+    if status is None or status not in SUBSCRIPTION_RANKS:
+        raise Unreadable("status", "a subscription status that Stripe documents", status)
+    items = elements(document, "items", "data")
+    period_ends = [instant_or_none(source, "current_period_end") for source in (*items, document)]
+    period_end_at = max((at for at in period_ends if at is not None), default=None)
+    return SubscriptionSeen(
+        id=identifier(document, "id") or "",
+        status=status,
+        prices=_prices(document, items),
+        plan_name=_name(inner(document, "metadata").get("plan")),
+        ended_at=_ended_at(document, period_end_at, seen_at) if status == "canceled" else None,
+        period_end_at=period_end_at,
+        created_at=instant_or_none(document, "created"),
+    )
+
+
+def _ended_at(document: Mapping[str, Any], period_end_at: datetime | None, seen_at: datetime) -> datetime:
+    # A subscription that is cancelled at once keeps the end of its period. Where nothing is owed that period is
+    # settled, so the customer has what was paid for until then.
+    ended_at = instant_or_none(document, "ended_at") or instant_or_none(document, "canceled_at")
+    known = [at for at in (ended_at, period_end_at) if at is not None]
+    return max(known, default=seen_at)
+
+
+def _prices(document: Mapping[str, Any], items: list[Mapping[str, Any]]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for source in (*items, document):
+        for key in ("price", "plan"):
+            price = source.get(key)
+            for name in (price.get("id"), price.get("lookup_key")) if isinstance(price, dict) else (price,):
+                if (text := _name(name)) is not None:
+                    found[text] = None
+    return tuple(found)[:100]
+
+
+def _name(value: object) -> str | None:
+    try:
+        return identifier({"name": value}, "name")
+    except Unreadable:
+        return None
+
+
+def about_subscription(document: Mapping[str, Any]) -> About:
+    """Return whom a subscription is about. Raises Unreadable."""
+    return About(reference(document, "customer"), identifier(document, "id"), _claims(document))
+
+
+# ---- checkouts and customers -----------------------------------------------------------------------------------------
+
+
+def _checkout_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
+    claims = _claims(document, extra=((document, "client_reference_id"),))
+    about = About(reference(document, "customer"), reference(document, "subscription"), claims)
+    return about, CheckoutDone(identifier(document, "id") or "")
+
+
+def _customer_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
+    customer_id = identifier(document, "id") or ""
+    return About(customer_id=customer_id, claims=_claims(document)), CustomerGone(customer_id)
+
+
+def _claims(
+    *documents: Mapping[str, Any], extra: tuple[tuple[Mapping[str, Any], str], ...] = ()
+) -> tuple[uuid.UUID, ...]:
+    metadata = [inner(document, "metadata") for document in documents]
+    accounts = tuple((source, key) for source in metadata for key in ("accountId", "account_id"))
+    users = tuple((source, key) for source in metadata for key in ("userId", "user_id"))
+    return claimed_ids(*accounts, *extra, *users)
+
+
+Reader = Callable[[StripeEvent, Mapping[str, Any]], tuple[About, Subject]]
+
+READERS: dict[str, Reader] = {
+    **{
+        f"invoice.{name}": _invoice_event
+        for name in (
+            "created",
+            "finalized",
+            "marked_uncollectible",
+            "overdue",
+            "paid",
+            "payment_action_required",
+            "payment_failed",
+            "payment_succeeded",
+            "sent",
+            "updated",
+            "voided",
+        )
+    },
+    **{
+        f"customer.subscription.{name}": _subscription_event
+        for name in ("created", "deleted", "paused", "resumed", "updated")
+    },
+    "checkout.session.completed": _checkout_event,
+    "customer.deleted": _customer_event,
+}
