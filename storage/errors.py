@@ -1,0 +1,111 @@
+"""What storage can fail with: one base error, whose children keep their facts and build their own sentence."""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """Something durable could not be read or written; says what, where and what to do."""
+
+
+class SettingWrong(StorageError):
+    """A setting of the environment is missing or cannot be used."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"`{name}` {reason}")
+
+
+class UnknownAccount(StorageError):
+    """No account has this id."""
+
+    def __init__(self, account_id: object) -> None:
+        self.account_id = account_id
+        super().__init__(f"no account has the id `{account_id}`; list them with `GET /api/admin/accounts`")
+
+
+class UnknownServer(StorageError):
+    """No server has this id."""
+
+    def __init__(self, server_id: object) -> None:
+        self.server_id = server_id
+        super().__init__(f"no server has the id `{server_id}`")
+
+
+class UnknownIntent(StorageError):
+    """No intent has this id, or the policy in force knows no intent of this name."""
+
+    def __init__(self, intent: object) -> None:
+        self.intent = intent
+        super().__init__(f"no intent is called `{intent}`")
+
+
+class NotMigrated(StorageError):
+    """The database has no tables yet, or older ones."""
+
+    def __init__(self, found: str | None, expected: str) -> None:
+        self.found = found
+        self.expected = expected
+        super().__init__(
+            f"the database is at migration `{found or 'none'}`, this version needs `{expected}`; run `forbear db upgrade`"
+        )
+
+
+class NoPolicy(StorageError):
+    """No policy has been deployed."""
+
+    def __init__(self) -> None:
+        super().__init__("no policy is in force; deploy one with `forbear policy deploy policy`")
+
+
+class StateVanished(StorageError):
+    """A new policy lacks a machine or state that accounts or servers are in."""
+
+    def __init__(self, occupied: list[tuple[str, str, str]]) -> None:
+        self.occupied = occupied
+        lines = ", ".join(f"`{machine}.{state}` (for one, {where})" for machine, state, where in occupied)
+        super().__init__(
+            f"the new policy lacks states that are in use: {lines}; keep each until nothing is left in it"
+        )
+
+
+class FenceLost(StorageError):
+    """The lease that allowed this write was taken over by somebody else; nothing was written."""
+
+    def __init__(self, name: str, token: int) -> None:
+        self.name = name
+        self.token = token
+        super().__init__(f"the lease `{name}` is no longer held under token {token}; another process leads now")
+
+
+class Busy(StorageError):
+    """Rows stayed locked by others through every try; nothing was written, and asking again is safe."""
+
+    def __init__(self, what: str, tries: int) -> None:
+        self.what = what
+        self.tries = tries
+        super().__init__(f"{what} stayed locked by other work through {tries} tries; nothing was written, try again")
+
+
+class DestructiveRefused(StorageError):
+    """An intent that destroys was asked for directly."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        super().__init__(f"`{action}` destroys data and is never carried out on request; the refusal was recorded")
+
+
+class ClockFixed(StorageError):
+    """The clock can only be moved where the test clock is switched on."""
+
+    def __init__(self) -> None:
+        super().__init__("the test clock is off; start with `forbear up --test-clock` to move it")
+
+
+class AlreadyTaken(StorageError):
+    """A unique name or id belongs to something else."""
+
+    def __init__(self, what: str, value: str) -> None:
+        self.what = what
+        self.value = value
+        super().__init__(f"the {what} `{value}` is already taken")

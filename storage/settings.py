@@ -1,0 +1,114 @@
+"""The deployment in one frozen value, read from the environment once by each entry point and passed down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from storage.errors import SettingWrong
+
+DEFAULT_PORT = 8080
+SHIPPED_POLICY = Path(__file__).resolve().parent.parent / "policy"
+OVERRIDE_PREFIX = "BILLING_"  # environment names that override numbers of a policy, resolved when it is deployed
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that differs between deployments. Secrets never show in `repr`."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False, default="redis://127.0.0.1:6379/0")
+    data_dir: Path = Path(".forbear")
+    policy_dir: Path = SHIPPED_POLICY
+    policy_overrides: Mapping[str, str] = field(default_factory=dict)
+    port: int = DEFAULT_PORT
+    test_clock: bool = False
+    up_pid: int | None = None
+    """Process id of the `forbear up` that we belong to."""
+    public_url: str = f"http://127.0.0.1:{DEFAULT_PORT}"
+    """Where browsers and links in mail find the API."""
+    portal_url: str = f"http://127.0.0.1:{DEFAULT_PORT}"
+    """Where a customer signs in."""
+    pay_url: str = ""
+    """Where a customer pays when no invoice has a page of its own; empty: the portal."""
+    support_email: str = "support@example.org"
+    admin_token: str = field(repr=False, default="")
+    """Bearer token with the admin role; empty: nobody is an admin."""
+    stripe_webhook_secrets: tuple[str, ...] = field(repr=False, default=())
+    """Several while one is rotated; empty: no webhook is taken."""
+    stripe_api_key: str = field(repr=False, default="")
+    """Empty: the mirror of webhooks counts as fresh."""
+    stripe_api_base: str = ""
+    """Another address of the Stripe API, such as a double; empty: Stripe's own."""
+    smtp_url: str = field(repr=False, default="")
+    """`smtp://user:password@host:port` or `smtps://…`; empty: a Maildir under the data directory."""
+    mail_from: str = "Forbear <billing@forbear.example>"
+    discord_urls: Mapping[str, str] = field(repr=False, default_factory=dict)
+    """Channel name to webhook address; a channel that is missing is not told."""
+    tick_seconds: float = 1.0
+    """How often the controller looks when nothing wakes it."""
+    test_pause_at: str = ""
+    """`intent:before_act` or `intent:after_act`: where a worker stops for a fault test; only with the test clock."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the environment. Raises SettingWrong naming the variable."""
+        port = _number(env, "FORBEAR_PORT", DEFAULT_PORT)
+        here = f"http://127.0.0.1:{port}"
+        public_url = env.get("FORBEAR_PUBLIC_URL") or here
+        test_clock = env.get("FORBEAR_TEST_CLOCK") == "1"
+        return cls(
+            database_url=_needed(env, "FORBEAR_DATABASE_URL"),
+            redis_url=env.get("FORBEAR_REDIS_URL") or "redis://127.0.0.1:6379/0",
+            data_dir=Path(env.get("FORBEAR_DATA") or ".forbear").absolute(),
+            policy_dir=Path(env.get("FORBEAR_POLICY_DIR") or SHIPPED_POLICY).absolute(),
+            policy_overrides={name: value for name, value in env.items() if name.startswith(OVERRIDE_PREFIX)},
+            port=port,
+            test_clock=test_clock,
+            up_pid=_number(env, "FORBEAR_UP_PID", 0) or None,
+            public_url=public_url.rstrip("/"),
+            portal_url=(env.get("FORBEAR_PORTAL_URL") or public_url).rstrip("/"),
+            pay_url=env.get("FORBEAR_PAY_URL", ""),
+            support_email=env.get("FORBEAR_SUPPORT_EMAIL") or "support@example.org",
+            admin_token=env.get("FORBEAR_ADMIN_TOKEN", "").strip(),
+            stripe_webhook_secrets=_list(env, "STRIPE_WEBHOOK_SECRET"),
+            stripe_api_key=env.get("STRIPE_API_KEY", "").strip(),
+            stripe_api_base=env.get("STRIPE_API_BASE", "").rstrip("/"),
+            smtp_url=env.get("FORBEAR_SMTP_URL", ""),
+            mail_from=env.get("FORBEAR_MAIL_FROM") or "Forbear <billing@forbear.example>",
+            discord_urls=_channels(env),
+            tick_seconds=_number(env, "FORBEAR_TICK_MILLISECONDS", 1000) / 1000,
+            test_pause_at=env.get("FORBEAR_TEST_PAUSE_AT", "") if test_clock else "",
+        )
+
+
+def _needed(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise SettingWrong(name, "is not set; `forbear up` starts a database by itself, other commands need its address")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit():
+        raise SettingWrong(name, f"is `{text}`, expected a whole number such as {default}")
+    return int(text)
+
+
+def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
+def _channels(env: Mapping[str, str]) -> dict[str, str]:
+    """Read `FORBEAR_DISCORD_ALERTS_BILLING` and its like as {"alerts-billing": address}."""
+    prefix = "FORBEAR_DISCORD_"
+    return {
+        name.removeprefix(prefix).lower().replace("_", "-"): address.strip()
+        for name, address in env.items()
+        if name.startswith(prefix) and address.strip()
+    }

@@ -1,0 +1,433 @@
+"""Every table, as the migrations leave them. Instants are `timestamptz`, ids `uuid`; comments say who writes a column.
+
+Only the ledger (`storage.ledger*`) writes the columns below `# ladder` and a server's lifecycle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+EMPTY_OBJECT = text("'{}'::jsonb")
+EMPTY_LIST = text("'[]'::jsonb")
+NOW = text("now()")
+NEW_ID = text("gen_random_uuid()")
+
+
+def instant(name: str, **more: Any) -> Column[Any]:
+    """Make a column that holds an instant; null unless told otherwise."""
+    return Column(name, DateTime(timezone=True), **more)
+
+
+def required(name: str, kind: Any = Text, *more: Any, **options: Any) -> Column[Any]:
+    """Make a column that is never null."""
+    return Column(name, kind, *more, nullable=False, **options)
+
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("email"),
+    required("name"),
+    required("zone", server_default="UTC"),  # IANA name: instants in mail are told in it
+    required("token_hash", LargeBinary, unique=True),  # sha256 of the bearer token
+    instant("created_at", nullable=False, server_default=NOW),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("customer_id", Uuid, ForeignKey("customers.id")),
+    required("stripe_customer_id"),
+    Column("stripe_subscription_id", Text),
+    required("zone", server_default="UTC"),
+    instant("created_at", nullable=False, server_default=NOW),
+    # standing: written by storage.evidence from the mirror; `plan` and `exempt_until` also by admins
+    required("subscription_status", server_default="none"),
+    Column("plan", Text),
+    required("has_active_plan", Boolean, server_default=text("false")),
+    required("overdue_invoices", Integer, server_default=text("0")),
+    instant("past_due_since"),
+    instant("subscription_ended_at"),
+    instant("exempt_until"),
+    instant("standing_fetched_at"),  # when Stripe was last asked, by the clock that decisions use
+    instant("last_billing_event_at"),
+    Column("last_stripe_event_id", Text),
+    # ladder: written by the ledger alone
+    required("billing_status", server_default="active"),
+    required("server_billing_state", server_default="allowed"),
+    required("server_billing_machine", server_default="billing"),  # the machine that imposed it
+    Column("server_billing_code", Text),
+    required("states", JSONB, server_default=EMPTY_OBJECT),  # machine -> state, all account machines
+    required("episodes", JSONB, server_default=EMPTY_OBJECT),  # machine -> number of the running or last episode
+    required("notices", JSONB, server_default=EMPTY_OBJECT),  # intent -> its latest round
+    instant("warning_sent_at"),
+    instant("final_warning_sent_at"),
+    instant("backup_blocked_at"),
+    instant("suspended_at"),
+    instant("retention_until"),
+    required("stamps", JSONB, server_default=EMPTY_OBJECT),  # every other stamp: fact -> instant
+    Column("last_enforcement_action", Text),
+    Column("policy_digest", Text),  # the policy that it was last decided under
+    instant("due_at"),  # when something may follow without new evidence; null: never
+    instant("held_until"),  # when a due rule that was not permitted is looked at again
+    required("waiting", JSONB, server_default=EMPTY_LIST),  # due rules and the permits that they wait for
+    required("audit_seq", BigInteger, server_default=text("0")),  # head of its audit chain
+    required("audit_hash", LargeBinary, server_default=text("''::bytea")),
+    instant("audit_at"),
+    instant("updated_at", nullable=False, server_default=NOW),
+    Index("accounts_customer_id", "customer_id"),
+    Index("accounts_stripe_customer_id", "stripe_customer_id"),
+    Index(
+        "accounts_stripe_subscription_id",
+        "stripe_subscription_id",
+        unique=True,
+        postgresql_where=text("stripe_subscription_id IS NOT NULL"),
+    ),
+    # The sweep reads this one. GREATEST passes over nulls: not held means due_at alone.
+    Index("accounts_due", text("GREATEST(due_at, held_until)"), postgresql_where=text("due_at IS NOT NULL")),
+    # Accounts decided under another policy than the one in force are found here after a deploy.
+    Index("accounts_policy_digest", "policy_digest"),
+    Index("accounts_billing_status", "billing_status", postgresql_where=text("billing_status <> 'active'")),
+    CheckConstraint("overdue_invoices >= 0", name="overdue_invoices"),
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("id", Text, primary_key=True),  # Stripe's
+    required("account_id", Uuid, ForeignKey("accounts.id"), index=True),
+    Column("stripe_customer_id", Text),
+    Column("stripe_subscription_id", Text),
+    required("status"),
+    required("amount_remaining_cents", BigInteger),
+    required("currency", server_default=""),
+    instant("first_failed_at"),  # earliest failed attempt that any event told
+    Column("hosted_invoice_url", Text),
+    instant("evidence_at", nullable=False),  # `created` of the newest event
+    Column("evidence_event_id", Text),
+    instant("created_at"),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Text, primary_key=True),  # Stripe's
+    required("account_id", Uuid, ForeignKey("accounts.id"), index=True),
+    Column("stripe_customer_id", Text),
+    required("status"),
+    Column("plan_price", Text),
+    instant("late_since"),
+    instant("ended_at"),
+    instant("current_period_end"),
+    instant("evidence_at", nullable=False),
+    required("evidence_rank", Integer, server_default=text("0")),  # orders events of one second
+    Column("evidence_event_id", Text),
+    required("metadata", JSONB, server_default=EMPTY_OBJECT),
+)
+
+stripe_events = Table(
+    "stripe_events",
+    metadata,
+    Column("id", Text, primary_key=True),  # Stripe's: a second copy is the same row
+    required("type"),
+    instant("created_at", nullable=False),
+    required("livemode", Boolean),
+    Column("api_version", Text),
+    required("payload"),  # as received, so that it can be read again with better eyes
+    Column("account_id", Uuid, ForeignKey("accounts.id")),
+    required("status"),
+    Column("reason", Text),
+    instant("received_at", nullable=False, server_default=NOW),
+    instant("applied_at"),
+    CheckConstraint("status IN ('applied', 'parked', 'quarantined', 'ignored')", name="status"),
+    Index("stripe_events_account_id", "account_id", postgresql_where=text("account_id IS NOT NULL")),
+    Index("stripe_events_unsettled", "status", "received_at", postgresql_where=text("status IN ('parked', 'quarantined')")),
+)
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("account_id", Uuid, ForeignKey("accounts.id"), index=True),
+    required("name"),
+    required("kind"),
+    required("host", server_default="local"),
+    required("port", Integer, server_default=text("0")),
+    required("desired", server_default="stopped"),  # by people, and by the ledger when billing stops it
+    required("observed", server_default="unknown"),  # by the controller
+    instant("observed_at"),
+    required("lifecycle"),  # by the ledger
+    instant("lifecycle_since", nullable=False, server_default=NOW),
+    required("stamps", JSONB, server_default=EMPTY_OBJECT),  # of the lifecycle: fact -> instant
+    required("round", BigInteger, server_default=text("0")),  # counts what was asked of it, so that each ask is a new intent
+    Column("autostart", Boolean),  # what the host says
+    instant("due_at"),  # when the lifecycle moves by itself
+    instant("created_at", nullable=False, server_default=NOW),
+    CheckConstraint("desired IN ('running', 'stopped')", name="desired"),
+    CheckConstraint("observed IN ('running', 'stopped', 'unknown', 'missing')", name="observed"),
+    Index("servers_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("servers_host", "host", "id"),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("id", Uuid, primary_key=True),  # made from the key: a second intent with the same key is the same row
+    required("key"),
+    required("account_id", Uuid, ForeignKey("accounts.id")),
+    Column("server_id", Uuid, ForeignKey("servers.id")),
+    required("machine"),
+    required("episode", BigInteger),
+    required("round", BigInteger),
+    required("intent"),
+    required("kind"),
+    required("queue"),
+    required("args", JSONB, server_default=EMPTY_OBJECT),
+    required("status", server_default="open"),
+    required("tries", Integer, server_default=text("0")),
+    instant("not_before"),  # by the clock that decisions use
+    Column("claim", Uuid),  # names one try; a finish with another is late
+    Column("claimed_by", BigInteger),  # the process, whose lock says whether it lives
+    instant("claimed_until"),  # real time
+    instant("started_at"),
+    instant("finished_at"),
+    Column("outcome", Text),
+    instant("promise_at"),  # the date that this notice tells
+    required("actor"),
+    instant("created_at", nullable=False),
+    instant("enqueued_at"),  # real time
+    CheckConstraint("status IN ('open', 'started', 'done', 'dropped', 'failed', 'unknown')", name="status"),
+    CheckConstraint("kind IN ('notice', 'effect', 'command', 'repair')", name="kind"),
+    Index("intents_account_id", "account_id"),
+    Index("intents_server_id", "server_id", postgresql_where=text("server_id IS NOT NULL")),
+    Index("intents_open", "not_before", postgresql_where=text("status = 'open'")),
+    Index("intents_started", "claimed_until", postgresql_where=text("status = 'started'")),
+    Index("intents_troubled", "status", postgresql_where=text("status IN ('failed', 'unknown')")),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),  # nil: what concerns no account
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    instant("at", nullable=False),
+    required("kind"),
+    required("canonical"),  # the text that is hashed; `jsonb` would rewrite it
+    required("hash", LargeBinary),  # sha256 of the previous hash and this text
+)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("chain", Uuid, primary_key=True),
+    required("seq", BigInteger, server_default=text("0")),
+    required("hash", LargeBinary, server_default=text("''::bytea")),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("customer_id", Uuid, ForeignKey("customers.id")),
+    required("account_id", Uuid, ForeignKey("accounts.id"), index=True),
+    required("idempotency_key"),
+    required("request_hash", LargeBinary),
+    required("kind"),
+    required("state", server_default="queued"),
+    Column("phase", Text),
+    Column("server_id", Uuid, ForeignKey("servers.id")),
+    Column("error", Text),
+    required("args", JSONB, server_default=EMPTY_OBJECT),
+    instant("created_at", nullable=False, server_default=NOW),
+    instant("updated_at", nullable=False, server_default=NOW),
+    UniqueConstraint("customer_id", "idempotency_key"),
+    CheckConstraint("state IN ('queued', 'in_progress', 'succeeded', 'failed')", name="state"),
+    Index("operations_server_id", "server_id", postgresql_where=text("server_id IS NOT NULL")),
+    Index("operations_unfinished", "created_at", postgresql_where=text("state IN ('queued', 'in_progress')")),
+)
+
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("server_id", Uuid, ForeignKey("servers.id"), index=True),
+    required("state", server_default="queued"),
+    Column("size_bytes", BigInteger),
+    Column("sha256", Text),
+    instant("created_at", nullable=False, server_default=NOW),
+    required("safety", Boolean, server_default=text("false")),  # made by a restore of what it was about to replace
+    Column("error", Text),
+    CheckConstraint("state IN ('queued', 'in_progress', 'complete', 'failed', 'deleted')", name="state"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    Column("account_id", Uuid, ForeignKey("accounts.id")),  # null: everybody
+    required("kind"),
+    Column("until", DateTime(timezone=True)),  # null: until somebody ends it
+    required("by"),
+    required("reason", server_default=""),
+    instant("created_at", nullable=False, server_default=NOW),
+    instant("ended_at"),
+    Index("holds_account_id", "account_id", postgresql_where=text("ended_at IS NULL")),
+)
+
+brakes = Table(
+    "brakes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    instant("latched_at"),  # null: not tripped
+    instant("released_at"),  # slots given out before this no longer count
+    Column("released_by", Text),
+    Column("allowance", Integer),  # how many a release allows, until its window is over; null: as the policy says
+)
+
+brake_slots = Table(
+    "brake_slots",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    required("brake"),
+    required("account_id", Uuid),
+    instant("at", nullable=False),
+    Index("brake_slots_brake_at", "brake", "at"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text),
+    required("token", BigInteger, server_default=text("0")),  # grows with each holder: the fence
+    instant("expires_at"),  # real time
+)
+
+wakeups = Table(
+    "wakeups",
+    metadata,
+    Column("name", Text, primary_key=True),
+    required("requested", BigInteger, server_default=text("0")),
+    required("done", BigInteger, server_default=text("0")),
+    required("report", JSONB, server_default=EMPTY_OBJECT),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    required("texts", JSONB),  # file -> text
+    required("env", JSONB),  # overrides that were resolved into it
+    instant("deployed_at", nullable=False, server_default=NOW),
+    required("deployed_by"),
+    required("note", server_default=""),
+)
+
+policy_in_force = Table(
+    "policy_in_force",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    required("digest", Text, ForeignKey("policies.digest")),
+    instant("since", nullable=False, server_default=NOW),
+    CheckConstraint("single", name="single"),
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),  # also the number of its liveness lock
+    required("role"),
+    required("pid", Integer),
+    required("version"),
+    Column("policy_digest", Text),
+    instant("started_at", nullable=False, server_default=NOW),
+    instant("seen_at", nullable=False, server_default=NOW),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    required("kind"),
+    required("text"),
+    Column("account_id", Uuid),
+    Column("key", Text, unique=True),  # the same key is told once; null: each is told
+    instant("created_at", nullable=False, server_default=NOW),
+    instant("sent_at"),
+    required("tries", Integer, server_default=text("0")),
+    instant("not_before"),  # real time
+    Column("outcome", Text),
+    Index("alerts_unsent", "id", postgresql_where=text("sent_at IS NULL")),
+)
+
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("title"),
+    required("text"),
+    instant("starts_at", nullable=False, server_default=NOW),
+    instant("ends_at"),
+    required("by", server_default=""),
+)
+
+repair_events = Table(
+    "repair_events",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    required("server_id", Uuid, ForeignKey("servers.id"), index=True),
+    required("repair"),
+    Column("did", Text),  # null: only recommended
+    required("reason", server_default=""),
+    instant("at", nullable=False),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("server_id", Uuid, ForeignKey("servers.id"), primary_key=True),
+    required("signature"),  # what was seen against what is wanted
+    required("count", Integer, server_default=text("1")),  # how often in a row
+    instant("since", nullable=False, server_default=NOW),
+)
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    required("offset_by", Interval, server_default=text("'0'::interval")),  # moved by the test clock alone
+    instant("seen_at"),  # how far time had come when the controller last looked
+    CheckConstraint("single", name="single"),
+)
