@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from storage.errors import StorageError
 
-class EmbeddedError(Exception):
+
+class EmbeddedError(StorageError):
     """An embedded server cannot be started or kept; says which, where, why and what to do."""
 
     def __init__(self, server: str, folder: Path, reason: str, *, log_lines: list[str] | None = None) -> None:

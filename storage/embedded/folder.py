@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import random
 import secrets
@@ -11,6 +10,7 @@ import socket
 from pathlib import Path
 
 from storage.embedded.errors import EmbeddedError
+from storage.embedded.locks import LockHeld, take_lock
 
 # Below the range from which systems take the near end of outgoing connections, so that a port which was free a moment
 # ago is not taken by one of those.
@@ -38,21 +38,14 @@ class ServerFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.path.chmod(0o700)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = take_lock(self.path / "lock")
+        except LockHeld as held:
+            raise EmbeddedError(self.server, self.path, f"{held.who} is using it; stop that one first") from held
         except OSError as error:
             reason = (
                 f"{(error.strerror or 'cannot be used').lower()}: `{error.filename}`; is the folder another user's?"
             )
             raise EmbeddedError(self.server, self.path, reason) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(self._lock, 20).decode("ascii", "replace").strip()
-            self.close()
-            who = f"process {holder}" if holder else "another process"
-            raise EmbeddedError(self.server, self.path, f"{who} is using it; stop that one first") from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
         """Give the lock back. Doing it again is harmless."""

@@ -1,0 +1,113 @@
+"""The child processes of `forbear up`: started together, again when they crash, stopped together; their logs bounded."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from storage.embedded import logs
+from storage.embedded.process import Child
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+# A process that ran this long had started well: its next crash is a new one.
+STABLE_SECONDS = 60.0
+# What a worker needs at most to finish the effect that it is in the middle of.
+STOP_PATIENCE_SECONDS = 25.0
+
+
+class Service:
+    """One `forbear …` process that has to be there."""
+
+    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+        self.name = name
+        self.arguments = tuple(arguments)
+        self.log = log
+        self.child: Child | None = None
+        self.started_at = 0.0
+        self.log_start = 0
+        self.crashes_in_a_row = 0
+        self.start_again_at = 0.0
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start it; secrets go by environment, never by argument."""
+        self.log_start = logs.size_bytes(self.log)
+        self.child = Child([sys.executable, "-m", "forbear", *self.arguments], log=self.log, environment=environment)
+        self.started_at = time.monotonic()
+
+    def exit_status(self) -> int | None:
+        """Return how it ended; None while it runs or before it was started."""
+        return self.child.exit_status() if self.child is not None else None
+
+    def last_words(self) -> list[str]:
+        """Return the last lines that it logged since its start."""
+        return logs.last_lines(self.log, since_bytes=self.log_start)
+
+    def note_crash(self, now: float) -> float:
+        """Plan the next start, later after each crash in a row. Returns the pause in seconds."""
+        self.child = None
+        self.crashes_in_a_row = 1 if now - self.started_at > STABLE_SECONDS else self.crashes_in_a_row + 1
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self.crashes_in_a_row - 1, 10))
+        self.start_again_at = now + pause
+        return pause
+
+
+class Supervisor:
+    """Keeps a set of services running. Everything happens in the thread that calls, which must be one that stays."""
+
+    def __init__(self, services: Sequence[Service], environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self.services = tuple(services)
+        self.environment = dict(environment)
+        self.say = say
+
+    def start(self) -> None:
+        """Start every service."""
+        for service in self.services:
+            service.start(self.environment)
+
+    def pids(self) -> list[int]:
+        """Return the process ids of those that run."""
+        return [service.child.pid for service in self.services if service.child is not None]
+
+    def first_ended(self) -> Service | None:
+        """Return a service that has ended, if one has."""
+        return next((service for service in self.services if service.exit_status() is not None), None)
+
+    def look_after(self) -> None:
+        """Start again what has crashed, when its pause is over; cut logs that have grown too long."""
+        now = time.monotonic()
+        for service in self.services:
+            status = service.exit_status()
+            if status is not None:
+                pause = service.note_crash(now)
+                how = f"status {status}" if status >= 0 else f"signal {-status}"
+                self.say(f"{service.name} ended ({how}), starting it again in {pause:g} s; its log: {service.log}")
+            if service.child is None and now >= service.start_again_at:
+                service.start(self.environment)
+            logs.trim(service.log)
+
+    def restart(self, environment: Mapping[str, str]) -> None:
+        """Start every service anew with other addresses."""
+        self.stop(lambda: False)
+        self.environment = dict(environment)
+        self.start()
+
+    def stop(self, hurried: Callable[[], bool]) -> None:
+        """Ask all to end, give them time to finish what they are doing, less when hurried, and reap them."""
+        children = [service.child for service in self.services if service.child is not None]
+        for child in children:
+            child.send(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_PATIENCE_SECONDS
+        for child in children:
+            while child.exit_status() is None and time.monotonic() < deadline and not hurried():
+                try:
+                    child.wait(0.1)
+                except subprocess.TimeoutExpired:
+                    continue
+            child.kill()
+        for service in self.services:
+            service.child = None

@@ -1,0 +1,248 @@
+"""`forbear up`: PostgreSQL, Redis, the web server, the workers and the controller as one tree of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from jobs.interrupts import Interrupted, Interrupts
+from jobs.queues import QUEUES
+from jobs.supervisor import Service, Supervisor
+from storage.embedded import EmbeddedError, Postgres, Redis
+from storage.embedded.folder import is_free, write_private
+from storage.embedded.locks import LockHeld, take_lock
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_TIMEOUT_SECONDS = 90.0
+READY_POLL_SECONDS = 0.05
+LOOK_EVERY_SECONDS = 0.25
+
+
+class UpError(Exception):
+    """`forbear up` cannot start or go on; says what, where and what to do."""
+
+    def __init__(self, problem: str, remedy: str, *, log_lines: list[str] | None = None) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        self.log_lines = log_lines or []
+        super().__init__("\n    ".join([f"{problem}; {remedy}", *self.log_lines]))
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".forbear"),
+    show_default=True,
+    help="Where databases, servers, mail, secrets and logs live. Made when missing.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="Where to serve, on 127.0.0.1."
+)
+@click.option("--test-clock", is_flag=True, help="Let an admin move the clock. For demos and tests only.")
+def up(data: Path, port: int, test_clock: bool) -> None:
+    """Run everything on the embedded default, until Ctrl-C or SIGTERM.
+
+    A second start on the same folder goes on where the first stopped. FORBEAR_DATABASE_URL and FORBEAR_REDIS_URL, when
+    set, are used instead of the embedded servers. STRIPE_WEBHOOK_SECRET and FORBEAR_ADMIN_TOKEN are made once when they
+    are not set.
+    """
+    run(data.absolute(), port, test_clock=test_clock)
+
+
+def run(data: Path, port: int, *, test_clock: bool) -> None:
+    """Start everything, look after it until a signal, and stop it in order. Raises UpError, StorageError.
+
+    INVARIANT: whatever ends it, also a signal in the middle of the start, every process that it started is gone then.
+    """
+    interrupts = Interrupts()
+    interrupts.listen()
+    with contextlib.suppress(Interrupted), ExitStack() as stack:
+        try:
+            interrupts.raise_from_now()
+            servers, supervisor = start(data, port, stack, interrupts, test_clock=test_clock)
+            wait_until_ready(supervisor, port)
+            say(f"ready http://127.0.0.1:{port}")
+        finally:
+            interrupts.only_count()
+        while not interrupts.wait(LOOK_EVERY_SECONDS):
+            look_after(servers, supervisor, interrupts)
+        say("stopping; a second Ctrl-C does not wait for work in hand")
+
+
+def start(
+    data: Path, port: int, stack: ExitStack, interrupts: Interrupts, *, test_clock: bool
+) -> tuple[list[Postgres | Redis], Supervisor]:
+    """Start everything; what was started is on the stack, to be stopped in the opposite order."""
+    stack.enter_context(only_one(data))
+    if not is_free(port):
+        raise UpError(f"port {port} of 127.0.0.1 is in use", "stop what listens there, or choose another --port")
+    servers = start_servers(data, stack)
+    environment = environment_of_children(data, port, test_clock=test_clock) | addresses(servers)
+    prepare_database(environment)
+    supervisor = Supervisor(services(data), environment, say)
+    stack.callback(stop_game_servers, data)
+    stack.callback(supervisor.stop, interrupts.is_hurried)
+    supervisor.start()
+    return servers, supervisor
+
+
+def say(line: str) -> None:
+    """Print a line at once. A reader that has gone away is no reason to stop serving."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
+
+
+@contextlib.contextmanager
+def only_one(data: Path) -> Iterator[None]:
+    """Hold the data folder, made when missing, for this process alone."""
+    try:
+        if not data.exists():
+            data.mkdir(parents=True, mode=0o700)
+        (data / "logs").mkdir(mode=0o700, exist_ok=True)
+        lock = take_lock(data / "lock")
+    except LockHeld as held:
+        problem = f"another `forbear up` ({held.who}) runs on `{data}`"
+        raise UpError(problem, "stop it first, or choose another folder with --data") from held
+    except OSError as error:
+        problem = f"the folder `{data}` cannot be used: {(error.strerror or '').lower()}: `{error.filename}`"
+        raise UpError(problem, "choose another with --data") from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def start_servers(data: Path, stack: ExitStack) -> list[Postgres | Redis]:
+    """Start the embedded servers that the environment does not replace; the stack stops them."""
+    servers: list[Postgres | Redis] = []
+    if not os.environ.get("FORBEAR_DATABASE_URL"):
+        if not (data / "postgres" / "cluster").exists():
+            say("making the database (once)")
+        servers.append(Postgres.start(data / "postgres"))
+        stack.callback(servers[-1].stop)
+    if not os.environ.get("FORBEAR_REDIS_URL"):
+        servers.append(Redis.start(data / "redis"))
+        stack.callback(servers[-1].stop)
+    return servers
+
+
+def addresses(servers: list[Postgres | Redis]) -> dict[str, str]:
+    """Return the environment variables that tell where the embedded servers are."""
+    names = {Postgres: "FORBEAR_DATABASE_URL", Redis: "FORBEAR_REDIS_URL"}
+    return {names[type(server)]: server.url for server in servers}
+
+
+def environment_of_children(data: Path, port: int, *, test_clock: bool) -> dict[str, str]:
+    """Return what every child process is told: the caller's environment, and what is ours."""
+    environment = dict(os.environ)
+    environment.pop("FORBEAR_TEST_CLOCK", None)
+    environment |= {
+        "FORBEAR_DATA": str(data),
+        "FORBEAR_PORT": str(port),
+        "FORBEAR_UP_PID": str(os.getpid()),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if test_clock:
+        environment["FORBEAR_TEST_CLOCK"] = "1"
+    if policy := os.environ.get("FORBEAR_POLICY_DIR"):
+        environment["FORBEAR_POLICY_DIR"] = str(Path(policy).absolute())  # children start in another folder
+    for name, prefix in (("FORBEAR_ADMIN_TOKEN", ""), ("STRIPE_WEBHOOK_SECRET", "whsec_")):
+        if not environment.get(name):
+            environment[name] = own_secret(data / "secrets" / name.lower(), prefix, name)
+    return environment
+
+
+def own_secret(file: Path, prefix: str, name: str) -> str:
+    """Return the secret in this file, made once. Its place is told, its value never."""
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    if not file.exists():
+        write_private(file, prefix + secrets.token_urlsafe(32) + "\n")
+    say(f"{name} is not set: using the one in {file}")
+    return file.read_text(encoding="ascii").strip()
+
+
+def prepare_database(environment: dict[str, str]) -> None:
+    """Bring the tables up to date and put the policy folder in force."""
+    from storage.migrate import upgrade
+    from storage.policies import deploy_folder
+    from storage.settings import Settings
+
+    settings = Settings.from_env(environment)
+    upgrade(settings.database_url)
+    deploy_folder(settings.database_url, settings.policy_dir, settings.policy_overrides, by="forbear up")
+
+
+def services(data: Path) -> list[Service]:
+    """Return the processes that make up the system, each with its log."""
+    logs = data / "logs"
+    workers = [Service(f"worker {queue}", ["worker", queue], logs / f"worker-{queue}.log") for queue in QUEUES]
+    return [
+        Service("serve", ["serve"], logs / "serve.log"),
+        *workers,
+        Service("controller", ["controller"], logs / "controller.log"),
+    ]
+
+
+def wait_until_ready(supervisor: Supervisor, port: int) -> None:
+    """Return once the health page says that all is well. Raises UpError when a process ends, or it takes too long."""
+    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+    while True:
+        if ended := supervisor.first_ended():
+            problem = f"`forbear {' '.join(ended.arguments)}` ended at its start (status {ended.exit_status()})"
+            raise UpError(problem, f"its log is {ended.log} and ends", log_lines=ended.last_words())
+        if is_healthy(port):
+            return
+        if time.monotonic() > deadline:
+            raise UpError(
+                f"no healthy answer from port {port} within {READY_TIMEOUT_SECONDS:.0f} s",
+                f"the logs are in {supervisor.services[0].log.parent}",
+                log_lines=supervisor.services[0].last_words(),
+            )
+        time.sleep(READY_POLL_SECONDS)
+
+
+def is_healthy(port: int) -> bool:
+    """Ask the health page once."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/api/health")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def look_after(servers: list[Postgres | Redis], supervisor: Supervisor, interrupts: Interrupts) -> None:
+    """Start again what has crashed. A server that comes back at another address takes all processes along."""
+    before = addresses(servers)
+    for server in servers:
+        if not server.is_running():
+            say(f"{server.name} has ended, starting it again; its log: {server.log}")
+            try:
+                interrupts.raise_from_now()
+                server.run()
+            except EmbeddedError as error:
+                say(f"{error}; trying again")
+            finally:
+                interrupts.only_count()
+    if addresses(servers) != before:
+        supervisor.restart(supervisor.environment | addresses(servers))
+    supervisor.look_after()
+
+
+def stop_game_servers(data: Path) -> None:
+    """Stop every server of the local host: after the controller, which would start them again."""
+    from jobs.hosts.local import stop_everything
+
+    stop_everything(data)
