@@ -1,4 +1,4 @@
-"""The child processes of `forbear up`: started together, again when they crash, stopped together; their logs bounded."""
+"""The child processes of `forbear up`: started together, again after a crash, stopped together; their logs bounded."""
 
 from __future__ import annotations
 
