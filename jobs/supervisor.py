@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,11 +20,11 @@ STOP_PATIENCE_SECONDS = 25.0
 
 
 class Service:
-    """One `forbear …` process that has to be there."""
+    """One process that has to be there."""
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
         self.name = name
-        self.arguments = tuple(arguments)
+        self.command = tuple(command)
         self.log = log
         self.child: Child | None = None
         self.started_at = 0.0
@@ -36,7 +35,7 @@ class Service:
     def start(self, environment: Mapping[str, str]) -> None:
         """Start it; secrets go by environment, never by argument."""
         self.log_start = logs.size_bytes(self.log)
-        self.child = Child([sys.executable, "-m", "forbear", *self.arguments], log=self.log, environment=environment)
+        self.child = Child(self.command, log=self.log, environment=environment)
         self.started_at = time.monotonic()
 
     def exit_status(self) -> int | None:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -184,12 +185,10 @@ def prepare_database(environment: dict[str, str]) -> None:
 
 def services(data: Path) -> list[Service]:
     """Return the processes that make up the system, each with its log."""
-    logs = data / "logs"
-    workers = [Service(f"worker {queue}", ["worker", queue], logs / f"worker-{queue}.log") for queue in QUEUES]
+    commands = [["serve"], *(["worker", queue] for queue in QUEUES), ["controller"]]
     return [
-        Service("serve", ["serve"], logs / "serve.log"),
-        *workers,
-        Service("controller", ["controller"], logs / "controller.log"),
+        Service(" ".join(words), [sys.executable, "-m", "forbear", *words], data / "logs" / f"{'-'.join(words)}.log")
+        for words in commands
     ]
 
 
@@ -198,7 +197,7 @@ def wait_until_ready(supervisor: Supervisor, port: int) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while True:
         if ended := supervisor.first_ended():
-            problem = f"`forbear {' '.join(ended.arguments)}` ended at its start (status {ended.exit_status()})"
+            problem = f"`forbear {ended.name}` ended at its start (status {ended.exit_status()})"
             raise UpError(problem, f"its log is {ended.log} and ends", log_lines=ended.last_words())
         if is_healthy(port):
             return
