@@ -205,12 +205,11 @@ CREATE TABLE invoices (
     stripe_subscription_id text,
     status text NOT NULL,
     amount_remaining_cents bigint NOT NULL,
-    currency text NOT NULL DEFAULT '',
+    currency text,
     first_failed_at timestamptz,
     hosted_invoice_url text,
     evidence_at timestamptz NOT NULL,
-    evidence_event_id text,
-    created_at timestamptz,
+    evidence_event_id text NOT NULL,
     CONSTRAINT invoices_pkey PRIMARY KEY (id),
     CONSTRAINT invoices_account_id_fkey FOREIGN KEY(account_id) REFERENCES accounts (id)
 );
@@ -246,38 +245,50 @@ CREATE TABLE stripe_events (
     id text NOT NULL,
     type text NOT NULL,
     created_at timestamptz NOT NULL,
-    livemode boolean NOT NULL,
+    livemode boolean,
     api_version text,
     payload text NOT NULL,
+    object_id text,
+    stripe_customer_id text,
+    stripe_subscription_id text,
+    claims uuid[] NOT NULL DEFAULT '{}'::uuid[],
     account_id uuid,
     status text NOT NULL,
     reason text,
     received_at timestamptz NOT NULL DEFAULT now(),
     applied_at timestamptz,
     CONSTRAINT stripe_events_pkey PRIMARY KEY (id),
-    CONSTRAINT stripe_events_status_check CHECK (status IN ('applied', 'parked', 'quarantined', 'ignored')),
-    CONSTRAINT stripe_events_account_id_fkey FOREIGN KEY(account_id) REFERENCES accounts (id)
+    CONSTRAINT stripe_events_status_check CHECK (status IN ('applied', 'parked', 'quarantined', 'ignored'))
 );
 CREATE INDEX stripe_events_account_id ON stripe_events (account_id) WHERE account_id IS NOT NULL;
 CREATE INDEX stripe_events_unsettled ON stripe_events (status, received_at) WHERE status IN ('parked', 'quarantined');
+CREATE INDEX stripe_events_parked_customer ON stripe_events (stripe_customer_id) WHERE status = 'parked';
+CREATE INDEX stripe_events_parked_subscription ON stripe_events (stripe_subscription_id) WHERE status = 'parked';
+CREATE INDEX stripe_events_parked_object ON stripe_events (object_id) WHERE status = 'parked';
+CREATE INDEX stripe_events_parked_claims ON stripe_events USING gin (claims) WHERE status = 'parked';
 
 CREATE TABLE subscriptions (
     id text NOT NULL,
     account_id uuid NOT NULL,
     stripe_customer_id text,
     status text NOT NULL,
-    plan_price text,
-    late_since timestamptz,
+    prices text[] NOT NULL DEFAULT '{}'::text[],
+    plan_name text,
+    known_plan text,
+    known_plan_at timestamptz,
+    known_plan_event_id text NOT NULL DEFAULT '',
+    started_at timestamptz,
     ended_at timestamptz,
     current_period_end timestamptz,
     evidence_at timestamptz NOT NULL,
-    evidence_rank integer NOT NULL DEFAULT 0,
-    evidence_event_id text,
-    metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
+    evidence_event_id text NOT NULL,
+    not_late_at timestamptz,
+    late_statuses jsonb NOT NULL DEFAULT '{}'::jsonb,
     CONSTRAINT subscriptions_pkey PRIMARY KEY (id),
     CONSTRAINT subscriptions_account_id_fkey FOREIGN KEY(account_id) REFERENCES accounts (id)
 );
 CREATE INDEX subscriptions_account_id ON subscriptions (account_id);
+CREATE INDEX subscriptions_stripe_customer_id ON subscriptions (stripe_customer_id);
 
 CREATE TABLE backups (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
