@@ -1,0 +1,121 @@
+"""Who asks: a bearer token makes its holder a customer or an admin. Failed tokens are counted, good ones never are."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from storage import accounts
+from web.problems import Problem
+
+if TYPE_CHECKING:
+    from web.services import Services
+
+FAILURES_PER_MINUTE = 100
+WINDOW_SECONDS = 60.0
+ADDRESSES = 10_000
+TOKEN_CHARACTERS = 512
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `customer_id` is None for an admin, who may act on every tenant's servers."""
+
+    role: Literal["customer", "admin"]
+    customer_id: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """How the audit names them."""
+        return "admin" if self.customer_id is None else f"customer:{self.customer_id}"
+
+
+class FailureLimit:
+    """Counts failed tokens by address over a sliding minute; remembers a bounded number of addresses."""
+
+    def __init__(self, per_minute: int = FAILURES_PER_MINUTE) -> None:
+        self.per_minute = per_minute
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def failed(self, address: str, now: float) -> float | None:
+        """Note one failure. Returns how many seconds to wait once there are too many, None until then."""
+        times = self._failures.setdefault(address, deque(maxlen=self.per_minute))
+        self._failures.move_to_end(address)
+        if len(self._failures) > ADDRESSES:
+            self._failures.popitem(last=False)
+        while times and times[0] <= now - WINDOW_SECONDS:
+            times.popleft()
+        if len(times) == self.per_minute:
+            return times[0] + WINDOW_SECONDS - now
+        times.append(now)
+        return None
+
+
+def bearer_token(connection: Connection) -> str:
+    """Return the bearer token of a request. Raises the 401 that says how to send one."""
+    values = connection.headers.getall("authorization", [])
+    if not values:
+        raise unauthorized("This address needs a bearer token in the `Authorization` header.")
+    scheme, _, token = values[0].partition(" ")
+    token = token.strip()
+    usable = token.isascii() and token.isprintable() and len(token) <= TOKEN_CHARACTERS
+    if len(values) > 1 or scheme.lower() != "bearer" or not token or not usable:
+        raise refused(connection, "The `Authorization` header is not `Bearer` followed by a token.")
+    return token
+
+
+def identify(connection: Connection, services: Services) -> Caller:
+    """Return who asks. Reads the database. Raises the 401, or the 429 of somebody who keeps guessing."""
+    token = bearer_token(connection)
+    if is_admin(token, services.settings.admin_token):
+        return Caller("admin")
+    with services.database.begin() as conn:
+        customer = accounts.customer_by_token(conn, token)
+    if customer is None:
+        raise refused(connection, "This token is not known.")
+    return Caller("customer", str(customer.id))
+
+
+def is_admin(token: str, admin_token: str) -> bool:
+    """Compare in a time that tells nothing about either. No admin token: nobody is an admin."""
+    given, own = (hashlib.sha256(text.encode()).digest() for text in (token, admin_token))
+    return hmac.compare_digest(given, own) and bool(admin_token)
+
+
+def unauthorized(detail: str) -> Problem:
+    """Nobody is signed in."""
+    return Problem(401, "UNAUTHENTICATED", detail, headers={"WWW-Authenticate": 'Bearer realm="forbear"'})
+
+
+def refused(connection: Connection, detail: str) -> Problem:
+    """A token was wrong: 401, or 429 from an address that sent too many."""
+    limit: FailureLimit = connection.app.state.services.failures
+    address = connection.client.host if connection.client else "unknown"
+    wait_seconds = limit.failed(address, time.monotonic())
+    if wait_seconds is None:
+        return unauthorized(detail)
+    seconds = max(1, int(wait_seconds) + 1)
+    words = f"Too many wrong tokens came from this address. Try again in {seconds} s."
+    return Problem(429, "TOO_MANY_FAILED_TOKENS", words, headers={"Retry-After": str(seconds)})
+
+
+async def signed_in(connection: Connection, _: BaseRouteHandler) -> None:
+    """Let only customers and admins pass; the handler finds who it is in `request.state.caller`."""
+    services: Services = connection.app.state.services
+    connection.state.caller = await services.in_thread(identify, connection, services)
+
+
+async def admins_only(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Let only admins pass."""
+    await signed_in(connection, handler)
+    if connection.state.caller.role != "admin":
+        raise Problem(403, "ADMINS_ONLY", "This address is for administrators only.")
