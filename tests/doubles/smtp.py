@@ -85,7 +85,7 @@ class SmtpSink:
         """Greet, or hang up."""
         session.host_name = hostname
         if self.behaviour == "vanish_at_once":
-            server.transport.abort()
+            _hang_up(server)
         return responses
 
     async def handle_RCPT(  # noqa: N802
@@ -107,6 +107,11 @@ class SmtpSink:
         with self._kept:
             self.taken.append(content)
         if self.behaviour == "vanish_after_content":
-            server.transport.abort()
+            _hang_up(server)
             await asyncio.sleep(0)
         return "250 kept"
+
+
+def _hang_up(server: SMTP) -> None:
+    assert isinstance(server.transport, asyncio.WriteTransport)
+    server.transport.abort()
