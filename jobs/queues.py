@@ -53,7 +53,7 @@ def queue_called(client: redis.Redis, name: str) -> Queue:
     return Queue(name, connection=client, serializer=JSONSerializer)
 
 
-def enqueue(client: redis.Redis, wanted: Iterable[tuple[UUID | str, str]]) -> int:
+def enqueue(client: redis.Redis, wanted: Iterable[tuple[UUID | str, str]], longest: int = LONGEST_QUEUE) -> int:
     """Wake a worker for each (intent id, queue) that has no wake-up yet; return how many were added.
 
     Best effort: when Redis is lost it says so and returns, because the relay does the same again within a tick.
@@ -66,18 +66,16 @@ def enqueue(client: redis.Redis, wanted: Iterable[tuple[UUID | str, str]]) -> in
     added = 0
     for name, intent_ids in by_queue.items():
         try:
-            added += _enqueue_new(queue_called(client, name), intent_ids)
+            added += _enqueue_new(queue_called(client, name), intent_ids, longest)
         except redis.RedisError as error:
             log.warning("redis is lost, work waits for the relay: %s", error)
             return added
     return added
 
 
-def _enqueue_new(queue: Queue, intent_ids: list[str]) -> int:
-    there = queue.get_job_ids(0, LONGEST_QUEUE - 1)
-    room = LONGEST_QUEUE - len(there)
-    waiting = set(there)
-    fresh = [intent_id for intent_id in intent_ids if intent_id not in waiting][: max(room, 0)]
+def _enqueue_new(queue: Queue, intent_ids: list[str], longest: int) -> int:
+    waiting = set(queue.get_job_ids(0, longest))
+    fresh = [intent_id for intent_id in intent_ids if intent_id not in waiting][: longest - len(waiting)]
     if fresh:
         queue.enqueue_many(
             queue.prepare_data(
