@@ -31,7 +31,7 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 Parts = tuple[str, ...]
 
 
-class ArchiveRefused(Exception):  # noqa: N818 - says what happened, as the errors of a host do
+class ArchiveRefused(Exception):
     """An archive holds what none of ours holds, or cannot be read to its end."""
 
     def __init__(self, reason: str) -> None:

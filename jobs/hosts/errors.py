@@ -5,7 +5,6 @@ No sentence holds a path of the machine; what a customer typed is quoted, shorte
 
 from __future__ import annotations
 
-# ruff: noqa: N818 - each name is what the host says: `PathRefused`, not `PathRefusedError`
 import errno
 import json
 import os

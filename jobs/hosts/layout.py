@@ -23,7 +23,7 @@ from jobs.hosts.base import HostError, ServerMissing, ServerSpec
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
-class IdRefused(HostError):  # noqa: N818 - says what happened, as the other errors of a host do
+class IdRefused(HostError):
     """An id that cannot name a directory. Ids are made by us, so this is a fault of the caller."""
 
     def __init__(self, what: str) -> None:

@@ -115,10 +115,12 @@ def ask_to_stop(place: ServerPlace, grace_seconds: float) -> bool:
     return True
 
 
-def await_end(place: ServerPlace, grace_seconds: float, *, asked: bool = False) -> Observation:
+def await_end(
+    place: ServerPlace, grace_seconds: float, *, asked: bool = False, forced_seconds: float = FORCED_SECONDS
+) -> Observation:
     """Wait until nothing of the server runs, asking and in the end killing its supervisor; return what is then seen."""
     alive = place.run / ALIVE_NAME
-    force_at = time.monotonic() + grace_seconds + FORCED_SECONDS
+    force_at = time.monotonic() + grace_seconds + forced_seconds
     while locks.is_held(alive) and time.monotonic() < force_at:
         asked = asked or ask_to_stop(place, grace_seconds)
         time.sleep(_POLL_SECONDS)
