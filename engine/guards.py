@@ -1,7 +1,7 @@
 """What a guard means. `holds` is the truth, read off the guard; `compile_guard` is the same as closures, for decisions.
 
-A null fact satisfies nothing but `is_null: true`; so `not: {fact: x, eq: 1}` holds for a null `x`, and `{fact: x, ne: 1}`
-does not.
+A null fact satisfies nothing but `is_null: true`; so `not: {fact: x, eq: 1}` holds for a null `x`, and
+`{fact: x, ne: 1}` does not.
 """
 
 from __future__ import annotations

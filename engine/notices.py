@@ -1,4 +1,4 @@
-"""Notices in words: which fields a text may name, and how they are written for one customer. Sending is not done here."""
+"""Notices in words: which fields a text may name, and how they are written for one customer."""
 
 from __future__ import annotations
 

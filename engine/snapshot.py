@@ -11,7 +11,7 @@ from engine.model import IntentKind, Value
 
 
 class NoticeStatus(StrEnum):
-    """Where one round of a notice stands. Set by the engine (open, void) and by the ledger from the worker's outcome."""
+    """Where one round of a notice stands. The engine sets open and void; the ledger the rest, from what happened."""
 
     OPEN = "open"  # asked for; not known to have left
     DELIVERED = "delivered"
@@ -30,7 +30,9 @@ class NoticeState:
     claimed_at: datetime | None = None  # when the promise was fixed
     promise_at: datetime | None = None  # nothing may act on the account earlier
     machine: str = ""  # the machine that asked for this round
-    floor_at: datetime | None = None  # the latest date that an earlier round of the episode told; a later round keeps it
+    floor_at: datetime | None = (
+        None  # the latest date that an earlier round of the episode told; a later round keeps it
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ class Snapshot:
     """One account as it is known now.
 
     `facts` holds evidence and stamps, flat, by declared name; an absent name is null. `permits` holds the answers of
-    services and brakes by permit name; absent or None is unknown. `recheck_at` is an instant at which evidence changes by
-    itself (an exemption that ends).
+    services and brakes by permit name; absent or None is unknown. `recheck_at` is an instant at which evidence changes
+    by itself (an exemption that ends).
     """
 
     account_id: str
@@ -69,7 +71,9 @@ class Snapshot:
     servers: tuple[ServerFacts, ...] = ()
     zone: str = "UTC"
     recheck_at: datetime | None = None
-    senders: Mapping[str, str] = field(default_factory=dict)  # event -> actor, of the running episodes: for `other_than`
+    senders: Mapping[str, str] = field(
+        default_factory=dict
+    )  # event -> actor, of the running episodes: for `other_than`
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What follows from a snapshot now, with nothing left to do: `steps` in order, the next snapshot, the next due instant.
+    """What follows from a snapshot now, with nothing left to do: `steps` in order, the next snapshot and due instant.
 
     `due_at` is in the past only while `waiting` says what holds it. `brakes` names the permits of kind brake that steps
     relied on, one entry a step, so that *record* can give out slots.
