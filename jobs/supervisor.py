@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from storage.embedded import logs
-from storage.embedded.process import Child
+from storage.embedded.process import Child, signals_held
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
@@ -35,7 +35,8 @@ class Service:
     def start(self, environment: Mapping[str, str]) -> None:
         """Start it; secrets go by environment, never by argument."""
         self.log_start = logs.size_bytes(self.log)
-        self.child = Child(self.command, log=self.log, environment=environment)
+        with signals_held():
+            self.child = Child(self.command, log=self.log, environment=environment)
         self.started_at = time.monotonic()
 
     def exit_status(self) -> int | None:

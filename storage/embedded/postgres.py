@@ -19,7 +19,7 @@ from storage.embedded import logs
 from storage.embedded.binaries import postgres_binary
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.folder import ServerFolder
-from storage.embedded.process import Child, server_uid
+from storage.embedded.process import Child, server_uid, signals_held
 from storage.embedded.server import EmbeddedServer
 
 ROLE = DATABASE = "forbear"
@@ -141,14 +141,15 @@ class Postgres(EmbeddedServer):
         ]
         command += ["--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"]
         command += [] if self.durable else ["--no-sync"]
-        initdb = Child(command, log=self.folder.log, uid=uid, death_signal=signal.SIGKILL)
+        with signals_held():
+            self._child = Child(command, log=self.folder.log, uid=uid)
         try:
-            status = initdb.wait(INITDB_TIMEOUT_SECONDS)
+            status = self._child.wait(INITDB_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             raise self._failure("making the cluster took too long", log_start) from None
         finally:
-            if initdb.exit_status() is None:
-                initdb.kill()
+            self._child.kill()
+            self._child = None
         if status != 0:
             raise self._failure("the cluster could not be made", log_start)
         fresh.rename(self.cluster)

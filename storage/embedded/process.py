@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launch.py")
@@ -21,6 +22,19 @@ def server_uid(owned: Path | None = None) -> int:
         return NOBODY_ELSE
     owner = owned.stat().st_uid if owned is not None and owned.exists() else 0
     return owner or UNPRIVILEGED_UID
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold back the signals that may raise, so that a process just started is always known to whoever must stop it.
+
+    What is started meanwhile does not keep the mask: the launcher clears it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Child:

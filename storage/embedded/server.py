@@ -11,7 +11,7 @@ from pathlib import Path
 from storage.embedded import logs
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.folder import ServerFolder
-from storage.embedded.process import Child
+from storage.embedded.process import Child, signals_held
 
 READY_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.01
@@ -70,7 +70,8 @@ class EmbeddedServer(ABC):
             log_start = logs.size_bytes(self.folder.log)
             self.port = self.folder.free_port(avoid=frozenset(taken))
             try:
-                self._child = self._launch(self.port)
+                with signals_held():
+                    self._child = self._launch(self.port)
                 if self._wait_until_ready(deadline, log_start):
                     self.folder.remember_port(self.port)
                     return

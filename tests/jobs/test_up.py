@@ -1,0 +1,263 @@
+"""`forbear up` as an operator meets it: one command, ready once it serves, alone in its folder, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not come about in time"
+        time.sleep(0.05)
+
+
+def processes_of(data: Path) -> dict[int, str]:
+    """Return every process that works in this folder or was told of it, with its command line."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            told = f"FORBEAR_DATA={data}\0".encode() in (entry / "environ").read_bytes()
+            inside = (entry / "cwd").resolve().is_relative_to(data)
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if (told or inside) and command:
+            found[int(entry.name)] = command
+    return found
+
+
+class Up:
+    """One `forbear up`, and what it has printed so far."""
+
+    def __init__(self, data: Path, port: int, **environment: str) -> None:
+        self.data = data
+        self.port = port
+        self.lines: list[str] = []
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "forbear", "up", "--data", str(data), "--port", str(port), "--test-clock"],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(iter(self.process.stdout.readline, ""))
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def is_ready(self) -> bool:
+        assert self.process.poll() is None, self.output
+        return f"ready http://127.0.0.1:{self.port}\n" in self.lines
+
+    def wait_ready(self) -> float:
+        wait_until(self.is_ready, seconds=START_SECONDS)
+        return time.monotonic() - self.began
+
+    def health(self) -> int:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/api/health", timeout=10).status_code
+        except httpx.HTTPError:
+            return 0
+
+    def end(self, *signals: signal.Signals) -> int:
+        for number in signals:
+            self.process.send_signal(number)
+        status = self.process.wait(60)
+        self._reader.join(10)
+        return status
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all: making the database is done once."""
+    return tmp_path_factory.mktemp("up") / "with spaces" / "data"
+
+
+@pytest.fixture
+def up(data: Path) -> Iterator[Up]:
+    up = Up(data, free_port())
+    yield up
+    up.process.kill()
+    up.process.wait()
+    wait_until(lambda: not processes_of(data))
+
+
+def child(data: Path, words: str) -> int:
+    (pid,) = [pid for pid, command in processes_of(data).items() if re.search(words, command)]
+    return pid
+
+
+def test_it_serves_until_told_to_stop_and_leaves_nothing(up: Up) -> None:
+    up.wait_ready()
+    assert up.health() == 200
+    commands = "\n".join(processes_of(up.data).values())
+    for words in ("forbear serve", "forbear controller", "bin/postgres -D", "redis-server"):
+        assert words in commands
+    for queue in ("billing_enforcement", "provisioning", "repair"):
+        assert commands.count(f"forbear worker {queue}") == 1
+    assert up.end(signal.SIGTERM) == 0
+    assert processes_of(up.data) == {}
+    assert "Traceback" not in up.output
+
+
+def test_secrets_are_made_once_kept_private_and_never_shown(up: Up) -> None:
+    up.wait_ready()
+    secrets = {file.name: file for file in (up.data / "secrets").iterdir()}
+    assert secrets.keys() == {"forbear_admin_token", "stripe_webhook_secret"}
+    commands = "\n".join(processes_of(up.data).values())
+    logs = "\n".join(file.read_text() for file in (up.data / "logs").iterdir())
+    for file in secrets.values():
+        value = file.read_text().strip()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert str(file) in up.output
+        for place in (up.output, commands, logs):
+            assert value not in place
+    assert stat.S_IMODE(up.data.stat().st_mode) == 0o700
+    token = secrets["forbear_admin_token"].read_text().strip()
+    account = f"http://127.0.0.1:{up.port}/api/admin/accounts/00000000-0000-0000-0000-000000000001"
+    assert httpx.get(account, headers={"Authorization": f"Bearer {token}"}).status_code == 404
+    assert httpx.get(account, headers={"Authorization": "Bearer wrong"}).status_code == 401
+
+
+def test_existing_data_is_ready_in_under_four_seconds(up: Up) -> None:
+    up.wait_ready()
+    up.end(signal.SIGTERM)
+    again = Up(up.data, free_port())
+    try:
+        seconds = again.wait_ready()
+    finally:
+        again.end(signal.SIGTERM)
+    # The aim is 4 s on two idle cores; beside other tests it may take longer, but not for long.
+    print(f"ready after {seconds:.1f} s")
+    assert seconds < 12
+
+
+def test_a_second_one_on_the_same_folder_is_refused(up: Up) -> None:
+    up.wait_ready()
+    second = Up(up.data, free_port())
+    assert second.end() == 2
+    assert re.fullmatch(rf"forbear: another `forbear up` \(process {up.process.pid}\) runs on [^\n]*\n", second.output)
+    assert up.health() == 200
+
+
+def test_a_port_in_use_is_refused_and_nothing_is_left(data: Path) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        up = Up(data, squatter.getsockname()[1])
+        assert up.end() == 2
+    assert re.fullmatch(r"forbear: port \d+ of 127\.0\.0\.1 is in use; [^\n]*--port\n", up.output)
+    assert processes_of(data) == {}
+
+
+@pytest.mark.parametrize("command", ["forbear serve", "forbear controller", "forbear worker repair"])
+def test_a_killed_process_comes_back(up: Up, command: str) -> None:
+    up.wait_ready()
+    before = child(up.data, command)
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: any(command in words and pid != before for pid, words in processes_of(up.data).items()))
+    wait_until(lambda: up.health() == 200)
+    assert f"{command.removeprefix('forbear ')} ended (signal 9), starting it again" in up.output
+
+
+@pytest.mark.parametrize("program", ["bin/postgres -D", "bin/redis-server"])
+def test_a_killed_database_comes_back_at_the_same_address(up: Up, program: str) -> None:
+    up.wait_ready()
+    web = child(up.data, "forbear serve")
+    before = child(up.data, program)
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: any(program in words and pid != before for pid, words in processes_of(up.data).items()))
+    wait_until(lambda: up.health() == 200)
+    assert child(up.data, "forbear serve") == web
+    assert up.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 0.6, 1.0, 1.6, 2.4])
+def test_a_signal_in_the_middle_of_the_start_leaves_nothing(data: Path, seconds: float) -> None:
+    up = Up(data, free_port())
+    time.sleep(seconds)  # whatever it is doing then is a case to survive
+    status = up.end(signal.SIGTERM)
+    assert status in (0, -signal.SIGTERM, 128 + signal.SIGTERM) or (status == 130 and seconds < 0.5)
+    assert processes_of(data) == {}
+    assert "Traceback" not in up.output
+
+
+def test_two_interrupts_end_it_at_once_and_leave_nothing(up: Up) -> None:
+    up.wait_ready()
+    assert up.end(signal.SIGINT, signal.SIGINT) == 0
+    assert processes_of(up.data) == {}
+    assert "Traceback" not in up.output
+
+
+def test_a_killed_one_leaves_nothing_and_the_next_goes_on(up: Up) -> None:
+    up.wait_ready()
+    up.process.kill()
+    up.process.wait()
+    wait_until(lambda: processes_of(up.data) == {})
+    again = Up(up.data, up.port)
+    try:
+        again.wait_ready()
+        assert again.health() == 200
+    finally:
+        assert again.end(signal.SIGTERM) == 0
+
+
+def test_databases_from_the_environment_are_used_instead(
+    tmp_path: Path, empty_database_url: str, redis_url: str
+) -> None:
+    up = Up(tmp_path, free_port(), FORBEAR_DATABASE_URL=empty_database_url, FORBEAR_REDIS_URL=redis_url)
+    up.wait_ready()
+    commands = "\n".join(processes_of(tmp_path).values())
+    assert "postgres -D" not in commands
+    assert "redis-server" not in commands
+    assert up.end(signal.SIGTERM) == 0
+    assert processes_of(tmp_path) == {}
+
+
+def test_a_folder_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    up = Up(tmp_path / "file" / "data", free_port())
+    assert up.end() == 2
+    assert re.fullmatch(r"forbear: the folder `[^`]*` cannot be used: not a directory: [^\n]*\n", up.output)
+
+
+def test_an_unreachable_database_is_explained(tmp_path: Path) -> None:
+    url = f"postgresql://someone:hunter2@127.0.0.1:{free_port()}/nowhere"
+    up = Up(tmp_path, free_port(), FORBEAR_DATABASE_URL=url)
+    assert up.end() == 2
+    assert "FORBEAR_DATABASE_URL" in up.output
+    assert "hunter2" not in up.output
+    assert processes_of(tmp_path) == {}
