@@ -199,8 +199,8 @@ class Compiled:
     """Everything that decisions look up in one policy."""
 
     __slots__ = (
-        "bound", "by_name", "defaults", "delivered", "executor", "gates", "machines", "mirrors", "names", "permits", "plus",
-        "policy", "promises", "rules", "shared", "timed_relief",
+        "bound", "by_name", "defaults", "delivered", "executor", "gates", "machines", "mirrors", "names", "permits",
+        "plus", "policy", "promises", "rules", "shared", "timed_relief",
     )  # fmt: skip
 
     def __init__(self, policy: Policy) -> None:

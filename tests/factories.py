@@ -365,7 +365,7 @@ def snapshot_of(policy: Policy, *, servers: Iterable[ServerFacts] = (), **facts:
 
 
 class Story:
-    """An account that lives through a timeline: settled after every change, its notices delivered unless told not to."""
+    """An account that lives through a timeline: settled after every change, its notices delivered unless told not."""
 
     def __init__(self, policy: Policy, snapshot: Snapshot | None = None, *, post: bool = True) -> None:
         self.policy = policy
