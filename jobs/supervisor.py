@@ -51,7 +51,7 @@ class Service:
         """Plan the next start, later after each crash in a row. Returns the pause in seconds."""
         self.child = None
         self.crashes_in_a_row = 1 if now - self.started_at > STABLE_SECONDS else self.crashes_in_a_row + 1
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self.crashes_in_a_row - 1, 10))
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self.crashes_in_a_row - 1, 10))
         self.start_again_at = now + pause
         return pause
 
