@@ -212,28 +212,6 @@ def test_a_port_in_use_is_refused_and_nothing_is_left(data: Path) -> None:
     assert processes_of(data) == {}
 
 
-@pytest.mark.parametrize("command", ["forbear serve", "forbear controller", "forbear worker repair"])
-def test_a_killed_process_comes_back(up: Up, command: str) -> None:
-    up.wait_ready()
-    before = child(up.data, command)
-    os.kill(before, signal.SIGKILL)
-    wait_until(lambda: any(command in words and pid != before for pid, words in processes_of(up.data).items()))
-    wait_until(lambda: up.health() == 200)
-    assert f"{command.removeprefix('forbear ')} ended (signal 9), starting it again" in up.output
-
-
-@pytest.mark.parametrize("program", ["bin/postgres -D", "bin/redis-server"])
-def test_a_killed_database_comes_back_at_the_same_address(up: Up, program: str) -> None:
-    up.wait_ready()
-    web = child(up.data, "forbear serve")
-    before = child(up.data, program)
-    os.kill(before, signal.SIGKILL)
-    wait_until(lambda: any(program in words and pid != before for pid, words in processes_of(up.data).items()))
-    wait_until(lambda: up.health() == 200)
-    assert child(up.data, "forbear serve") == web
-    assert up.end(signal.SIGINT) == 0
-
-
 @pytest.mark.parametrize("seconds", [0.05, 0.3, 0.6, 1.0, 1.6, 2.4])
 def test_a_signal_in_the_middle_of_the_start_leaves_nothing(data: Path, seconds: float) -> None:
     up = Up(data, free_port())
