@@ -119,11 +119,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def sentence(error: Exception) -> str:
-    """Say in one line what failed, where, and what to do about it."""
-    words = " ".join(str(error).split("\n", 1)[0].split())
+    """Say what failed, where, and what to do about it."""
     origin = type(error).__module__.partition(".")[0]
-    if origin in OWN_PACKAGES and words:
-        return words
+    if origin in OWN_PACKAGES and str(error):
+        return str(error)  # ours build their own sentence, and may quote a log below it
+    words = " ".join(str(error).split("\n", 1)[0].split())
     if origin in ("sqlalchemy", "psycopg"):
         return f"the database failed: {words}; is it running, and is FORBEAR_DATABASE_URL right? {EMBEDDED}"
     if origin == "redis":
