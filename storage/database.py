@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -60,8 +60,8 @@ class Database:
                 time.sleep(random.uniform(0, 0.02 * 2**number))  # noqa: S311 - spreads those that collided
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def connect(self) -> psycopg.Connection:
-        """Open a session of its own outside the pool, in autocommit: for LISTEN and for locks that last as long as it does."""
+    def connect(self) -> psycopg.Connection[Any]:
+        """Open a session outside the pool, in autocommit: for LISTEN, and for locks that last as long as it does."""
         return psycopg.connect(plain_url(self.engine.url), autocommit=True, **_connect_args())
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ def plain_url(url: sqlalchemy.URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def raw(conn: Connection) -> psycopg.Connection:
+def raw(conn: Connection) -> psycopg.Connection[Any]:
     """Return the psycopg connection below, in the same transaction: for COPY, arrays and many rows."""
     below = conn.connection.driver_connection
     assert isinstance(below, psycopg.Connection)
@@ -107,6 +107,6 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(cause, psycopg.OperationalError) and not isinstance(cause, PASSING)
 
 
-def _connect_args() -> dict[str, str | int]:
+def _connect_args() -> dict[str, Any]:
     options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
     return {"connect_timeout": 10, "options": options, "application_name": "forbear"}

@@ -109,3 +109,20 @@ class AlreadyTaken(StorageError):
         self.what = what
         self.value = value
         super().__init__(f"the {what} `{value}` is already taken")
+
+
+class UnknownCustomer(StorageError):
+    """No customer has this id."""
+
+    def __init__(self, customer_id: object) -> None:
+        self.customer_id = customer_id
+        super().__init__(f"no customer has the id `{customer_id}`")
+
+
+class PlanUnknown(StorageError):
+    """The policy in force knows no plan of this name."""
+
+    def __init__(self, plan: str, known: tuple[str, ...]) -> None:
+        self.plan = plan
+        self.known = known
+        super().__init__(f"the policy has no plan `{plan}`, expected one of {', '.join(f'`{name}`' for name in known)}")

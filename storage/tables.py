@@ -92,6 +92,7 @@ accounts = Table(
     required("states", JSONB, server_default=EMPTY_OBJECT),  # machine -> state, all account machines
     required("episodes", JSONB, server_default=EMPTY_OBJECT),  # machine -> number of the running or last episode
     required("notices", JSONB, server_default=EMPTY_OBJECT),  # intent -> its latest round
+    required("senders", JSONB, server_default=EMPTY_OBJECT),  # event -> who sent it in the running episode
     instant("warning_sent_at"),
     instant("final_warning_sent_at"),
     instant("backup_blocked_at"),
@@ -100,6 +101,7 @@ accounts = Table(
     required("stamps", JSONB, server_default=EMPTY_OBJECT),  # every other stamp: fact -> instant
     Column("last_enforcement_action", Text),
     Column("policy_digest", Text),  # the policy that it was last decided under
+    required("epoch", BigInteger, server_default=text("0")),  # and the epoch of `policy_in_force` then
     instant("due_at"),  # when something may follow without new evidence; null: never
     instant("held_until"),  # when a due rule that was not permitted is looked at again
     required("waiting", JSONB, server_default=EMPTY_LIST),  # due rules and the permits that they wait for
@@ -117,8 +119,8 @@ accounts = Table(
     ),
     # The sweep reads this one. GREATEST passes over nulls: not held means due_at alone.
     Index("accounts_due", text("GREATEST(due_at, held_until)"), postgresql_where=text("due_at IS NOT NULL")),
-    # Accounts decided under another policy than the one in force are found here after a deploy.
-    Index("accounts_policy_digest", "policy_digest"),
+    # Accounts decided before the last deploy, or before the last hold for everybody, are found here.
+    Index("accounts_epoch", "epoch"),
     Index("accounts_billing_status", "billing_status", postgresql_where=text("billing_status <> 'active'")),
     CheckConstraint("overdue_invoices >= 0", name="overdue_invoices"),
 )
@@ -378,7 +380,8 @@ policy_in_force = Table(
     "policy_in_force",
     metadata,
     Column("single", Boolean, primary_key=True, server_default=text("true")),
-    required("digest", Text, ForeignKey("policies.digest")),
+    Column("digest", Text, ForeignKey("policies.digest")),  # null: none was deployed yet
+    required("epoch", BigInteger, server_default=text("0")),  # grows when every account has to be decided anew
     instant("since", nullable=False, server_default=NOW),
     CheckConstraint("single", name="single"),
 )

@@ -117,6 +117,32 @@ CREATE TABLE processes (
     CONSTRAINT processes_pkey PRIMARY KEY (id)
 );
 
+CREATE TABLE stripe_events (
+    id text NOT NULL,
+    type text NOT NULL,
+    created_at timestamptz NOT NULL,
+    livemode boolean,
+    api_version text,
+    payload text NOT NULL,
+    object_id text,
+    stripe_customer_id text,
+    stripe_subscription_id text,
+    claims uuid[] NOT NULL DEFAULT '{}'::uuid[],
+    account_id uuid,
+    status text NOT NULL,
+    reason text,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    applied_at timestamptz,
+    CONSTRAINT stripe_events_pkey PRIMARY KEY (id),
+    CONSTRAINT stripe_events_status_check CHECK (status IN ('applied', 'parked', 'quarantined', 'ignored'))
+);
+CREATE INDEX stripe_events_account_id ON stripe_events (account_id) WHERE account_id IS NOT NULL;
+CREATE INDEX stripe_events_parked_claims ON stripe_events USING gin (claims) WHERE status = 'parked';
+CREATE INDEX stripe_events_parked_customer ON stripe_events (stripe_customer_id) WHERE status = 'parked';
+CREATE INDEX stripe_events_parked_object ON stripe_events (object_id) WHERE status = 'parked';
+CREATE INDEX stripe_events_parked_subscription ON stripe_events (stripe_subscription_id) WHERE status = 'parked';
+CREATE INDEX stripe_events_unsettled ON stripe_events (status, received_at) WHERE status IN ('parked', 'quarantined');
+
 CREATE TABLE wakeups (
     name text NOT NULL,
     requested bigint NOT NULL DEFAULT 0,
@@ -149,6 +175,7 @@ CREATE TABLE accounts (
     states jsonb NOT NULL DEFAULT '{}'::jsonb,
     episodes jsonb NOT NULL DEFAULT '{}'::jsonb,
     notices jsonb NOT NULL DEFAULT '{}'::jsonb,
+    senders jsonb NOT NULL DEFAULT '{}'::jsonb,
     warning_sent_at timestamptz,
     final_warning_sent_at timestamptz,
     backup_blocked_at timestamptz,
@@ -157,6 +184,7 @@ CREATE TABLE accounts (
     stamps jsonb NOT NULL DEFAULT '{}'::jsonb,
     last_enforcement_action text,
     policy_digest text,
+    epoch bigint NOT NULL DEFAULT 0,
     due_at timestamptz,
     held_until timestamptz,
     waiting jsonb NOT NULL DEFAULT '[]'::jsonb,
@@ -171,13 +199,14 @@ CREATE TABLE accounts (
 CREATE INDEX accounts_billing_status ON accounts (billing_status) WHERE billing_status <> 'active';
 CREATE INDEX accounts_customer_id ON accounts (customer_id);
 CREATE INDEX accounts_due ON accounts (GREATEST(due_at, held_until)) WHERE due_at IS NOT NULL;
-CREATE INDEX accounts_policy_digest ON accounts (policy_digest);
+CREATE INDEX accounts_epoch ON accounts (epoch);
 CREATE INDEX accounts_stripe_customer_id ON accounts (stripe_customer_id);
 CREATE UNIQUE INDEX accounts_stripe_subscription_id ON accounts (stripe_subscription_id) WHERE stripe_subscription_id IS NOT NULL;
 
 CREATE TABLE policy_in_force (
     single boolean NOT NULL DEFAULT true,
-    digest text NOT NULL,
+    digest text,
+    epoch bigint NOT NULL DEFAULT 0,
     since timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT policy_in_force_pkey PRIMARY KEY (single),
     CONSTRAINT policy_in_force_single_check CHECK (single),
@@ -240,32 +269,6 @@ CREATE TABLE servers (
 CREATE INDEX servers_account_id ON servers (account_id);
 CREATE INDEX servers_due ON servers (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX servers_host ON servers (host, id);
-
-CREATE TABLE stripe_events (
-    id text NOT NULL,
-    type text NOT NULL,
-    created_at timestamptz NOT NULL,
-    livemode boolean,
-    api_version text,
-    payload text NOT NULL,
-    object_id text,
-    stripe_customer_id text,
-    stripe_subscription_id text,
-    claims uuid[] NOT NULL DEFAULT '{}'::uuid[],
-    account_id uuid,
-    status text NOT NULL,
-    reason text,
-    received_at timestamptz NOT NULL DEFAULT now(),
-    applied_at timestamptz,
-    CONSTRAINT stripe_events_pkey PRIMARY KEY (id),
-    CONSTRAINT stripe_events_status_check CHECK (status IN ('applied', 'parked', 'quarantined', 'ignored'))
-);
-CREATE INDEX stripe_events_account_id ON stripe_events (account_id) WHERE account_id IS NOT NULL;
-CREATE INDEX stripe_events_unsettled ON stripe_events (status, received_at) WHERE status IN ('parked', 'quarantined');
-CREATE INDEX stripe_events_parked_customer ON stripe_events (stripe_customer_id) WHERE status = 'parked';
-CREATE INDEX stripe_events_parked_subscription ON stripe_events (stripe_subscription_id) WHERE status = 'parked';
-CREATE INDEX stripe_events_parked_object ON stripe_events (object_id) WHERE status = 'parked';
-CREATE INDEX stripe_events_parked_claims ON stripe_events USING gin (claims) WHERE status = 'parked';
 
 CREATE TABLE subscriptions (
     id text NOT NULL,
@@ -402,6 +405,7 @@ CREATE TRIGGER audit_only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
 
 ROWS = """
 INSERT INTO clock DEFAULT VALUES;
+INSERT INTO policy_in_force DEFAULT VALUES;
 INSERT INTO audit_heads (chain) VALUES ('00000000-0000-0000-0000-000000000000');
 """
 

@@ -1,0 +1,208 @@
+"""Customers and accounts: made, found and shown. What moves an account's states is in `storage.ledger`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from engine.decide import blank
+from engine.model import Policy
+from storage.audit import AuditNote
+from storage.errors import AlreadyTaken, PlanUnknown, UnknownAccount, UnknownCustomer
+from storage.gather import World
+from storage.ledger import record
+
+TOKEN_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A person or organisation that signs in."""
+
+    id: UUID
+    email: str
+    name: str
+    zone: str
+    """IANA name; instants in mail are told in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustomer:
+    """A customer just made, with the bearer token: only its hash is kept, so it is seen this once."""
+
+    id: UUID
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLine:
+    """One server of an account, as the account's page shows it."""
+
+    id: UUID
+    name: str
+    kind: str
+    desired: str
+    observed: str
+    lifecycle: str
+    server_billing_state: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account's durable fields."""
+
+    id: UUID
+    customer_id: UUID
+    stripe_customer_id: str
+    stripe_subscription_id: str | None
+    zone: str
+    created_at: datetime
+    billing_status: str
+    server_billing_state: str
+    server_billing_machine: str
+    server_billing_code: str | None
+    subscription_status: str
+    plan: str | None
+    has_active_plan: bool
+    overdue_invoices: int
+    past_due_since: datetime | None
+    exempt_until: datetime | None
+    warning_sent_at: datetime | None
+    final_warning_sent_at: datetime | None
+    backup_blocked_at: datetime | None
+    suspended_at: datetime | None
+    retention_until: datetime | None
+    last_billing_event_at: datetime | None
+    last_stripe_event_id: str | None
+    last_enforcement_action: str | None
+    standing_fetched_at: datetime | None
+    policy_digest: str | None
+    due_at: datetime | None
+    held_until: datetime | None
+    states: dict[str, str]
+    episodes: dict[str, int]
+    waiting: list[dict[str, Any]]
+    servers: tuple[ServerLine, ...] = ()
+
+
+VIEWED: Final = ", ".join(name for name in AccountView.__slots__ if name != "servers")
+
+
+def create_customer(conn: Connection, email: str, name: str, zone: str = "UTC") -> NewCustomer:
+    """Make a customer and their token."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    add = text(
+        "INSERT INTO customers (email, name, zone, token_hash) VALUES (:email, :name, :zone, :hash) RETURNING id"
+    )
+    given = {"email": email, "name": name, "zone": zone, "hash": token_hash(token)}
+    return NewCustomer(conn.execute(add, given).scalar_one(), token)
+
+
+def token_hash(token: str) -> bytes:
+    """Return what is kept of a token. It is long and random, so a plain hash cannot be guessed back."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def customer_by_token(conn: Connection, token: str) -> Customer | None:
+    """Return whom a bearer token belongs to; None: nobody."""
+    find = text("SELECT id, email, name, zone FROM customers WHERE token_hash = :hash")
+    row = conn.execute(find, {"hash": token_hash(token)}).one_or_none()
+    return None if row is None else Customer(*row)
+
+
+def customer(conn: Connection, customer_id: UUID) -> Customer:
+    """Return a customer. Raises UnknownCustomer."""
+    find = text("SELECT id, email, name, zone FROM customers WHERE id = :id")
+    row = conn.execute(find, {"id": customer_id}).one_or_none()
+    if row is None:
+        raise UnknownCustomer(customer_id)
+    return Customer(*row)
+
+
+def create_account(
+    conn: Connection,
+    policy: Policy,
+    customer_id: UUID,
+    *,
+    stripe_customer_id: str,
+    plan: str,
+    stripe_subscription_id: str | None = None,
+    zone: str | None = None,
+    actor: str = "admin",
+    world: World | None = None,
+) -> UUID:
+    """Make an account, decide it for the first time, and apply what was parked until it became known.
+
+    A plan set so counts as active until a subscription event says otherwise. zone: None takes the customer's.
+    Raises UnknownCustomer, PlanUnknown, AlreadyTaken when the subscription belongs to another account.
+    """
+    if plan not in policy.standing.plans:
+        raise PlanUnknown(plan, tuple(policy.standing.plans))
+    states, episodes = blank(policy)
+    add = text(
+        "INSERT INTO accounts (customer_id, stripe_customer_id, stripe_subscription_id, zone, plan, has_active_plan, "
+        "billing_status, states, episodes) VALUES (:customer, :stripe_customer, :subscription, :zone, :plan, true, "
+        ":status, CAST(:states AS jsonb), CAST(:episodes AS jsonb)) RETURNING id"
+    )
+    given = {
+        "customer": customer_id,
+        "stripe_customer": stripe_customer_id,
+        "subscription": stripe_subscription_id,
+        "zone": zone or customer(conn, customer_id).zone,
+        "plan": plan,
+        "status": states[next(iter(policy.machines))],
+        "states": json.dumps(states),
+        "episodes": json.dumps(episodes),
+    }
+    try:
+        with conn.begin_nested():
+            account_id: UUID = conn.execute(add, given).scalar_one()
+    except IntegrityError as error:
+        raise AlreadyTaken("Stripe subscription", str(stripe_subscription_id)) from error
+    note = AuditNote("admin", "create_account", actor, facts={"plan": plan, "stripe_customer_id": stripe_customer_id})
+    record(conn, policy, account_id, actor=actor, evidence=note, world=world)
+    from storage.inbox import unpark
+
+    unpark(conn, account_id)
+    return account_id
+
+
+def account_view(conn: Connection, account_id: UUID) -> AccountView:
+    """Return one account with its servers. Raises UnknownAccount."""
+    found = _views(conn, "id = :id", {"id": account_id})
+    if not found:
+        raise UnknownAccount(account_id)
+    return found[0]
+
+
+def accounts_of(conn: Connection, customer_id: UUID) -> list[AccountView]:
+    """Return a customer's accounts, oldest first."""
+    return _views(conn, "customer_id = :id", {"id": customer_id})
+
+
+def accounts(conn: Connection, *, after: UUID | None = None, limit: int = 100) -> list[AccountView]:
+    """Return accounts in the order of their ids, a page at a time."""
+    return _views(conn, "id > :id", {"id": after or UUID(int=0)}, limit)
+
+
+def _views(conn: Connection, where: str, given: dict[str, Any], limit: int = 1000) -> list[AccountView]:
+    order = "id" if where.startswith("id >") else "created_at, id"
+    find = text(f"SELECT {VIEWED} FROM accounts WHERE {where} ORDER BY {order} LIMIT :limit")  # noqa: S608 - our own names
+    rows = list(conn.execute(find, {**given, "limit": limit}))
+    servers: dict[UUID, list[ServerLine]] = {}
+    state_of = {row.id: row.server_billing_state for row in rows}
+    find_servers = text(
+        "SELECT account_id, id, name, kind, desired, observed, lifecycle FROM servers "
+        "WHERE account_id = ANY(:ids) AND lifecycle <> 'deleted' ORDER BY created_at, id"
+    )
+    for account_id, *line in conn.execute(find_servers, {"ids": list(state_of)}):
+        servers.setdefault(account_id, []).append(ServerLine(*line, state_of[account_id]))
+    return [AccountView(*row, tuple(servers.get(row.id, ()))) for row in rows]
