@@ -1,0 +1,307 @@
+"""Keeps the mirror of Stripe and the standing columns of accounts: read under lock, fold, write back.
+
+Which row follows from which sightings is `storage.evidence_mirror`'s, which standing from which rows
+`storage.evidence_standing`'s. Here is PostgreSQL, in few round trips, because every webhook passes through.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+
+from engine.model import Policy
+from storage.errors import StorageError
+from storage.evidence_mirror import InvoiceRow, Sighting, SubscriptionRow, contradict, fold_invoice, fold_subscription
+from storage.evidence_standing import Standing, standing_of
+from storage.stripe_event import InvoiceSeen
+
+INVOICE_COLUMNS: Final = (
+    ("id", "text"), ("account_id", "uuid"), ("stripe_customer_id", "text"), ("stripe_subscription_id", "text"),
+    ("status", "text"), ("amount_remaining_cents", "bigint"), ("currency", "text"), ("first_failed_at", "timestamptz"),
+    ("hosted_invoice_url", "text"), ("evidence_at", "timestamptz"), ("evidence_event_id", "text"),
+)  # fmt: skip
+SUBSCRIPTION_COLUMNS: Final = (
+    "id", "account_id", "stripe_customer_id", "status", "prices", "plan_name", "known_plan", "known_plan_at",
+    "known_plan_event_id", "started_at", "ended_at", "current_period_end", "evidence_at", "evidence_event_id",
+    "not_late_at", "late_statuses",
+)  # fmt: skip
+STANDING_COLUMNS: Final = (
+    ("id", "uuid"), ("stripe_subscription_id", "text"), ("subscription_status", "text"), ("plan", "text"),
+    ("has_active_plan", "boolean"), ("overdue_invoices", "integer"), ("past_due_since", "timestamptz"),
+    ("subscription_ended_at", "timestamptz"), ("last_billing_event_at", "timestamptz"),
+    ("last_stripe_event_id", "text"), ("standing_fetched_at", "timestamptz"),
+)  # fmt: skip
+
+
+def _names(columns: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(name for name, _ in columns)
+
+
+def _unnest(columns: Sequence[tuple[str, str]]) -> str:
+    return f"unnest({', '.join(f'%s::{kind}[]' for _, kind in columns)}) AS n({_names(columns)})"
+
+
+# Every account that the evidence may concern, so that who owns it is decided under the lock. Sorted: two groups that
+# share accounts wait for each other instead of deadlocking. The subselects are indexed one by one.
+LOCK: Final = """
+SELECT id, customer_id, stripe_customer_id, stripe_subscription_id, plan, has_active_plan, last_billing_event_at,
+       last_stripe_event_id, standing_fetched_at
+FROM accounts WHERE id IN (
+    SELECT id FROM accounts WHERE stripe_customer_id = ANY(%(customers)s)
+    UNION SELECT id FROM accounts WHERE stripe_subscription_id = ANY(%(subscriptions)s)
+    UNION SELECT id FROM accounts WHERE id = ANY(%(claims)s)
+    UNION SELECT id FROM accounts WHERE customer_id = ANY(%(claims)s)
+    UNION SELECT account_id FROM subscriptions WHERE id = ANY(%(subscriptions)s)
+    UNION SELECT account_id FROM subscriptions WHERE stripe_customer_id = ANY(%(customers)s)
+    UNION SELECT account_id FROM invoices WHERE id = ANY(%(invoices)s)
+) ORDER BY id FOR NO KEY UPDATE
+"""
+READ_INVOICES: Final = f"""
+SELECT {_names(INVOICE_COLUMNS)} FROM invoices
+WHERE account_id = ANY(%(accounts)s) AND (id = ANY(%(invoices)s) OR status = ANY(%(owed)s))
+"""  # noqa: S608 - our own names
+READ_SUBSCRIPTIONS: Final = (
+    f"SELECT {', '.join(SUBSCRIPTION_COLUMNS)} FROM subscriptions WHERE account_id = ANY(%(accounts)s)"  # noqa: S608
+)
+WRITE_INVOICES: Final = f"""
+INSERT INTO invoices ({_names(INVOICE_COLUMNS)}) SELECT * FROM {_unnest(INVOICE_COLUMNS)}
+ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name, _ in INVOICE_COLUMNS[2:])}
+WHERE invoices.account_id = excluded.account_id
+"""  # noqa: S608 - our own names
+WRITE_SUBSCRIPTION: Final = f"""
+INSERT INTO subscriptions ({", ".join(SUBSCRIPTION_COLUMNS)}) VALUES ({", ".join(["%s"] * len(SUBSCRIPTION_COLUMNS))})
+ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in SUBSCRIPTION_COLUMNS[2:])}
+WHERE subscriptions.account_id = excluded.account_id
+"""  # noqa: S608 - our own names
+WRITE_STANDING: Final = f"""
+UPDATE accounts a SET {", ".join(f"{name} = n.{name}" for name, _ in STANDING_COLUMNS[1:])}
+FROM {_unnest(STANDING_COLUMNS)} WHERE a.id = n.id
+"""  # noqa: S608 - our own names
+ADOPT_SUBSCRIPTION: Final = "UPDATE subscriptions SET account_id = %s WHERE id = %s"
+ADOPT_INVOICES: Final = "UPDATE invoices SET account_id = %s WHERE stripe_subscription_id = %s AND account_id = ANY(%s)"
+
+
+class OwnerMoved(StorageError):
+    """A row of the mirror changed hands while it was looked up; trying again finds its owner."""
+
+    def __init__(self, object_id: str) -> None:
+        self.object_id = object_id
+        super().__init__(f"`{object_id}` changed hands meanwhile; nothing was written, try again")
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What the accounts to lock are found by."""
+
+    customers: frozenset[str] = frozenset()
+    subscriptions: frozenset[str] = frozenset()
+    claims: frozenset[UUID] = frozenset()
+    invoices: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class AccountRow:
+    """The columns of one locked account that evidence reads or writes."""
+
+    id: UUID
+    customer_id: UUID
+    stripe_customer_id: str
+    stripe_subscription_id: str | None
+    plan: str | None
+    has_active_plan: bool
+    last_billing_event_at: datetime | None
+    last_stripe_event_id: str | None
+    standing_fetched_at: datetime | None
+
+
+@dataclass(slots=True)
+class Mirror:
+    """The locked accounts and their mirrored objects as read under the lock, then as folded. Changed in place."""
+
+    policy: Policy
+    accounts: dict[UUID, AccountRow] = field(default_factory=dict)
+    invoices: dict[str, InvoiceRow] = field(default_factory=dict)
+    subscriptions: dict[str, SubscriptionRow] = field(default_factory=dict)
+    touched: dict[UUID, None] = field(default_factory=dict)
+    adopted: dict[str, UUID] = field(default_factory=dict)
+    undecided: set[UUID] = field(default_factory=set)
+    _changed_invoices: set[str] = field(default_factory=set)
+    _changed_subscriptions: set[str] = field(default_factory=set)
+
+    def see(self, sighting: Sighting) -> None:
+        """Fold one sighting into its row. The account that owns the row is locked."""
+        self.touched[sighting.account_id] = None
+        object_id = sighting.subject.id
+        before: InvoiceRow | SubscriptionRow | None
+        if isinstance(sighting.subject, InvoiceSeen):
+            before = self.invoices.get(object_id)
+            invoice = self.invoices[object_id] = fold_invoice(before, sighting)
+            if invoice != before:
+                self._changed_invoices.add(object_id)
+        else:
+            before = self.subscriptions.get(object_id)
+            subscription = fold_subscription(before, sighting, self.policy.standing)
+            self.subscriptions[object_id] = subscription
+            if subscription != before:
+                self._changed_subscriptions.add(object_id)
+        if before is not None and contradict(before, sighting):
+            self.undecided.add(sighting.account_id)
+
+    def credit(self, account_id: UUID, at: datetime, event_id: str) -> None:
+        """Note an event on its account; the newest one shows, whichever came last."""
+        self.touched[account_id] = None
+        account = self.accounts[account_id]
+        newest = account.last_billing_event_at
+        if newest is None or (at, event_id) > (newest, account.last_stripe_event_id or ""):
+            account.last_billing_event_at, account.last_stripe_event_id = at, event_id
+
+    def adopt(self, subscription_id: str, account_id: UUID) -> None:
+        """Give a subscription and its invoices to the account that is now known to be theirs."""
+        row = self.subscriptions.get(subscription_id)
+        theirs = [x for x in self.invoices.values() if x.stripe_subscription_id == subscription_id]
+        former = {x.account_id for x in (row, *theirs) if x is not None} - {account_id}
+        if not former:
+            return
+        self.adopted[subscription_id] = account_id
+        self.touched.update(dict.fromkeys((account_id, *sorted(former))))
+        if row is not None:
+            self.subscriptions[subscription_id] = replace(row, account_id=account_id)
+        for invoice in theirs:
+            self.invoices[invoice.id] = replace(invoice, account_id=account_id)
+
+    def put(self, row: SubscriptionRow) -> None:
+        """Add a subscription that nothing but its owner is known of."""
+        self.subscriptions[row.id] = row
+        self._changed_subscriptions.add(row.id)
+
+    def standing(self, account_id: UUID) -> Standing:
+        """Return what follows for an account."""
+        return standing_of(
+            self.policy.standing,
+            self.accounts[account_id].stripe_subscription_id,
+            [row for row in self.invoices.values() if row.account_id == account_id],
+            [row for row in self.subscriptions.values() if row.account_id == account_id],
+        )
+
+    def write(self, pg: psycopg.Connection[Any], *, more: Sequence[Question] = ()) -> dict[UUID, Standing]:
+        """Write what changed, and the standing of every account that was touched. Raises OwnerMoved.
+
+        more: further statements that ride in the same round trip.
+        """
+        invoices = [self.invoices[object_id] for object_id in sorted(self._changed_invoices)]
+        subscriptions = [self.subscriptions[object_id] for object_id in sorted(self._changed_subscriptions)]
+        standings = {account_id: self.standing(account_id) for account_id in self.touched}
+        with pg.pipeline():
+            for question in more:
+                question.ask(pg)
+            for subscription_id, account_id in self.adopted.items():
+                pg.execute(ADOPT_SUBSCRIPTION, [account_id, subscription_id])
+                pg.execute(ADOPT_INVOICES, [account_id, subscription_id, list(self.accounts)])
+            written = [(row.id, pg.execute(WRITE_SUBSCRIPTION, _subscription_values(row))) for row in subscriptions]
+            if invoices:
+                columns = _columns([[getattr(row, name) for name, _ in INVOICE_COLUMNS] for row in invoices])
+                many = pg.execute(WRITE_INVOICES, columns)
+            if standings:
+                pg.execute(WRITE_STANDING, _columns([self._standing_values(*each) for each in standings.items()]))
+        for object_id, cursor in written:
+            if cursor.rowcount != 1:
+                raise OwnerMoved(object_id)
+        if invoices and many.rowcount != len(invoices):
+            raise OwnerMoved(", ".join(row.id for row in invoices))
+        return standings
+
+    def _standing_values(self, account_id: UUID, standing: Standing) -> list[Any]:
+        account = self.accounts[account_id]
+        account.plan = standing.plan or account.plan
+        if standing.has_active_plan is not None:
+            account.has_active_plan = standing.has_active_plan
+        return [
+            account_id,
+            account.stripe_subscription_id,
+            standing.subscription_status,
+            account.plan,
+            account.has_active_plan,
+            standing.overdue_invoices,
+            standing.past_due_since,
+            standing.subscription_ended_at,
+            account.last_billing_event_at,
+            account.last_stripe_event_id,
+            account.standing_fetched_at,
+        ]
+
+
+def lock_and_read(
+    pg: psycopg.Connection[Any], policy: Policy, sought: Sought, *, more: Sequence[Question] = ()
+) -> Mirror:
+    """Lock every account that may be concerned, then read what is mirrored of them, in two round trips.
+
+    more: further questions that are asked after the lock, in the second round trip.
+    """
+    invoices = list(sought.invoices)
+    found = pg.execute(
+        LOCK,
+        {
+            "customers": list(sought.customers),
+            "subscriptions": list(sought.subscriptions),
+            "claims": list(sought.claims),
+            "invoices": invoices,
+        },
+    )
+    mirror = Mirror(policy, {row[0]: AccountRow(*row) for row in found})
+    read(pg, mirror, invoices, more=more)
+    return mirror
+
+
+def read(pg: psycopg.Connection[Any], mirror: Mirror, invoices: list[str], *, more: Sequence[Question] = ()) -> None:
+    """Fill the mirror of accounts that are locked already: what is owed, the invoices named, all subscriptions."""
+    owed = list(mirror.policy.standing.owed_invoice_statuses)
+    given = {"accounts": list(mirror.accounts), "invoices": invoices, "owed": owed}
+    with pg.pipeline():
+        for question in more:
+            question.ask(pg)
+        if mirror.accounts:
+            seen_invoices = pg.execute(READ_INVOICES, given)
+            seen_subscriptions = pg.execute(READ_SUBSCRIPTIONS, given)
+    if mirror.accounts:
+        mirror.invoices = {row[0]: InvoiceRow(*row) for row in seen_invoices}
+        mirror.subscriptions = {row[0]: _subscription_row(row) for row in seen_subscriptions}
+
+
+@dataclass(slots=True)
+class Question:
+    """A statement that rides in somebody else's round trip."""
+
+    statement: str
+    given: Mapping[str, Any]
+    answer: psycopg.Cursor[Any] | None = None
+
+    def ask(self, pg: psycopg.Connection[Any]) -> None:
+        """Send it."""
+        self.answer = pg.execute(self.statement, self.given)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return what came back."""
+        assert self.answer is not None
+        return self.answer.fetchall()
+
+
+def _columns(rows: list[list[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _subscription_row(row: tuple[Any, ...]) -> SubscriptionRow:
+    values = list(row)
+    values[4] = tuple(values[4])
+    return SubscriptionRow(*values)
+
+
+def _subscription_values(row: SubscriptionRow) -> list[Any]:
+    values = [getattr(row, name) for name in SUBSCRIPTION_COLUMNS]
+    values[4], values[15] = list(row.prices), json.dumps(dict(row.late_statuses))
+    return values
