@@ -193,13 +193,16 @@ def services(data: Path) -> list[Service]:
 
 
 def wait_until_ready(supervisor: Supervisor, port: int) -> None:
-    """Return once the health page says that all is well. Raises UpError when a process ends, or it takes too long."""
+    """Return once the health page says that all is well, and every worker and the controller are at work.
+
+    Raises UpError when a process ends, or it takes too long.
+    """
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while True:
         if ended := supervisor.first_ended():
             problem = f"`forbear {ended.name}` ended at its start (status {ended.exit_status()})"
             raise UpError(problem, f"its log is {ended.log} and ends", log_lines=ended.last_words())
-        if is_healthy(port):
+        if is_healthy(port) and are_at_work(supervisor):
             return
         if time.monotonic() > deadline:
             raise UpError(
@@ -220,6 +223,24 @@ def is_healthy(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def are_at_work(supervisor: Supervisor) -> bool:
+    """Tell whether every process but the web server, which answers for itself, has registered in the database."""
+    from storage import processes
+    from storage.database import engine_of
+
+    engine = engine_of(supervisor.environment["FORBEAR_DATABASE_URL"], pool_size=1)
+    try:
+        with engine.begin() as conn:
+            alive = {process.pid for process in processes.listed(conn) if process.alive}
+    finally:
+        engine.dispose()
+    return all(
+        service.child is not None and service.child.pid in alive
+        for service in supervisor.services
+        if service.name != "serve"
+    )
 
 
 def look_after(servers: list[Postgres | Redis], supervisor: Supervisor, interrupts: Interrupts) -> None:
