@@ -32,7 +32,7 @@ class Calendars:
 
         None when it never opens, or the zone or a list is unknown.
         """
-        zone = _zone(account_zone if calendar.zone == "account" else calendar.zone)
+        zone = zone_of(account_zone if calendar.zone == "account" else calendar.zone)
         known = (calendar.name is None or calendar.name in self._intervals) and (
             calendar.except_ is None or calendar.except_ in self._dates
         )
@@ -94,7 +94,8 @@ def _instant(day: date, minutes: int, zone: ZoneInfo) -> datetime:
 
 
 @lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo | None:
+def zone_of(name: str) -> ZoneInfo | None:
+    """Return the zone of this IANA name; None when there is none."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
