@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,24 @@ def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
     )
     assert outcome.returncode == 1
     assert "needs Python 3.11 or newer, found Python 3.9.2" in outcome.stderr
+
+
+def imported(folder: Path) -> set[str]:
+    """Return the top-level names that a folder's code imports."""
+    names: set[str] = set()
+    for file in folder.rglob("*.py") if folder.is_dir() else [folder]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_whatever_is_imported_is_asked_for_by_name() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked_for = {normal(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in project["dependencies"]}
+    used = set().union(*(imported(ROOT / name) for name in (*PACKAGES, "forbear.py")))
+    foreign = used - set(sys.stdlib_module_names) - {*PACKAGES, "forbear"}
+    owners = packages_distributions()
+    assert {name for name in foreign if not {normal(owner) for owner in owners.get(name, [])} & asked_for} == set()
