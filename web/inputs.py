@@ -9,8 +9,7 @@ import difflib
 import re
 import unicodedata
 import uuid
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -224,5 +223,9 @@ def idempotency_key(request: Request[Any, Any, Any]) -> str:
     return str(values[0])
 
 
-Checked = Callable[[str, str], str]
-MAX_ADVANCE = timedelta(days=3660)
+def page_size(request: Request[Any, Any, Any], default: int = 100, most: int = 1_000) -> int:
+    """Return `?limit=`."""
+    words = query(request, "limit", str(default))
+    if not (words.isascii() and words.isdigit() and len(words) <= 6 and 1 <= int(words) <= most):
+        raise bad_input(f"`limit` is a whole number from 1 to {most}.", field="limit")
+    return int(words)

@@ -1,23 +1,20 @@
-"""What the routes work with, made once by each server process and passed down: settings, database, host, failure counts."""
+"""What the routes work with, made once by each server process and passed down: settings, database, hosts, failure counts."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
-import anyio
-import anyio.to_thread
+from litestar.concurrency import sync_to_thread
 
-from engine.model import Policy
-from jobs.hosts.base import Host
-from storage import policies
+from jobs.hosts.base import Host, HostMisconfigured
 from storage.database import Database
 from storage.settings import Settings
 from web.auth import FailureLimit
 
-Asked = ParamSpec("Asked")
+Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
 
@@ -27,15 +24,17 @@ class Services:
 
     settings: Settings
     database: Database
-    host: Host
+    hosts: Mapping[str, Host]
     failures: FailureLimit = field(default_factory=FailureLimit)
-    threads: anyio.CapacityLimiter | None = None  # made on the event loop's first use: it belongs to a loop
+    console_streams: Counter[str] = field(default_factory=Counter)  # open ones by server; touched on the event loop alone
 
-    def policy(self) -> Policy:
-        """Return the policy in force."""
-        with self.database.begin() as conn:
-            return policies.in_force(conn)
+    def host(self, name: str) -> Host:
+        """Return the host of that name. Raises HostMisconfigured."""
+        try:
+            return self.hosts[name]
+        except KeyError:
+            raise HostMisconfigured(name, "this process does not know it") from None
 
-    async def in_thread(self, work: Callable[Asked, Answer], *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+    async def in_thread(self, work: Callable[Given, Answer], *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         """Run blocking work beside the event loop."""
-        return await anyio.to_thread.run_sync(functools.partial(work, *args, **kwargs), limiter=self.threads)
+        return await sync_to_thread(work, *args, **kwargs)

@@ -1,0 +1,137 @@
+"""The application: every router put together, errors in one shape, bodies bounded, and a check that no route forgot its gate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar, Request
+from litestar.config.app import AppConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
+from litestar.openapi import OpenAPIConfig, OpenAPIController
+from litestar.openapi.spec import Components, SecurityScheme
+
+from jobs.hosts.local import LocalHost, default_commands
+from storage.database import Database
+from storage.settings import Settings
+from web import (
+    account,
+    admin_accounts,
+    admin_actions,
+    admin_review,
+    announcements,
+    backups,
+    clock,
+    console,
+    files,
+    health,
+    instances,
+    servers,
+)
+from web.problems import HANDLERS, Problem
+from web.services import Services
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+BODY_BYTES = 10_000_000
+BODY_SECONDS = 60.0
+TENANTS = "/api/servers/", "/api/instances"
+POOL = 10
+
+ROUTERS: tuple[ControllerRouterHandler, ...] = (
+    health.show_health,
+    account.router,
+    announcements.router,
+    instances.router,
+    servers.router,
+    console.router,
+    files.router,
+    backups.router,
+    admin_accounts.router,
+    admin_actions.router,
+    admin_review.router,
+    clock.router,
+)
+
+
+def create_app(settings: Settings) -> Litestar:
+    """Make the application. Opens nothing until it serves."""
+    services = Services(
+        settings=settings,
+        database=Database(settings, pool_size=POOL),
+        hosts={"local": LocalHost(settings.data_dir, default_commands())},
+    )
+    app = Litestar(
+        route_handlers=[*ROUTERS, *_webhook(services)],
+        dependencies={"services": Provide(_services, sync_to_thread=False)},
+        exception_handlers=HANDLERS,
+        before_request=read_body,
+        request_max_body_size=BODY_BYTES,
+        lifespan=[_open_and_close],
+        state=State({"services": services}),
+        openapi_config=_openapi(),
+        logging_config=None,
+        debug=False,
+    )
+    refuse_ungated(app)
+    return app
+
+
+def gated_handlers(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler | WebsocketRouteHandler]]:
+    """Find every handler below which a tenant's things are touched, with its path."""
+    for route in app.routes:
+        if route.path.startswith(TENANTS):
+            handlers = getattr(route, "route_handlers", None) or [route.route_handler]  # type: ignore[union-attr]
+            for handler in handlers:
+                if "OPTIONS" not in getattr(handler, "http_methods", ()):
+                    yield route.path, handler
+
+
+def refuse_ungated(app: Litestar) -> None:
+    """Refuse to serve when a tenant's route declares no gate, or one that no matrix can have."""
+    forgotten = [f"{path} ({handler})" for path, handler in gated_handlers(app) if not handler.opt.get("gate")]
+    if forgotten:
+        raise RuntimeError(f"these routes ask no gate: {', '.join(forgotten)}")
+
+
+async def read_body(request: Request[Any, Any, Any]) -> None:
+    """Read the body before any handler runs, also where none is wanted: a body that is too large never goes unnoticed."""
+    if request.method == "GET" or request.route_handler.opt.get("streams"):
+        return
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            await request.body()
+    except TimeoutError:
+        raise Problem(408, "BODY_TOO_SLOW", f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
+
+
+def _services(state: State) -> Services:
+    services: Services = state.services
+    return services
+
+
+@asynccontextmanager
+async def _open_and_close(app: Litestar) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        services: Services = app.state.services
+        await services.in_thread(services.database.close)
+
+
+def _openapi() -> OpenAPIConfig:
+    """Describe the API as JSON at /schema; no page of it loads anything from elsewhere."""
+    scheme = SecurityScheme(type="http", scheme="bearer", description="A customer's token, or the admin token.")
+    return OpenAPIConfig(
+        title="Forbear",
+        version=health.version(),
+        path="/schema",
+        render_plugins=[],
+        components=Components(security_schemes={"token": scheme}),
+        security=[{"token": []}],
+    )

@@ -1,0 +1,166 @@
+"""May this caller do this now? One function that every route asks, and that says why not.
+
+Where a write follows, the caller asks with `lock`: the account's row is locked first and read in a later statement, and
+the write belongs to the same transaction. So no suspension can slip between the verdict and the write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, text
+from sqlalchemy.engine import RowMapping
+
+from engine import gates as matrix
+from engine.model import Policy
+from engine.snapshot import ServerState
+from jobs.hosts.base import ServerSpec
+from storage import gather, policies
+from storage.tables import accounts, servers
+from web.auth import Caller
+from web.inputs import identifier
+from web.problems import Problem, nothing_here
+from web.services import Services
+from web.told import Teller, why_denied
+
+BILLING = ("billingStatus", "serverBillingState", "nextStep", "payUrl", "retentionUntil")
+GONE = frozenset({"deleting", "deleted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """What a permitted request stands on: the rows as they are, locked when that was asked for."""
+
+    policy: Policy
+    account: RowMapping
+    server: RowMapping | None = None
+
+    @property
+    def spec(self) -> ServerSpec:
+        """What the server's host needs to know of it."""
+        assert self.server is not None
+        row = self.server
+        return ServerSpec(str(row["id"]), row["name"], row["kind"], row["port"])
+
+    @property
+    def host(self) -> str:
+        """The name of the server's host."""
+        assert self.server is not None
+        return str(self.server["host"])
+
+
+def ask(
+    conn: Connection,
+    services: Services,
+    caller: Caller,
+    action: str,
+    *,
+    server_id: str | None = None,
+    account_id: str | None = None,
+    lock: bool = False,
+) -> Permitted:
+    """Return what the caller may act on, or raise why not: 404 when it is not theirs, 402 when billing says no."""
+    policy = policies.in_force(conn)
+    server, account = _rows(conn, server_id, account_id, lock=lock)
+    what = "account" if server_id is None else "server"
+    if account is None or not _is_theirs(caller, account) or (server is not None and server["lifecycle"] in GONE):
+        raise nothing_here(what)
+    verdict = _verdict(conn, policy, account, action, caller)
+    if not verdict.allow:
+        raise denial(conn, services, policy, account, verdict)
+    return Permitted(policy, account, server)
+
+
+def _rows(
+    conn: Connection, server_id: str | None, account_id: str | None, *, lock: bool
+) -> tuple[RowMapping | None, RowMapping | None]:
+    """Read the server and its account; lock the account first when asked to."""
+    if server_id is not None:
+        known = select(servers.c.account_id).where(servers.c.id == identifier(server_id, "server"))
+        owner = conn.execute(known).scalar_one_or_none()
+    else:
+        owner = identifier(account_id or "", "account")
+    if owner is None:
+        return None, None
+    if lock:
+        conn.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE"), {"id": owner})
+    account = conn.execute(select(accounts).where(accounts.c.id == owner)).mappings().one_or_none()
+    if server_id is None:
+        return None, account
+    return conn.execute(select(servers).where(servers.c.id == server_id)).mappings().one(), account
+
+
+def _is_theirs(caller: Caller, account: RowMapping) -> bool:
+    return caller.role == "admin" or str(account["customer_id"]) == caller.customer_id
+
+
+def _verdict(
+    conn: Connection, policy: Policy, account: RowMapping, action: str, caller: Caller
+) -> matrix.GateVerdict:
+    """Judge by the columns alone where they suffice; further reasons to deny need the account's facts."""
+    server_state = ServerState(
+        account["server_billing_state"], account["server_billing_machine"], account["server_billing_code"]
+    )
+    facts = {}
+    if any(also.action == action for also in policy.gates.also):
+        facts = gather.snapshots(conn, policy, [account["id"]])[account["id"]].facts
+    return matrix.verdict(policy, account["states"], server_state, action, caller.role, facts)
+
+
+def denial(
+    conn: Connection, services: Services, policy: Policy, account: RowMapping, verdict: matrix.GateVerdict
+) -> Problem:
+    """Build the 402: the code, a sentence for the customer, and what to do next."""
+    told = Teller(conn, services.settings, policy).account(account)
+    code = verdict.code or "DENIED"
+    return Problem(402, code, why_denied(code, told["message"]), billing={name: told[name] for name in BILLING})
+
+
+# ---- the ways in which routes ask ------------------------------------------------------------------------------------
+
+
+def gate_of(request: Any) -> str:
+    """Return the action that the route declared. Every route that asks declares one; the app refuses others."""
+    return str(request.route_handler.opt["gate"])
+
+
+@contextmanager
+def locked(
+    request: Any, *, server_id: str | None = None, account_id: str | None = None
+) -> Iterator[tuple[Connection, Permitted]]:
+    """Ask under the account's lock and stay in that transaction, for the write that follows."""
+    services: Services = request.app.state.services
+    with services.database.begin() as conn:
+        caller: Caller = request.state.caller
+        action = gate_of(request)
+        yield conn, ask(conn, services, caller, action, server_id=server_id, account_id=account_id, lock=True)
+
+
+def permitted(request: Any, server_id: str) -> Permitted:
+    """Ask, and hold nothing: for work on the host, which can take long."""
+    services: Services = request.app.state.services
+    with services.database.begin() as conn:
+        return ask(conn, services, request.state.caller, gate_of(request), server_id=server_id)
+
+
+class StillPermitted:
+    """Asks again while something long goes on, at most every `every_seconds`; raises once it is no longer allowed."""
+
+    def __init__(self, request: Any, server_id: str, *, every_seconds: float = 0.5) -> None:
+        self._ask: Callable[[], Permitted] = lambda: permitted(request, server_id)
+        self._every_seconds = every_seconds
+        self._next = time.monotonic() + every_seconds
+
+    def check(self) -> None:
+        """Ask when it is time. Raises Problem."""
+        if time.monotonic() >= self._next:
+            self.now()
+
+    def now(self) -> None:
+        """Ask. Raises Problem."""
+        self._ask()
+        self._next = time.monotonic() + self._every_seconds

@@ -1,0 +1,78 @@
+"""Is it well? Public, cheap, and honest: 503 as soon as this process cannot serve."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+from typing import Any
+
+import redis
+import sqlalchemy.exc
+from litestar import Response, get
+
+from jobs import queues
+from storage import policies, processes
+from storage.database import Database
+from storage.errors import StorageError
+from web.services import Services
+
+
+@functools.cache
+def version() -> str:
+    """Return the version that is installed."""
+    try:
+        return importlib.metadata.version("forbear")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@get("/api/health", tags=["health"], security=[], sync_to_thread=True)
+def show_health(services: Services) -> Response[dict[str, Any]]:
+    """Say which version and policy serve, and whether the database and the queue answer.
+
+    Without the queue everything still works, later: PostgreSQL keeps the work and the relay hands it out again.
+    """
+    database, digest, serving = _database(services.database)
+    queue = _queue(services.settings.redis_url)
+    well = database == "ok"
+    status = "ok" if well and queue == "ok" else "degraded" if well else "down"
+    document = {
+        "status": status,
+        "version": version(),
+        "policyDigest": digest,
+        "database": database,
+        "queue": queue,
+        "processes": serving,
+    }
+    return Response(document, status_code=200 if well else 503, headers={"Cache-Control": "no-store"})
+
+
+def _database(database: Database) -> tuple[str, str | None, list[dict[str, Any]]]:
+    try:
+        with database.begin() as conn:
+            digest = policies.in_force(conn).digest
+            serving = [
+                {
+                    "role": process.role,
+                    "version": process.version,
+                    "policyDigest": process.policy_digest,
+                    "alive": process.alive,
+                }
+                for process in processes.listed(conn)
+            ]
+        return "ok", digest, serving
+    except sqlalchemy.exc.OperationalError:
+        return "unreachable", None, []
+    except (StorageError, sqlalchemy.exc.SQLAlchemyError) as error:
+        return str(error).split("\n", 1)[0] if isinstance(error, StorageError) else "not ready", None, []
+
+
+def _queue(redis_url: str) -> str:
+    client = queues.connect(redis_url)
+    try:
+        client.ping()
+    except redis.RedisError:
+        return "unreachable"
+    finally:
+        client.close()
+    return "ok"
