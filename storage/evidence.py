@@ -17,7 +17,15 @@ import psycopg
 
 from engine.model import Policy
 from storage.errors import StorageError
-from storage.evidence_mirror import InvoiceRow, Sighting, SubscriptionRow, contradict, fold_invoice, fold_subscription
+from storage.evidence_mirror import (
+    InvoiceRow,
+    Sighting,
+    SubscriptionRow,
+    contradict,
+    fold_invoice,
+    fold_subscription,
+    unseen_subscription,
+)
 from storage.evidence_standing import Standing, standing_of
 from storage.stripe_event import InvoiceSeen
 
@@ -175,10 +183,10 @@ class Mirror:
         for invoice in theirs:
             self.invoices[invoice.id] = replace(invoice, account_id=account_id)
 
-    def put(self, row: SubscriptionRow) -> None:
-        """Add a subscription that nothing but its owner is known of."""
-        self.subscriptions[row.id] = row
-        self._changed_subscriptions.add(row.id)
+    def put_unseen(self, subscription_id: str, account_id: UUID, customer_id: str | None) -> None:
+        """Add a subscription that nothing but its owner is known of; any evidence is newer."""
+        self.subscriptions[subscription_id] = unseen_subscription(subscription_id, account_id, customer_id)
+        self._changed_subscriptions.add(subscription_id)
 
     def standing(self, account_id: UUID) -> Standing:
         """Return what follows for an account."""

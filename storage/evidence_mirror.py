@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from engine.model import Standing
 from storage.stripe_event import (
@@ -168,6 +168,28 @@ def fold_subscription(row: SubscriptionRow | None, sighting: Sighting, standing:
     )
 
 
+def unseen_subscription(subscription_id: str, account_id: uuid.UUID, customer_id: str | None) -> SubscriptionRow:
+    """Return the row of a subscription that nothing but its owner is known of. Any evidence is newer."""
+    return SubscriptionRow(
+        id=subscription_id,
+        account_id=account_id,
+        stripe_customer_id=customer_id,
+        status=UNSEEN,
+        prices=(),
+        plan_name=None,
+        known_plan=None,
+        known_plan_at=None,
+        known_plan_event_id="",
+        started_at=None,
+        ended_at=None,
+        current_period_end=None,
+        evidence_at=datetime.fromtimestamp(0, UTC),
+        evidence_event_id="",
+        not_late_at=None,
+        late_statuses={},
+    )
+
+
 def _subscription_order(row: SubscriptionRow) -> tuple[datetime, int, str]:
     return row.evidence_at, RANKS_WITH_UNSEEN[row.status], row.evidence_event_id
 
@@ -199,7 +221,7 @@ def late_since(row: SubscriptionRow, late: tuple[str, ...]) -> datetime | None:
         if status not in late:
             break
         since = second
-    return None if since is None else datetime.fromtimestamp(int(since), row.evidence_at.tzinfo)
+    return None if since is None else datetime.fromtimestamp(int(since), UTC)
 
 
 def contradict(row: InvoiceRow | SubscriptionRow, sighting: Sighting) -> bool:
