@@ -36,7 +36,8 @@ class CompiledRule:
     """One rule, ready to be tried."""
 
     __slots__ = (
-        "brakes", "check", "event", "mark", "name", "needs", "place", "promised_by", "reads", "rule", "timers", "to",
+        "brakes", "check", "event", "mark", "name", "needs", "place", "presses", "promised_by", "promising", "reads",
+        "rule", "timers", "to",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, policy: Policy, mark: str | None) -> None:
@@ -53,16 +54,23 @@ class CompiledRule:
         permits = tuple(policy.permits[name] for name in rule.needs)
         self.needs = tuple(p for p in permits if p.kind is not PermitKind.BRAKE)
         self.brakes = tuple(p for p in permits if p.kind is PermitKind.BRAKE)
-        self.promised_by = tuple(i.name for i in policy.intents.values() if i.promises == rule.name)
+        self.presses = rule.kind is RuleKind.PRESSURE
+        self.promised_by = frozenset(i.name for i in policy.intents.values() if i.promises == rule.name)
+        self.promising = frozenset(i.name for i in policy.intents.values() if i.promises is not None)
         anchors = tuple(anchor for anchor, _ in self.timers)
         self.reads = tuple(dict.fromkeys(facts_of(rule.when) + anchors + ((mark,) if mark else ())))
 
     def told(self, notices: Mapping[str, NoticeState]) -> datetime | None:
-        """Return the latest date that a notice of the running episode told for this rule."""
+        """Return the latest date that a notice of the running episode told for this rule of pressure.
+
+        A date that was told for a rule which the policy has lost since binds every rule of its machine: a policy never
+        makes an account earlier than what its customer was told.
+        """
         latest: datetime | None = None
-        for name in self.promised_by:
-            notice = notices.get(name)
-            if notice is not None:
+        if not notices or not self.presses:
+            return None
+        for name, notice in notices.items():
+            if name in self.promised_by or (name not in self.promising and notice.machine == self.rule.machine):
                 for date in (notice.promise_at, notice.floor_at):
                     if date is not None and (latest is None or date > latest):
                         latest = date
@@ -82,7 +90,7 @@ class CompiledRule:
     def due_at(self, facts: Facts, notices: Mapping[str, NoticeState]) -> datetime | None:
         """Return when the rule may fire: when its timers have elapsed, and no earlier than a notice told."""
         at = self.elapses_at(facts)
-        if at is None or not (self.promised_by and notices):
+        if at is None or not notices:
             return at
         told = self.told(notices)
         return at if told is None or at >= told else told

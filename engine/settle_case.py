@@ -54,7 +54,7 @@ class Case:
         """Let the rule act, through the executor, and write down why."""
         start = self.states[machine.name]
         sent = self.command if rule.event is not None else None
-        told = rule.told(self.notices) if rule.promised_by else None
+        told = rule.told(self.notices)
         subject = Subject(start, self.facts, self.now, told=told, role=sent.role if sent is not None else None)
         self.ready.executor.fire(rule.name, subject)
         read = {name: self.facts.get(name) for name in rule.reads}
