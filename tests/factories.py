@@ -415,6 +415,10 @@ class Story:
         self.snapshot = replace(self.snapshot, permits={**self.snapshot.permits, **answers})
         return self.settle()
 
+    def admin(self, event: str, actor: str = "ada") -> Command:
+        """Return an admin's command."""
+        return Command(event, "admin", actor)
+
     def deliver(self) -> bool:
         """Deliver the first open notice that may be sent now, and settle. Return whether there was one."""
         for asked in self.open:
