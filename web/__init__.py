@@ -1,1 +1,1 @@
-"""Every HTTP door: Stripe's webhook, the API with its gates, health. Decides nothing by itself: it asks, records and tells."""
+"""Every HTTP door: Stripe's webhook, the API with its gates, health. It asks, records and tells; it decides nothing."""

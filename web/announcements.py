@@ -1,4 +1,4 @@
-"""What is announced: to everybody by an admin, and to a customer about their own accounts while something restricts them."""
+"""What is announced: by an admin to everybody, and to a customer while something restricts one of their accounts."""
 
 from __future__ import annotations
 

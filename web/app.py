@@ -1,4 +1,4 @@
-"""The application: every router put together, errors in one shape, bodies bounded, and a check that no route forgot its gate."""
+"""The application: every router put together, errors in one shape, bodies bounded, no route without its gate."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request
-from litestar.config.app import AppConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
-from litestar.openapi import OpenAPIConfig, OpenAPIController
+from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from jobs.hosts.local import LocalHost, default_commands
@@ -100,7 +99,7 @@ def refuse_ungated(app: Litestar) -> None:
 
 
 async def read_body(request: Request[Any, Any, Any]) -> None:
-    """Read the body before any handler runs, also where none is wanted: a body that is too large never goes unnoticed."""
+    """Read the body before any handler runs, also where none is wanted: one that is too large never goes unnoticed."""
     if request.method == "GET" or request.route_handler.opt.get("streams"):
         return
     try:

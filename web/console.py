@@ -61,7 +61,9 @@ async def stream_console(socket: WebSocket[Any, Any, Any], services: Services, s
         return
     open_streams: Counter[str] = services.console_streams
     if open_streams[server_id] >= STREAMS_PER_SERVER:
-        await deny(socket, Problem(429, "TOO_MANY_STREAMS", "This console is open too many times; close another first."))
+        await deny(
+            socket, Problem(429, "TOO_MANY_STREAMS", "This console is open too many times; close another first.")
+        )
         return
     open_streams[server_id] += 1
     try:
@@ -153,6 +155,4 @@ async def deny(socket: WebSocket[Any, Any, Any], problem: Problem) -> None:
     await socket.send(body)
 
 
-router = Router(
-    "/api/servers/{server_id:str}/console", route_handlers=[type_command, stream_console], tags=["console"]
-)
+router = Router("/api/servers/{server_id:str}/console", route_handlers=[type_command, stream_console], tags=["console"])

@@ -20,7 +20,9 @@ def invoice_is_paid(scene: Scene) -> None:
     scene.settle()
     view = scene.view()
     scene.holds(view["billingStatus"] == "active", "billingStatus", view["billingStatus"], "active")
-    cleared = all(view[name] is None for name in ("pastDueSince", "finalWarningSentAt", "suspendedAt", "retentionUntil"))
+    cleared = all(
+        view[name] is None for name in ("pastDueSince", "finalWarningSentAt", "suspendedAt", "retentionUntil")
+    )
     scene.holds(cleared, "stamps of the episode", "all cleared: the next one starts from nothing", "cleared")
     told = scene.listen("active")
     scene.holds(len(told.letters) == 1, "letters", ", ".join(told.letters) or "none", "one: restored")
@@ -44,7 +46,12 @@ def access_returns(scene: Scene) -> None:
 def nothing_starts_by_itself(scene: Scene) -> None:
     """9: she decides when it runs."""
     scene.advance(1)
-    scene.holds(not scene.is_running() and scene.system.process(scene.server) is None, "an hour later", "still stopped", "stopped")
+    scene.holds(
+        not scene.is_running() and scene.system.process(scene.server) is None,
+        "an hour later",
+        "still stopped",
+        "stopped",
+    )
     scene.ask(scene.ada, "POST", f"/api/servers/{scene.server}/host/start", 202, "Ada starts it by hand")
     scene.settle()
     pid = scene.system.process(scene.server)
@@ -57,7 +64,12 @@ def customer_was_told(scene: Scene) -> None:
         at = (told.next_step or {}).get("at")
         clear = is_clear(told)
         step = (told.next_step or {}).get("what")
-        scene.holds(clear, told.rung, (step or "nothing to do") + (f" (by {at[:16].replace('T', ' ')} UTC)" if at else ""), "a clear message")
+        scene.holds(
+            clear,
+            told.rung,
+            (step or "nothing to do") + (f" (by {at[:16].replace('T', ' ')} UTC)" if at else ""),
+            "a clear message",
+        )
         scene.show.quote("API", told.message)
         for words in told.announcements[:1]:
             scene.show.quote("announced", words)
@@ -89,13 +101,16 @@ def replay_changes_nothing(scene: Scene) -> None:
     def state() -> str:
         view = {name: value for name, value in scene.view().items() if name != "updatedAt"}
         whole = json.dumps([view, scene.audit()], sort_keys=True)
-        return f"{len(scene.audit())} audit rows, account and audit sha256 {hashlib.sha256(whole.encode()).hexdigest()[:12]}…"
+        sha256 = hashlib.sha256(whole.encode()).hexdigest()
+        return f"{len(scene.audit())} audit rows, account and audit sha256 {sha256[:12]}…"
 
     before, letters = state(), len(scene.system.mails())
     statuses = [scene.deliver(body, record=False) for body in [*scene.stripe.sent, *reversed(scene.stripe.sent)]]
     scene.settle()
     taken = statuses == [200] * len(statuses)
-    scene.show.check(taken, f"all {len(scene.stripe.sent)} events, twice more", "in order and backwards", status=statuses[0])
+    scene.show.check(
+        taken, f"all {len(scene.stripe.sent)} events, twice more", "in order and backwards", status=statuses[0]
+    )
     after = state()
     scene.holds(after == before, "before", before)
     scene.holds(after == before, "after", after, before)
@@ -107,7 +122,12 @@ def deletion_is_refused(scene: Scene) -> None:
     """12: refused, and written down."""
     scene.refuse_deletion("today")
     rejected = [row for row in scene.audit() if row["kind"] == "rejected"]
-    scene.holds(len(rejected) == 2, "audit", f"{len(rejected)} rows `rejected`, by {rejected[-1]['actor'] if rejected else 'nobody'}", "two")
+    scene.holds(
+        len(rejected) == 2,
+        "audit",
+        f"{len(rejected)} rows `rejected`, by {rejected[-1]['actor'] if rejected else 'nobody'}",
+        "two",
+    )
     scene.settle()
     files = scene.system.files(scene.server)
     scene.holds(files.keys() >= scene.kept_files.keys(), "her files", f"{seal(files)}, none missing", "all there")

@@ -69,9 +69,7 @@ def provisioning_is_blocked(scene: Scene) -> None:
     """3: nobody adds to what is owed."""
     order = {"name": "second", "kind": "game", "accountId": scene.account}
     headers = {"Idempotency-Key": "demo-second"}
-    scene.denied(
-        "POST", "/api/instances", "BILLING_PAST_GRACE", read_out=True, json=order, headers=headers
-    )
+    scene.denied("POST", "/api/instances", "BILLING_PAST_GRACE", read_out=True, json=order, headers=headers)
     view = scene.view()
     scene.holds(len(view["servers"]) == 1, "servers of the account", "one, as before", "one")
 
@@ -86,11 +84,18 @@ def backups_are_blocked(scene: Scene) -> None:
     scene.advance(2)
     view = scene.view()
     state = f"{view['billingStatus']}, {view['serverBillingState']}"
-    scene.holds(state == "final_warning, backup_blocked", f"{scene.hours:g} h: the account", state, "final_warning, backup_blocked")
+    scene.holds(
+        state == "final_warning, backup_blocked",
+        f"{scene.hours:g} h: the account",
+        state,
+        "final_warning, backup_blocked",
+    )
     scene.denied("POST", backups, "BILLING_BACKUP_BLOCKED", read_out=True)
     scene.ask(scene.ada, "GET", backups, 200, "those that exist are all still listed")
     told = scene.listen("final_warning")
-    scene.holds(told.letters, "letter to ada@example.org", told.letters[-1] if told.letters else "none", "a final warning")
+    scene.holds(
+        told.letters, "letter to ada@example.org", told.letters[-1] if told.letters else "none", "a final warning"
+    )
     at = (told.next_step or {}).get("at")
     scene.holds(at, "it promises", f"no suspension before {at}", "a date")
 
@@ -100,14 +105,24 @@ def server_is_suspended(scene: Scene) -> None:
     base, system = f"/api/servers/{scene.server}", scene.system
     scene.advance(46)
     pid = system.process(scene.server)
-    scene.holds(scene.is_running() and pid, f"{scene.hours:g} h: the server", f"still runs, process {pid}: the promise is kept", "running")
+    scene.holds(
+        scene.is_running() and pid,
+        f"{scene.hours:g} h: the server",
+        f"still runs, process {pid}: the promise is kept",
+        "running",
+    )
     scene.kept_backups = system.backups(scene.server)
     mine = system.files(scene.server)
     scene.advance(3)
     view = scene.view()
     server = view["servers"][0]
     state = f"{view['billingStatus']}, {view['serverBillingState']}"
-    scene.holds(state == "suspended, suspended_shutdown", f"{scene.hours:g} h: the account", state, "suspended, suspended_shutdown")
+    scene.holds(
+        state == "suspended, suspended_shutdown",
+        f"{scene.hours:g} h: the account",
+        state,
+        "suspended, suspended_shutdown",
+    )
     seen = f"desired {server['desired']}, observed {server['observed']}"
     scene.holds(seen == "desired stopped, observed stopped", "the server", seen, "desired stopped, observed stopped")
     scene.holds(pid and not is_alive(pid), f"process {pid}", "gone", "gone")
@@ -134,22 +149,32 @@ def controller_leaves_it_stopped(scene: Scene) -> None:
     for _ in range(3):
         scene.settle()
     pid = scene.system.process(scene.server)
-    scene.holds(not scene.is_running() and pid is None, "after three more ticks", "still stopped, no process", "stopped")
+    scene.holds(
+        not scene.is_running() and pid is None, "after three more ticks", "still stopped, no process", "stopped"
+    )
     start = {"action": "start_server", "accountId": scene.account, "serverId": scene.server}
     answer = scene.system.admin.post("/api/admin/intents", json=start)
     scene.settle()
     stopped = scene.system.process(scene.server) is None
     scene.show.check(
-        stopped, "POST /api/admin/intents start_server", "even asked by an admin it is not started", status=answer.status_code
+        stopped,
+        "POST /api/admin/intents start_server",
+        "even asked by an admin it is not started",
+        status=answer.status_code,
     )
     scene.advance(73)
     view = scene.view()
-    scene.holds(view["billingStatus"] == "retained", f"{scene.hours:g} h: the account", view["billingStatus"], "retained")
+    scene.holds(
+        view["billingStatus"] == "retained", f"{scene.hours:g} h: the account", view["billingStatus"], "retained"
+    )
     scene.holds(view["retentionUntil"], "kept at least until", view["retentionUntil"], "a date")
     scene.listen("retained")
     scene.advance(200)
     told = scene.listen("retained, near the deadline")
     scene.holds(told.letters, f"{scene.hours:g} h: letter", told.letters[-1] if told.letters else "none", "a reminder")
-    same = scene.system.files(scene.server) == scene.kept_files and scene.system.backups(scene.server) == scene.kept_backups
+    same = (
+        scene.system.files(scene.server) == scene.kept_files
+        and scene.system.backups(scene.server) == scene.kept_backups
+    )
     scene.holds(same, "files and backups", "byte for byte there", "unchanged")
     scene.refuse_deletion("even now: step 12")

@@ -75,7 +75,9 @@ class Scene:
         answer = self.ask(self.ada, method, path, 402, code=code, **request)
         body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
         if not answer.headers.get("content-type", "").startswith("application/problem+json") or not body.get("detail"):
-            self.show.check(False, "the denial explains itself", answer.text[:120], expected="a problem with a sentence")
+            self.show.check(
+                False, "the denial explains itself", answer.text[:120], expected="a problem with a sentence"
+            )
         elif read_out:
             self.show.quote("says", body["detail"])
 

@@ -28,7 +28,7 @@ STOP_SECONDS = 30.0
 FOREIGN_PREFIXES = ("FORBEAR_", "STRIPE_", "BILLING_")
 
 
-class DemoFailed(Exception):  # noqa: N818 - a sentence for whoever watches
+class DemoFailed(Exception):
     """The demo cannot go on; says why."""
 
 

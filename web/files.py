@@ -12,7 +12,7 @@ from jobs.hosts.base import Download
 from web.auth import signed_in
 from web.gates import StillPermitted, permitted
 from web.inputs import Input, decode, file_path, query
-from web.problems import Problem, bad_input
+from web.problems import Problem
 from web.services import Services
 from web.uploads import upload_file
 from web.wire import attachment, file_entry, instant

@@ -98,9 +98,7 @@ def _is_theirs(caller: Caller, account: RowMapping) -> bool:
     return caller.role == "admin" or str(account["customer_id"]) == caller.customer_id
 
 
-def _verdict(
-    conn: Connection, policy: Policy, account: RowMapping, action: str, caller: Caller
-) -> matrix.GateVerdict:
+def _verdict(conn: Connection, policy: Policy, account: RowMapping, action: str, caller: Caller) -> matrix.GateVerdict:
     """Judge by the columns alone where they suffice; further reasons to deny need the account's facts."""
     server_state = ServerState(
         account["server_billing_state"], account["server_billing_machine"], account["server_billing_code"]

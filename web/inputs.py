@@ -1,4 +1,4 @@
-"""What comes in: JSON bodies decoded strictly into typed shapes, texts bounded and made harmless, ids and paths checked.
+"""What comes in: JSON bodies read strictly into typed shapes, texts bounded and made harmless, ids and paths checked.
 
 Unknown fields are refused: a misspelt optional one would be ignored otherwise, and nobody would be told.
 """
@@ -80,7 +80,9 @@ def _explained(shape: type[Input], message: str) -> Problem:
         return bad_input(f"{about} must be {expected}, not {got}.", field=field)
     if words.startswith("Invalid enum value"):
         choices = _choices(shape, field)
-        return bad_input(f"{about} must be {choices}." if choices else f"{about} is not one that is known.", field=field)
+        return bad_input(
+            f"{about} must be {choices}." if choices else f"{about} is not one that is known.", field=field
+        )
     if found := re.match(r"Expected `\w+` (?:of length )?(<=|>=|<|>) (\S+)", words):
         bound = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}[found[1]]
         unit = " characters" if "of length" in words else ""
@@ -97,7 +99,9 @@ def _unknown(shape: type[Input], name: str) -> Problem:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"Known are {', '.join(f'`{each}`' for each in known)}."
     shown = shorten(name)
-    return bad_input(f"There is no field `{shown}`; {hint}" if near else f"There is no field `{shown}`. {hint}", field=shown)
+    return bad_input(
+        f"There is no field `{shown}`; {hint}" if near else f"There is no field `{shown}`. {hint}", field=shown
+    )
 
 
 def _choices(shape: type[Input], field: str | None) -> str:
@@ -117,7 +121,7 @@ def shorten(text: str, characters: int = 60) -> str:
 def line(text: str, field: str, characters: int = NAME_CHARACTERS) -> str:
     """Return one line of text that is harmless wherever it is shown.
 
-    Line breaks and tabs become spaces, formatting that reorders or hides text is dropped; other control characters are refused.
+    Line breaks and tabs become spaces, formatting that reorders or hides text is dropped, control characters refused.
     """
     kept = []
     for character in text:

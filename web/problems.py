@@ -1,6 +1,6 @@
 """How the API says no: one shape for every error (RFC 9457), one sentence that its reader can act on.
 
-Nothing of Python, Litestar or the database shows in an answer; an unexpected failure answers with an id that is in the log.
+Nothing of Python, Litestar or the database shows in an answer; what nobody foresaw gets an id that is in the log.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TITLES = {
 }
 
 
-class Problem(Exception):  # noqa: N818 - what the RFC calls it
+class Problem(Exception):
     """An answer that says no. `more` holds further members of the problem document, by their names on the wire."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the routes work with, made once by each server process and passed down: settings, database, hosts, failure counts."""
+"""What the routes work with, made once by each server process and passed down."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class Services:
     database: Database
     hosts: Mapping[str, Host]
     failures: FailureLimit = field(default_factory=FailureLimit)
-    console_streams: Counter[str] = field(default_factory=Counter)  # open ones by server; touched on the event loop alone
+    console_streams: Counter[str] = field(
+        default_factory=Counter
+    )  # open ones by server; touched on the event loop alone
 
     def host(self, name: str) -> Host:
         """Return the host of that name. Raises HostMisconfigured."""

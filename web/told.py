@@ -20,14 +20,14 @@ from web.wire import instant
 # Why an action is denied, by code. The policy's words for the state follow for codes that are not here.
 WHY = {
     "BILLING_PAST_GRACE": "New servers cannot be created while an invoice is open. Pay it, and you can go on at once.",
-    "BILLING_BACKUP_BLOCKED": "Backups are paused while an invoice is open. Those that you have are kept. Pay it, and they"
-    " are available again at once.",
-    "BILLING_SUSPENDED": "This is not possible while your servers are stopped for an open invoice. Your files and backups"
-    " are kept. Pay it, and you have full access again at once.",
-    "BILLING_RETAINED": "This is not possible while your servers are stopped for an open invoice. Your files and backups"
-    " are kept for you. Pay it, and you have full access again at once.",
-    "BILLING_PENDING_DELETION": "This is not possible while your servers are stopped for an open invoice. Your files and"
-    " backups are still here. Pay it, and everything is yours again.",
+    "BILLING_BACKUP_BLOCKED": "Backups are paused while an invoice is open. Those that you have are kept. "
+    "Pay it, and they are available again at once.",
+    "BILLING_SUSPENDED": "This is not possible while your servers are stopped for an open invoice. "
+    "Your files and backups are kept. Pay it, and you have full access again at once.",
+    "BILLING_RETAINED": "This is not possible while your servers are stopped for an open invoice. "
+    "Your files and backups are kept for you. Pay it, and you have full access again at once.",
+    "BILLING_PENDING_DELETION": "This is not possible while your servers are stopped for an open invoice. "
+    "Your files and backups are still here. Pay it, and everything is yours again.",
     "BILLING_NO_ACTIVE_PLAN": "This needs an active plan. Choose one, and you can go on at once.",
     "PLAN_LIMIT_REACHED": "Your plan has no room for another server. Choose a larger one, and you can go on at once.",
 }
@@ -62,7 +62,9 @@ class Teller:
 
     def announcements(self, customer_id: str) -> list[dict[str, Any]]:
         """Return one announcement for each thing that restricts one of the customer's accounts now."""
-        mine = select(accounts).where(accounts.c.customer_id == customer_id).order_by(accounts.c.created_at, accounts.c.id)
+        mine = (
+            select(accounts).where(accounts.c.customer_id == customer_id).order_by(accounts.c.created_at, accounts.c.id)
+        )
         return [each for row in self.conn.execute(mine).mappings() for each in self._announced(row)]
 
     def _announced(self, row: RowMapping) -> Iterator[dict[str, Any]]:

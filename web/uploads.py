@@ -1,4 +1,4 @@
-"""Files on their way in, of any size, without ever being held in memory: as a raw body, or as a form with a file in it."""
+"""Files on their way in, of any size and never held in memory: as a raw body, or as a form with a file in it."""
 
 from __future__ import annotations
 
