@@ -169,9 +169,9 @@ def create_account(
         raise AlreadyTaken("Stripe subscription", str(stripe_subscription_id)) from error
     note = AuditNote("admin", "create_account", actor, facts={"plan": plan, "stripe_customer_id": stripe_customer_id})
     record(conn, policy, account_id, actor=actor, evidence=note, world=world)
-    from storage.inbox import unpark
+    from storage.inbox import Terms, unpark
 
-    unpark(conn, account_id)
+    unpark(conn, account_id, policy=policy, terms=Terms(world=world or World()))
     return account_id
 
 
