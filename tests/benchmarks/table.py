@@ -1,4 +1,4 @@
-"""One table for all benchmarks: each figure beside its limit, measured in the same run, and the ratio that is aimed at."""
+"""One table for all benchmarks: each figure beside its limit, measured in the same run, and the ratio aimed at."""
 
 from __future__ import annotations
 
