@@ -42,15 +42,18 @@ def unsent(conn: Connection, limit: int) -> list[Alert]:
 
 
 def settle(conn: Connection, alert_id: int, outcome: str) -> None:
-    """Note that an alert is dealt with: told, refused for good, or told with an unknown end. It is not sent again."""
-    done = text("UPDATE alerts SET sent_at = clock_timestamp(), tries = tries + 1, outcome = :outcome WHERE id = :id")
+    """Note that an alert is dealt with: about to be told, told, or refused for good. It is not sent again by itself."""
+    done = text(
+        "UPDATE alerts SET sent_at = clock_timestamp(), tries = tries + (sent_at IS NULL)::int, outcome = :outcome "
+        "WHERE id = :id"
+    )
     conn.execute(done, {"id": alert_id, "outcome": outcome})
 
 
 def postpone(conn: Connection, alert_id: int, after_seconds: float, reason: str) -> None:
-    """Note that an alert surely was not told, and is to be tried again."""
+    """Note that an alert surely was not told, whatever was noted when it was taken, and is to be tried again."""
     later = text(
-        "UPDATE alerts SET tries = tries + 1, outcome = :reason, "
+        "UPDATE alerts SET sent_at = NULL, tries = tries + (sent_at IS NULL)::int, outcome = :reason, "
         "not_before = clock_timestamp() + make_interval(secs => :after) WHERE id = :id"
     )
     conn.execute(later, {"id": alert_id, "reason": reason, "after": after_seconds})
