@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 from engine.decide import blank, settle
@@ -344,6 +346,14 @@ def small_policy(*further: Machine) -> Policy:
             effect("delete_suspended_server", per_server=True, destructive=True),
         ),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def shipped_policy() -> Policy:
+    """Return the policy that ships, as the shipped files say it, without the environment."""
+    from engine.load import load_policy
+
+    return load_policy(Path(__file__).parent.parent / "policy")
 
 
 # ---- accounts --------------------------------------------------------------------------------------------------------
