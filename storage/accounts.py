@@ -18,7 +18,7 @@ from engine.model import Policy
 from storage.audit import AuditNote
 from storage.errors import AlreadyTaken, PlanUnknown, UnknownAccount, UnknownCustomer
 from storage.gather import World
-from storage.ledger import record
+from storage.ledger import Recorded, lock, record
 
 TOKEN_BYTES: Final = 32
 
@@ -175,6 +175,23 @@ def create_account(
     return account_id
 
 
+def exempt(
+    conn: Connection,
+    policy: Policy,
+    account_id: UUID,
+    until: datetime | None,
+    *,
+    by: str,
+    reason: str = "",
+    world: World | None = None,
+) -> Recorded:
+    """Exempt an account from enforcement until an instant (None: no longer), and decide it again. Raises UnknownAccount."""
+    lock(conn, [account_id])
+    conn.execute(text("UPDATE accounts SET exempt_until = :until WHERE id = :id"), {"id": account_id, "until": until})
+    note = AuditNote("admin", "exempt", by, reason, facts={"exempt_until": until})
+    return record(conn, policy, account_id, actor=by, evidence=note, world=world)
+
+
 def account_view(conn: Connection, account_id: UUID) -> AccountView:
     """Return one account with its servers. Raises UnknownAccount."""
     found = _views(conn, "id = :id", {"id": account_id})
@@ -203,6 +220,9 @@ def _views(conn: Connection, where: str, given: dict[str, Any], limit: int = 100
         "SELECT account_id, id, name, kind, desired, observed, lifecycle FROM servers "
         "WHERE account_id = ANY(:ids) AND lifecycle <> 'deleted' ORDER BY created_at, id"
     )
-    for account_id, *line in conn.execute(find_servers, {"ids": list(state_of)}):
-        servers.setdefault(account_id, []).append(ServerLine(*line, state_of[account_id]))
-    return [AccountView(*row, tuple(servers.get(row.id, ()))) for row in rows]
+    for row in conn.execute(find_servers, {"ids": list(state_of)}):
+        values = row._asdict()
+        account_id = values.pop("account_id")
+        line = ServerLine(**values, server_billing_state=state_of[account_id])
+        servers.setdefault(account_id, []).append(line)
+    return [AccountView(**row._asdict(), servers=tuple(servers.get(row.id, ()))) for row in rows]

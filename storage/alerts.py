@@ -21,7 +21,9 @@ class Alert:
     created_at: datetime
 
 
-def raise_alert(conn: Connection, kind: str, words: str, account_id: UUID | None = None, key: str | None = None) -> bool:
+def raise_alert(
+    conn: Connection, kind: str, words: str, account_id: UUID | None = None, key: str | None = None
+) -> bool:
     """Write an alert down; tell whether it is new. key: the same key is told once."""
     add = text(
         "INSERT INTO alerts (kind, text, account_id, key) VALUES (:kind, :text, :account_id, :key) "

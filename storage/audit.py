@@ -86,8 +86,12 @@ def link(account_id: UUID, seq: int, previous: bytes, at: datetime, note: AuditN
         note.action, note.actor, note.asked, note.because, note.from_, note.to, note.kind, note.place, policy_digest
     )
     facts = ",".join([f"{quoted(name)}:{_value(value)}" for name, value in sorted(note.facts.items())])
-    canonical = f'{{"account":"{account_id}",{before}"at":"{instant_text(at)}",{middle}{{{facts}}},{after[0]}{seq}{after[1]}'
-    return Link(account_id, seq, at, note.kind, canonical, hashlib.sha256(previous + canonical.encode("ascii")).digest())
+    canonical = (
+        f'{{"account":"{account_id}",{before}"at":"{instant_text(at)}",{middle}{{{facts}}},{after[0]}{seq}{after[1]}'
+    )
+    return Link(
+        account_id, seq, at, note.kind, canonical, hashlib.sha256(previous + canonical.encode("ascii")).digest()
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -131,7 +135,9 @@ def _value(value: Value) -> str:
     raise TypeError(f"an audit fact is a {type(value).__name__}; expected a text, number, instant, yes or no")
 
 
-def append(conn: Connection, account_id: UUID | None, notes: Sequence[AuditNote], policy_digest: str | None = None) -> None:
+def append(
+    conn: Connection, account_id: UUID | None, notes: Sequence[AuditNote], policy_digest: str | None = None
+) -> None:
     """Add notes to an account's chain, locking the account; None: to the chain of what concerns no account.
 
     Raises UnknownAccount.

@@ -132,4 +132,4 @@ def _trip(conn: Connection, permit: Permit, now: datetime, over: int) -> None:
         f"the brake {permit.name} has tripped: {over} more accounts were about to be pressed than it allows; nothing "
         "passes it until a person looks and releases it"
     )
-    raise_alert(conn, "brake_tripped", words, key=f"brake:{permit.name}:{now.isoformat()}")
+    raise_alert(conn, permit.alert or "brake_tripped", words, key=f"brake:{permit.name}:{now.isoformat()}")

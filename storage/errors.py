@@ -64,9 +64,7 @@ class StateVanished(StorageError):
     def __init__(self, occupied: list[tuple[str, str, str]]) -> None:
         self.occupied = occupied
         lines = ", ".join(f"`{machine}.{state}` (for one, {where})" for machine, state, where in occupied)
-        super().__init__(
-            f"the new policy lacks states that are in use: {lines}; keep each until nothing is left in it"
-        )
+        super().__init__(f"the new policy lacks states that are in use: {lines}; keep each until nothing is left in it")
 
 
 class FenceLost(StorageError):
@@ -126,3 +124,55 @@ class PlanUnknown(StorageError):
         self.plan = plan
         self.known = known
         super().__init__(f"the policy has no plan `{plan}`, expected one of {', '.join(f'`{name}`' for name in known)}")
+
+
+class IntentSettled(StorageError):
+    """An intent that has ended in good order needs nobody's word."""
+
+    def __init__(self, intent_id: object, status: str) -> None:
+        self.intent_id = intent_id
+        self.status = status
+        super().__init__(f"intent `{intent_id}` is {status}; only an unknown or failed one can be settled by a person")
+
+
+class ServersStopped(StorageError):
+    """Billing keeps an account's servers stopped, so none is started."""
+
+    def __init__(self, server_id: object, state: str) -> None:
+        self.server_id = server_id
+        self.state = state
+        super().__init__(f"server `{server_id}` is {state}: it is not started before that is lifted")
+
+
+class UnknownOperation(StorageError):
+    """No operation has this id."""
+
+    def __init__(self, operation_id: object) -> None:
+        self.operation_id = operation_id
+        super().__init__(f"no operation has the id `{operation_id}`")
+
+
+class KeyReused(StorageError):
+    """An Idempotency-Key came with another request than the one that it was first used for."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"the Idempotency-Key `{key}` was used for another request; take a new one for a new request")
+
+
+class UnknownBackup(StorageError):
+    """No backup of this server has this id."""
+
+    def __init__(self, backup_id: object) -> None:
+        self.backup_id = backup_id
+        super().__init__(f"no backup has the id `{backup_id}`")
+
+
+class UnknownHold(StorageError):
+    """No hold has this id or kind, or it has ended."""
+
+    def __init__(self, hold: object, known: tuple[str, ...] = ()) -> None:
+        self.hold = hold
+        self.known = known
+        expected = f", expected one of {', '.join(f'`{kind}`' for kind in known)}" if known else " that is active"
+        super().__init__(f"there is no hold `{hold}`{expected}")

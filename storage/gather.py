@@ -23,7 +23,13 @@ from storage.database import raw
 from storage.settings import Settings
 
 # Stamps with a column of their own, because people and other programs ask for them; the rest lie in `stamps`.
-STAMP_COLUMNS: Final = ("warning_sent_at", "final_warning_sent_at", "backup_blocked_at", "suspended_at", "retention_until")
+STAMP_COLUMNS: Final = (
+    "warning_sent_at",
+    "final_warning_sent_at",
+    "backup_blocked_at",
+    "suspended_at",
+    "retention_until",
+)
 
 # The real clocks of the database and of this process may differ by so much before neither is believed.
 CLOCKS_DIFFER_AT_MOST: Final = timedelta(seconds=60)
@@ -104,7 +110,9 @@ class Known:
     audit_at: datetime | None
 
 
-def snapshots(conn: Connection, policy: Policy, account_ids: Iterable[UUID], world: World | None = None) -> dict[UUID, Snapshot]:
+def snapshots(
+    conn: Connection, policy: Policy, account_ids: Iterable[UUID], world: World | None = None
+) -> dict[UUID, Snapshot]:
     """Read accounts without locking them: to show, explain and preview. Unknown ids are left out."""
     world = world or World()
     pg = raw(conn)
@@ -223,7 +231,13 @@ class Reader:
             _texts(senders),
         )
         known.server_state, known.machine, known.code = server_state, machine, code
-        known.digest, known.epoch, known.due_at, known.held_until, known.waiting = digest, epoch, due_at, held_until, waiting
+        known.digest, known.epoch, known.due_at, known.held_until, known.waiting = (
+            digest,
+            epoch,
+            due_at,
+            held_until,
+            waiting,
+        )
         known.audit_seq, known.audit_hash, known.audit_at = audit_seq, audit_hash, audit_at
         return known
 

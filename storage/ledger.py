@@ -18,9 +18,25 @@ from engine.snapshot import Command
 from storage.audit import AuditNote
 from storage.gather import World
 from storage.leases import Fence
-from storage.ledger_batch import Change, Recorded, record_batch
+from storage.ledger_batch import Change, Order, Recorded, lock, record_batch
+from storage.ledger_servers import Moved, due_servers, move_server, move_servers
 
-__all__ = ["AuditNote", "Change", "Fence", "Recorded", "World", "due", "record", "record_many"]
+__all__ = [
+    "AuditNote",
+    "Change",
+    "Fence",
+    "Moved",
+    "Order",
+    "Recorded",
+    "World",
+    "due",
+    "due_servers",
+    "lock",
+    "move_server",
+    "move_servers",
+    "record",
+    "record_many",
+]
 
 
 def record_many(

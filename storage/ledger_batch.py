@@ -34,6 +34,17 @@ LOOK_AGAIN: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """An intent that a person, the lifecycle or a repair asks for, with what its action needs to know."""
+
+    asked: Asked
+    args: str = "{}"
+    """JSON."""
+    queue: str | None = None
+    """None: the one for its kind."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What happened to one account before it is settled."""
 
@@ -43,6 +54,8 @@ class Change:
     """What it changes in the snapshot: a delivery's stamp, a claim's promise."""
     enforcement: str | None = None
     """The enforcement effect that was carried out."""
+    orders: Sequence[Order] = ()
+    """Intents that somebody asked for directly. Read after `apply`, which may add to them."""
 
 
 NOTHING: Final = Change()
@@ -56,11 +69,18 @@ class Recorded:
     settlement: Settlement
     intents: tuple[Outbox, ...]
     """Those that were new: queues are to be told of them after the commit."""
+    at: datetime
+    """The instant of the decision."""
 
     @property
     def intent_ids(self) -> tuple[UUID, ...]:
         """Return the ids of the new intents."""
         return tuple(each.intent_id for each in self.intents)
+
+
+def lock(conn: Connection, account_ids: Sequence[UUID]) -> None:
+    """Lock accounts in sorted order, until the transaction ends. Ids that do not exist are passed over."""
+    raw(conn).execute(LOCK, [list(account_ids)])
 
 
 def record_batch(
@@ -131,7 +151,7 @@ class _Batch:
         asked = [self._take(*each) for each in settled]
         new = self.writer.write(raw(self.conn))
         return [
-            Recorded(account_id, settlement, tuple(each for each in outbox if each.intent_id in new))
+            Recorded(account_id, settlement, tuple([each for each in outbox if each.intent_id in new]), self.now)
             for (account_id, _, _, settlement), outbox in zip(settled, asked, strict=True)
         ]
 
@@ -167,7 +187,7 @@ class _Batch:
         change = self.changes.get(account_id, NOTHING)
         held_until = held_until_of(settlement.waiting, self.now, self.look_again) if settlement.waiting else None
         waiting = waiting_text(settlement.waiting)
-        if not (settlement.steps or change.notes or before is not account.snapshot or change.enforcement):
+        if not (settlement.steps or change is not NOTHING or before is not account.snapshot):
             server = settlement.server
             if (
                 account.due_at == settlement.due_at
@@ -181,7 +201,8 @@ class _Batch:
         links = self._links(account_id, account, change, settlement.steps)
         self.writer.account(account, settlement, held_until, waiting, links, change.enforcement)
         name = account.snapshot.account_id
-        return [self.writer.intent(name, asked, self.actor) for step in settlement.steps for asked in step.asked]
+        outbox = [self.writer.intent(name, each.asked, self.actor, each.args, each.queue) for each in change.orders]
+        return outbox + [self.writer.intent(name, a, self.actor) for step in settlement.steps for a in step.asked]
 
     def _links(self, account_id: UUID, account: Known, change: Change, steps: tuple[Step, ...]) -> list[Link]:
         seq, previous, links = account.audit_seq, account.audit_hash, []

@@ -126,7 +126,9 @@ def load(conn: Connection, digest: str) -> Policy:
 
 def history(conn: Connection, limit: int = 50) -> list[Deployed]:
     """Return the policies that were deployed, newest first."""
-    find = text("SELECT digest, deployed_at, deployed_by, note, env FROM policies ORDER BY deployed_at DESC LIMIT :limit")
+    find = text(
+        "SELECT digest, deployed_at, deployed_by, note, env FROM policies ORDER BY deployed_at DESC LIMIT :limit"
+    )
     return [Deployed(*row) for row in conn.execute(find, {"limit": limit})]
 
 

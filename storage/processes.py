@@ -34,7 +34,9 @@ class Process:
     alive: bool
 
 
-def register(session: psycopg.Connection[Any], role: str, pid: int, version: str, policy_digest: str | None = None) -> int:
+def register(
+    session: psycopg.Connection[Any], role: str, pid: int, version: str, policy_digest: str | None = None
+) -> int:
     """Write this process down and take its lock on this session; return its id.
 
     session: one of its own, in autocommit, kept open as long as the process works (`Database.connect`).

@@ -87,7 +87,9 @@ class Settings:
 def _needed(env: Mapping[str, str], name: str) -> str:
     value = env.get(name, "").strip()
     if not value:
-        raise SettingWrong(name, "is not set; `forbear up` starts a database by itself, other commands need its address")
+        raise SettingWrong(
+            name, "is not set; `forbear up` starts a database by itself, other commands need its address"
+        )
     return value
 
 

@@ -212,12 +212,14 @@ servers = Table(
     required("lifecycle"),  # by the ledger
     instant("lifecycle_since", nullable=False, server_default=NOW),
     required("stamps", JSONB, server_default=EMPTY_OBJECT),  # of the lifecycle: fact -> instant
-    required("round", BigInteger, server_default=text("0")),  # counts what was asked of it, so that each ask is a new intent
+    required(
+        "round", BigInteger, server_default=text("0")
+    ),  # counts what was asked of it, so that each ask is a new intent
     Column("autostart", Boolean),  # what the host says
     instant("due_at"),  # when the lifecycle moves by itself
     instant("created_at", nullable=False, server_default=NOW),
     CheckConstraint("desired IN ('running', 'stopped')", name="desired"),
-    CheckConstraint("observed IN ('running', 'stopped', 'unknown', 'missing')", name="observed"),
+    CheckConstraint("observed IN ('running', 'stopped', 'unknown')", name="observed"),
     Index("servers_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("servers_host", "host", "id"),
 )
@@ -253,7 +255,7 @@ intents = Table(
     CheckConstraint("kind IN ('notice', 'effect', 'command', 'repair')", name="kind"),
     Index("intents_account_id", "account_id"),
     Index("intents_server_id", "server_id", postgresql_where=text("server_id IS NOT NULL")),
-    Index("intents_open", "not_before", postgresql_where=text("status = 'open'")),
+    Index("intents_open", "created_at", "id", postgresql_where=text("status = 'open'")),
     Index("intents_started", "claimed_until", postgresql_where=text("status = 'started'")),
     Index("intents_troubled", "status", postgresql_where=text("status IN ('failed', 'unknown')")),
 )

@@ -263,7 +263,7 @@ CREATE TABLE servers (
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT servers_pkey PRIMARY KEY (id),
     CONSTRAINT servers_desired_check CHECK (desired IN ('running', 'stopped')),
-    CONSTRAINT servers_observed_check CHECK (observed IN ('running', 'stopped', 'unknown', 'missing')),
+    CONSTRAINT servers_observed_check CHECK (observed IN ('running', 'stopped', 'unknown')),
     CONSTRAINT servers_account_id_fkey FOREIGN KEY(account_id) REFERENCES accounts (id)
 );
 CREATE INDEX servers_account_id ON servers (account_id);
@@ -340,7 +340,7 @@ CREATE TABLE intents (
     CONSTRAINT intents_server_id_fkey FOREIGN KEY(server_id) REFERENCES servers (id)
 );
 CREATE INDEX intents_account_id ON intents (account_id);
-CREATE INDEX intents_open ON intents (not_before) WHERE status = 'open';
+CREATE INDEX intents_open ON intents (created_at, id) WHERE status = 'open';
 CREATE INDEX intents_server_id ON intents (server_id) WHERE server_id IS NOT NULL;
 CREATE INDEX intents_started ON intents (claimed_until) WHERE status = 'started';
 CREATE INDEX intents_troubled ON intents (status) WHERE status IN ('failed', 'unknown');

@@ -1,0 +1,228 @@
+"""Servers: made, asked to start and stop, and what hosts show of them. Their lifecycles move in `storage.ledger_servers`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from engine.lifecycle import due, lifecycle_machine, since
+from engine.model import Policy
+from storage import clock
+from storage.errors import UnknownServer
+from storage.gather import World
+from storage.intents_ask import ask_server
+from storage.intents_claim import WAITS_OBSERVED
+from storage.intents_outbox import Outbox
+from storage.leases import Fence, check
+from storage.ledger_servers import Moved, move_server
+
+COLUMNS: Final = (
+    "s.id, s.account_id, s.name, s.kind, s.host, s.port, s.desired, s.observed, s.observed_at, s.lifecycle, "
+    "s.lifecycle_since, s.autostart, s.due_at, s.created_at, a.customer_id, a.server_billing_state"
+)
+# An observation that is the same as before is written down again after this, so that its age says how fresh it is.
+SHOWN_AGAIN: Final = timedelta(seconds=30)
+Observed = Literal["running", "stopped", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server, with what its account says about it."""
+
+    id: UUID
+    account_id: UUID
+    name: str
+    kind: str
+    host: str
+    port: int
+    desired: str
+    observed: str
+    observed_at: datetime | None
+    lifecycle: str
+    lifecycle_since: datetime
+    autostart: bool | None
+    due_at: datetime | None
+    created_at: datetime
+    customer_id: UUID
+    server_billing_state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an observation changed about one server."""
+
+    server_id: UUID
+    account_id: UUID
+    before: str
+    observed: str
+    desired: str
+    lifecycle: str
+
+
+def create(
+    conn: Connection,
+    policy: Policy,
+    account_id: UUID,
+    *,
+    name: str,
+    kind: str,
+    actor: str,
+    host: str = "local",
+    port: int = 0,
+    args: Mapping[str, Any] | None = None,
+    world: World | None = None,
+) -> tuple[UUID, tuple[Outbox, ...]]:
+    """Write a server down that should run, and ask a worker to make it. The caller holds the account's lock.
+
+    args: what the action is given, such as the operation's id.
+    """
+    machine = lifecycle_machine(policy)
+    now = clock.now(conn)
+    stamps = {
+        fact: at.isoformat() for fact, at in since(policy, machine.initial, now).items() if isinstance(at, datetime)
+    }
+    add = text(
+        "INSERT INTO servers (account_id, name, kind, host, port, desired, lifecycle, lifecycle_since, stamps, due_at) "
+        "VALUES (:account, :name, :kind, :host, :port, 'running', :lifecycle, :now, CAST(:stamps AS jsonb), :due_at) "
+        "RETURNING id"
+    )
+    given = {
+        "account": account_id,
+        "name": name,
+        "kind": kind,
+        "host": host,
+        "port": port,
+        "lifecycle": machine.initial,
+        "now": now,
+        "stamps": json.dumps(stamps),
+        "due_at": due(policy, machine.initial, {"desired": "running", "observed": "unknown"}),
+    }
+    server_id: UUID = conn.execute(add, given).scalar_one()
+    because = f"{kind} server {name}"
+    more = {**(args or {}), "server_id": str(server_id)}
+    intents = ask_server(
+        conn, policy, server_id, "provision_server", actor=actor, because=because, args=more, world=world
+    )
+    return server_id, intents
+
+
+def get(conn: Connection, server_id: UUID) -> Server:
+    """Return one server. Raises UnknownServer."""
+    found = _servers(conn, "s.id = :id", {"id": server_id})
+    if not found:
+        raise UnknownServer(server_id)
+    return found[0]
+
+
+def of_account(conn: Connection, account_id: UUID) -> list[Server]:
+    """Return an account's servers, oldest first, without deleted ones."""
+    return _servers(conn, "s.account_id = :id AND s.lifecycle <> 'deleted'", {"id": account_id})
+
+
+def of_host(conn: Connection, host: str) -> list[Server]:
+    """Return every server that should be on a host."""
+    return _servers(conn, "s.host = :host AND s.lifecycle <> 'deleted'", {"host": host})
+
+
+def request_start(
+    conn: Connection, policy: Policy, server_id: UUID, *, actor: str, role: str = "customer", world: World | None = None
+) -> Moved:
+    """Want a server to run, and start it unless it runs. The gate was asked before, under the account's lock.
+
+    Raises ServersStopped when billing keeps it stopped, whatever the gate has said.
+    """
+    return move_server(
+        conn, policy, server_id, "start_requested", role=role, actor=actor, desired="running", world=world
+    )
+
+
+def request_stop(
+    conn: Connection, policy: Policy, server_id: UUID, *, actor: str, role: str = "customer", world: World | None = None
+) -> Moved:
+    """Want a server to be stopped, and stop it unless it is."""
+    return move_server(
+        conn, policy, server_id, "stop_requested", role=role, actor=actor, desired="stopped", world=world
+    )
+
+
+def request_restart(
+    conn: Connection, policy: Policy, server_id: UUID, *, actor: str, role: str = "customer", world: World | None = None
+) -> Moved:
+    """Want a server to run, and stop and start it; a stopped one is started."""
+    given: dict[str, Any] = {"role": role, "actor": actor, "desired": "running", "world": world}
+    moved = move_server(conn, policy, server_id, "restart_requested", **given)
+    return moved if moved.rules else move_server(conn, policy, server_id, "start_requested", **given)
+
+
+def observe(
+    conn: Connection,
+    seen: Mapping[UUID, tuple[Observed, bool | None]],
+    *,
+    fence: Fence | None = None,
+) -> list[Change]:
+    """Write down what hosts show: for each server what is observed, and whether the host would start it by itself.
+
+    Returns those whose observation is another one than before. Notices that waited for it are let go on.
+    """
+    if fence is not None:
+        check(conn, fence)
+    if not seen:
+        return []
+    write = text(
+        """
+        WITH news AS (
+            SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:observed AS text[]), CAST(:autostart AS boolean[]))
+                          AS n(id, observed, autostart)
+        ), before AS MATERIALIZED (
+            SELECT s.id, s.observed AS was, n.observed, n.autostart
+            FROM servers s JOIN news n ON n.id = s.id
+            WHERE (s.observed, s.autostart) IS DISTINCT FROM (n.observed, n.autostart)
+               OR s.observed_at IS NULL OR s.observed_at < :stale
+            ORDER BY s.id FOR NO KEY UPDATE OF s
+        )
+        UPDATE servers s SET observed = b.observed, autostart = b.autostart, observed_at = :now
+        FROM before b WHERE s.id = b.id
+        RETURNING s.id, s.account_id, b.was, b.observed, s.desired, s.lifecycle
+        """
+    )
+    now = clock.now(conn)
+    ids = sorted(seen)
+    given = {
+        "ids": ids,
+        "observed": [seen[server_id][0] for server_id in ids],
+        "autostart": [seen[server_id][1] for server_id in ids],
+        "now": now,
+        "stale": now - SHOWN_AGAIN,
+    }
+    changes = [Change(*row) for row in conn.execute(write, given) if row.was != row.observed]
+    if changes:
+        let_go = text(
+            "UPDATE intents SET not_before = NULL WHERE status = 'open' AND outcome = :why AND account_id = ANY(:accounts)"
+        )
+        conn.execute(let_go, {"why": WAITS_OBSERVED, "accounts": sorted({each.account_id for each in changes})})
+    return changes
+
+
+def set_port(conn: Connection, server_id: UUID, port: int) -> None:
+    """Note the port that a host gave to a server."""
+    conn.execute(text("UPDATE servers SET port = :port WHERE id = :id"), {"id": server_id, "port": port})
+
+
+def _servers(conn: Connection, where: str, given: Mapping[str, Any]) -> list[Server]:
+    find = text(
+        f"SELECT {COLUMNS} FROM servers s JOIN accounts a ON a.id = s.account_id "  # noqa: S608 - our own names
+        f"WHERE {where} ORDER BY s.created_at, s.id"
+    )
+    return [Server(*row) for row in conn.execute(find, given)]
+
+
+def counts(conn: Connection) -> Mapping[str, int]:
+    """Count servers by lifecycle."""
+    rows: Sequence[Any] = conn.execute(text("SELECT lifecycle, count(*) FROM servers GROUP BY lifecycle")).all()
+    return {row[0]: row[1] for row in rows}
