@@ -12,11 +12,12 @@ from engine.compiled import Compiled, compiled
 from engine.decide import settle
 from engine.errors import Disagreement
 from engine.executor import Executor, Subject
-from engine.model import Policy, RuleKind
+from engine.model import Policy, RuleKind, Value
 from tests.factories import START, Story, at, atom, machine, policy_of, rule, small_policy
 
 POLICY = small_policy()
-LATE = {"overdue_invoices": 1, "subscription": "active", "exempt": False, "past_due_since": START}
+BLOCKED: dict[str, Value] = {"warning_sent_at": START, "backup_blocked_at": START}
+LATE: dict[str, Value] = {"overdue_invoices": 1, "subscription": "active", "exempt": False, "past_due_since": START}
 
 
 def test_a_rule_moves_a_subject() -> None:
@@ -40,7 +41,7 @@ def test_a_mark_leaves_the_subject_where_it_is() -> None:
         ("billing.warn", Subject("past_due", LATE, at(-1))),  # not yet
         ("billing.warn", Subject("past_due", LATE, START, told=at(1))),  # a notice told a later date
         ("billing.warn", Subject("nowhere", LATE, START)),  # an unknown state
-        ("billing.block_backups", Subject("past_due", {**LATE, "warning_sent_at": START, "backup_blocked_at": START}, at(72))),
+        ("billing.block_backups", Subject("past_due", {**LATE, **BLOCKED}, at(72))),  # its mark is set
         ("abuse.restrict", Subject("clear", {}, START)),  # an event that nobody sent
         ("abuse.restrict", Subject("clear", {}, START, role="worker")),  # or sent in the wrong role
     ],
@@ -69,7 +70,7 @@ def test_a_decision_that_the_executor_does_not_share_changes_nothing() -> None:
     strict = replace(strict, machines={**strict.machines, "billing": replace(billing, pressure=never)})
     decided_by_another_executor(policy, strict)
     story.snapshot = replace(story.snapshot, facts={**story.snapshot.facts, **LATE})
-    with pytest.raises(Disagreement, match="rule `billing.late` fired from `active`, but its executor says"):
+    with pytest.raises(Disagreement, match=r"rule `billing\.late` fired from `active`, but its executor says"):
         settle(policy, story.snapshot, START)
     assert story.snapshot.states["billing"] == "active"
 
