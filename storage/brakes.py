@@ -117,7 +117,7 @@ def _allowance(conn: Connection, brake: Brake, state: _Row, now: datetime) -> in
         return state.allowance
     # Beyond this many accounts the share no longer matters: a table of a million is not counted.
     enough = math.ceil(brake.at_most / brake.share) if brake.share > 0 else 0
-    count = text("SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT :enough) some")
+    count = text("SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT :enough) counted")
     population: int = conn.execute(count, {"enough": enough}).scalar_one()
     return max(brake.at_least, min(brake.at_most, math.floor(brake.share * population)))
 

@@ -1,0 +1,145 @@
+"""The `forbear audit` and `forbear db` commands, and `forbear policy deploy`. Exit 0: fine; 1: faults were found; 2: could not look."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+from sqlalchemy import Connection
+
+from storage import audit as chain
+from storage import audit_verify, migrate, policies
+from storage.accounts import account_view
+from storage.alerts import raise_alert
+from storage.database import Database
+from storage.settings import Settings
+
+MOST_SHOWN = 1000
+
+
+@click.group()
+def audit() -> None:
+    """Verify and read the audit chains."""
+
+
+@audit.command()
+@click.option("--account", type=click.UUID, help="Only this account's chain.")
+def verify(account: UUID | None) -> None:
+    """Is any audit row edited, removed, inserted or reordered? Exit 1 if so.
+
+    \b
+    Examples:
+      forbear audit verify
+      forbear audit verify --account 0b8f…
+    """
+    with _connection() as (conn, database):
+        so_far = audit_verify.Verified()
+        found = 0
+        for each in audit_verify.breaks(conn, account, so_far):
+            found += 1
+            if found <= MOST_SHOWN:
+                click.echo(str(each))
+        if account is not None and so_far.chains == 0:
+            raise click.ClickException(f"no account has the id `{account}`")
+    chains = f"{so_far.chains} chain{'s' if so_far.chains != 1 else ''}, {so_far.rows} row{'s' if so_far.rows != 1 else ''}"
+    if not found:
+        click.echo(f"{chains}: every row follows the one before it, up to its head")
+        return
+    click.echo(f"{chains}: {found} break{'s' if found != 1 else ''}")
+    with database.begin() as conn:
+        words = f"the audit does not hold at {found} place{'s' if found != 1 else ''}; run `forbear audit verify`"
+        raise_alert(conn, "audit_broken", words)
+    sys.exit(1)
+
+
+@audit.command()
+@click.argument("account", type=click.UUID)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to show it.")
+def show(account: UUID, form: str) -> None:
+    """Show what happened to an account and why, oldest first."""
+    with _connection() as (conn, _):
+        account_view(conn, account)
+        for row in chain.read(conn, account):
+            click.echo(json.dumps(row, ensure_ascii=False) if form == "json" else _line(row))
+
+
+@click.group()
+def db() -> None:
+    """Bring the database to the newest tables."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Migrate the database. One that is up to date is left alone."""
+    settings = Settings.from_env(os.environ)
+    done = migrate.upgrade(settings.database_url)
+    click.echo(f"migrated to {migrate.HEAD}" if done else f"up to date at {migrate.HEAD}")
+
+
+db.add_command(upgrade, "migrate")
+
+
+@db.command()
+def status() -> None:
+    """Say at which migration the database is. Exit 1 if it needs another one."""
+    with _database() as database, database.begin() as conn:
+        found = migrate.current(conn)
+    click.echo(f"at {found or 'none'}, this version needs {migrate.HEAD}")
+    sys.exit(0 if found == migrate.HEAD else 1)
+
+
+@click.command("deploy")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
+@click.option("--by", help="Who deploys it; the system's user by default.")
+@click.option("--note", default="", help="Why, for the record.")
+def policy_deploy(folder: Path | None, by: str | None, note: str) -> None:
+    """Check a policy folder and put it in force. Exit 1 if it has faults.
+
+    `BILLING_…` overrides of the environment are resolved now and become part of it.
+    """
+    from engine.faults import PolicyFaults
+
+    settings = Settings.from_env(os.environ)
+    who = by or os.environ.get("USER") or "operator"
+    try:
+        with _database() as database:
+            policy, changed = policies.deploy_folder(
+                database.engine, folder or settings.policy_dir, os.environ, who, note=note
+            )
+    except PolicyFaults as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    click.echo(f"{'in force now' if changed else 'already in force'}: {policy.digest}")
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    database = Database(Settings.from_env(os.environ), pool_size=1)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def _connection() -> Iterator[tuple[Connection, Database]]:
+    with _database() as database, database.begin() as conn:
+        migrate.require(conn)
+        yield conn, database
+
+
+def _line(row: dict[str, Any]) -> str:
+    """Write one audit row for a terminal: when, what, from where to where, why, who."""
+    move = f" {row['from'] or '-'} -> {row['to']}" if row["to"] is not None and row["from"] != row["to"] else ""
+    because = f" because {row['because']}" if row["because"] else ""
+    place = f" ({row['place']})" if row["place"] else ""
+    asked = f" asked {', '.join(row['asked'])}" if row["asked"] else ""
+    shown = f"{row['at']}  {row['kind']:<10} {row['action']}{move}{because}{place}{asked} by {row['actor']}"
+    return "".join(each if each.isprintable() else "�" for each in shown)
