@@ -1,7 +1,7 @@
 """Letters to customers: by SMTP, or into a Maildir when no server is configured.
 
-Each try ends in one of four ways, never in a guess. What a letter says is `jobs.notices`; whether and when it is sent is
-the ledger's.
+Each try ends in one of four ways, never in a guess. What a letter says is `jobs.notices`; whether and when it is sent
+is the ledger's.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class MailUncertain(MailError):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One letter. `key` is the intent's key: the Message-ID follows from it, so a copy can be told from a new letter."""
+    """One letter. `key` is the intent's: the Message-ID follows from it, so a copy can be told from a new letter."""
 
     key: str
     to_name: str
@@ -177,9 +177,9 @@ def _sync_folder(folder: Path) -> None:
 class SmtpMailer:
     """Hands letters to a mail server.
 
-    `smtps://user:password@host` is TLS from the start; `smtp://` takes STARTTLS, which must be offered unless the server
-    is on this machine. The end of DATA is the one point of doubt: before it, nothing has left; after it, only the
-    server's answer tells.
+    `smtps://user:password@host` is TLS from the start; `smtp://` takes STARTTLS, which must be offered unless the
+    server is on this machine. The end of DATA is the one point of doubt: before it, nothing has left; after it, only
+    the server's answer tells.
     """
 
     def __init__(self, url: str, sender: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -256,7 +256,7 @@ class SmtpMailer:
 
 
 def _check(verb: str, answer: tuple[int, bytes], refusal: type[MailDelayed | MailRefused] = MailRefused) -> None:
-    """Raise what an answer means. A lasting no to the recipient or the letter is final; one to us an operator can mend."""
+    """Raise what an answer means. A lasting no to recipient or letter is final; one to us an operator can mend."""
     code, text = answer
     if 200 <= code < 400:
         return

@@ -127,15 +127,15 @@ class HostDouble:
         self.backups[spec.server_id].setdefault(backup_id, self.files[spec.server_id])
         return self._info(spec.server_id, backup_id)
 
-    def restore_backup(self, spec: ServerSpec, backup_id: str) -> BackupInfo:
+    def restore_backup(self, spec: ServerSpec, backup_id: str, safety_id: str | None = None) -> BackupInfo:
         """Put the copy back, keeping a safety copy."""
         self._ask("restore_backup", spec.server_id)
         if self.running.get(spec.server_id):
             raise StillRunning(spec.server_id)
         if backup_id not in self.backups[spec.server_id]:
             raise BackupMissing(backup_id)
-        safety = f"safety-{len(self.backups[spec.server_id])}"
-        self.backups[spec.server_id][safety] = self.files[spec.server_id]
+        safety = safety_id or f"safety-{len(self.backups[spec.server_id])}"
+        self.backups[spec.server_id].setdefault(safety, self.files[spec.server_id])
         self.files[spec.server_id] = self.backups[spec.server_id][backup_id]
         return self._info(spec.server_id, safety)
 

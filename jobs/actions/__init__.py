@@ -1,0 +1,43 @@
+"""What carries each intent out: one module a noun.
+
+Each action asks again under lock right before it acts, may be repeated, and tells honestly how it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from jobs.actions import backups, enforcement, power, provision
+from jobs.actions.notices import send_notice
+from jobs.context import Context
+from storage.intents import Claim, Outcome
+
+Action = Callable[[Context, Claim], Outcome]
+
+# By the intent's name in the policy. `delete_suspended_server` and `wipe_server_data` are missing on purpose: they are
+# known only to be refused.
+ACTIONS: Final[Mapping[str, Action]] = {
+    "send_billing_warning": send_notice,
+    "send_final_warning": send_notice,
+    "send_suspended_notice": send_notice,
+    "send_restored_notice": send_notice,
+    "send_retention_warning": send_notice,
+    "send_subscription_ended_notice": send_notice,
+    "send_hold_changed_notice": send_notice,
+    "block_backups": enforcement.block_backups,
+    "suspend_customer_servers": enforcement.suspend_customer_servers,
+    "shutdown_suspended_server": enforcement.shutdown_suspended_server,
+    "mark_server_retained": enforcement.mark_server_retained,
+    "restore_access": enforcement.restore_access,
+    "disable_autostart": enforcement.disable_autostart,
+    "provision_server": provision.provision_server,
+    "start_server": power.start_server,
+    "restart_server": power.restart_server,
+    "stop_server": power.stop_server,
+    "force_stop_server": power.force_stop_server,
+    "create_backup": backups.create_backup,
+    "restore_backup": backups.restore_backup,
+    "delete_backup": backups.delete_backup,
+    "prune_backups": backups.prune_backups,
+}

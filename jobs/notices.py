@@ -1,0 +1,98 @@
+"""What a notice says to one customer: the policy's words, filled in with what is known and with what was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from engine.model import Value
+from engine.notices import FieldValue, render
+from jobs.mail import Letter
+from storage.intents import Claim
+from storage.settings import Settings
+
+FACTS = ("past_due_since", "suspended_at", "retention_until", "subscription_ended_at")
+NO_MORE_DECIMALS = frozenset(
+    {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"}
+)
+
+CUSTOMER = """
+SELECT c.name, c.email, a.zone, a.plan FROM accounts a JOIN customers c ON c.id = a.customer_id WHERE a.id = :id
+"""
+SERVERS = """
+SELECT name, observed FROM servers WHERE account_id = :id AND lifecycle <> 'deleted' ORDER BY created_at, id
+"""
+OWED = """
+SELECT amount_remaining_cents, currency, hosted_invoice_url FROM invoices
+WHERE account_id = :id AND amount_remaining_cents > 0 AND status = ANY(:owed) ORDER BY first_failed_at NULLS LAST, id
+"""
+
+
+def letter_of(conn: Connection, claim: Claim, settings: Settings) -> Letter:
+    """Write a notice as it is true now. Raises NoticeIncomplete when the text names what is not known."""
+    customer = conn.execute(text(CUSTOMER), {"id": claim.account_id}).one()
+    subject, words = render(claim.policy, claim.intent, fields_of(conn, claim, settings, customer), customer.zone)
+    return Letter(claim.key, customer.name, customer.email, subject, words, claim.claimed_at)
+
+
+def fields_of(conn: Connection, claim: Claim, settings: Settings, customer: Row[Any]) -> Mapping[str, FieldValue]:
+    """Gather every field that a text may name."""
+    owed = conn.execute(
+        text(OWED), {"id": claim.account_id, "owed": list(claim.policy.standing.owed_invoice_statuses)}
+    ).all()
+    servers = conn.execute(text(SERVERS), {"id": claim.account_id}).all()
+    page = next((invoice.hosted_invoice_url for invoice in owed if invoice.hosted_invoice_url), None)
+    known = {name: _instant(claim.snapshot.facts.get(name)) for name in FACTS}
+    return {
+        "customer_name": customer.name,
+        "account_id": str(claim.account_id),
+        "plan": customer.plan,
+        "servers": [server.name for server in servers],
+        "stopped_servers": [server.name for server in servers if is_down(server.observed)],
+        "stopping_servers": [server.name for server in servers if not is_down(server.observed)],
+        **known,
+        **promised(claim),
+        "hold_until": max((hold.until for hold in claim.snapshot.holds if hold.until is not None), default=None),
+        "amount_due": amounts(owed),
+        "pay_url": page or settings.pay_url or settings.portal_url,
+        "portal_url": settings.portal_url,
+        "support_email": settings.support_email,
+    }
+
+
+def is_down(observed: str) -> bool:
+    """Tell whether a server was seen not to run: what nobody has seen is not called stopped."""
+    return observed in {"stopped", "missing"}
+
+
+def promised(claim: Claim) -> dict[str, FieldValue]:
+    """Name the date that this notice tells, and what happens on it."""
+    dates: dict[str, FieldValue] = {"promise_at": claim.promise_at, "suspend_at": None, "stop_at": None}
+    rule = claim.policy.intents[claim.intent].promises or ""
+    field = f"{rule.rpartition('.')[2]}_at"
+    if field in dates:
+        dates[field] = claim.promise_at
+    return dates
+
+
+def amounts(owed: Sequence[Row[Any]]) -> str | None:
+    """Add up what is owed, each currency by itself; None when nothing is known."""
+    sums: dict[str, int] = {}
+    for invoice in owed:
+        currency = (invoice.currency or "").upper()
+        sums[currency] = sums.get(currency, 0) + invoice.amount_remaining_cents
+    return " and ".join(amount(cents, currency) for currency, cents in sums.items()) or None
+
+
+def amount(minor_units: int, currency: str) -> str:
+    """Write an amount of Stripe's minor units for a person."""
+    if currency in NO_MORE_DECIMALS:
+        return f"{minor_units} {currency}"
+    return f"{minor_units // 100}.{minor_units % 100:02} {currency}".strip()
+
+
+def _instant(value: Value) -> datetime | None:
+    return value if isinstance(value, datetime) else None

@@ -1,0 +1,189 @@
+"""What hosts show: one call a host for a whole tick, written down at once; and what follows from it for lifecycles.
+
+A host that cannot be asked, or answers in part, makes all of its servers unknown. Unknown is not stopped and not gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from engine.lifecycle import lifecycle_machine
+from engine.model import Policy
+from jobs.context import Context
+from jobs.hosts.base import HostError, HostUnavailable, Observation
+from jobs.isolation import by_itself
+from jobs.logs import say
+from storage import clock, policies, servers
+from storage.leases import Fence
+from storage.ledger_batch import lock
+from storage.ledger_servers import Moved, due_servers, move_server
+from storage.servers import Change, Observed
+
+HOST_SECONDS = 10.0  # a host that takes longer is unknown for this tick, and is not asked twice at the same time
+
+# In these a server may not have been made: what the host does not know does not run either.
+MAYBE_NOT_MADE = frozenset({"requested", "provisioning", "failed"})
+EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed_stopped"}
+
+FLEET = text(
+    "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.observed_at, s.lifecycle, s.autostart, "
+    "a.server_billing_state FROM servers s JOIN accounts a ON a.id = s.account_id WHERE s.lifecycle <> 'deleted'"
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One server as the controller goes through all of them."""
+
+    id: UUID
+    account_id: UUID
+    host: str
+    desired: str
+    observed: str
+    observed_at: datetime | None
+    lifecycle: str
+    autostart: bool | None
+    billing_state: str
+
+
+def fleet(conn: Connection) -> list[Seat]:
+    """Read every server, with what its account says about it."""
+    return [Seat(*row) for row in conn.execute(FLEET)]
+
+
+class Lookout:
+    """Asks the hosts, each in a thread of its own: one that hangs delays nothing but the knowledge about itself."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._threads = ThreadPoolExecutor(max(len(context.hosts), 1), thread_name_prefix="host")
+        self._asked: dict[str, Future[Mapping[str, Observation]]] = {}
+        self._trouble: dict[str, str] = {}
+
+    def look(self, fence: Fence, seconds: float = HOST_SECONDS) -> list[Change]:
+        """See every server and write it down; return those that are seen otherwise than before."""
+        with self.context.database.begin() as conn:
+            began = clock.now(conn)
+            seats = fleet(conn)
+        answers = self._ask_all(seconds)
+
+        def write(conn: Connection) -> list[Change]:
+            news = {seat.id: seat.observed_at for seat in fleet(conn)} if seats else {}
+            seen = {
+                seat.id: _seen(seat, answers.get(seat.host))
+                for seat in seats
+                if seat.id in news and not _is_newer(news[seat.id], began)
+            }
+            return servers.observe(conn, seen, fence=fence)
+
+        return self.context.database.transact("observations", write)
+
+    def close(self) -> None:
+        """Ask no more. A host that hangs is left hanging."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _ask_all(self, seconds: float) -> dict[str, Mapping[str, Observation] | None]:
+        for name, host in self.context.hosts.items():
+            if name not in self._asked:
+                self._asked[name] = self._threads.submit(host.observe_all)
+        return {name: self._answer(name, seconds) for name in self.context.hosts}
+
+    def _answer(self, name: str, seconds: float) -> Mapping[str, Observation] | None:
+        """Return a host's whole answer; None: nothing is known. A call that still hangs is not made a second time."""
+        try:
+            answer = self._asked[name].result(timeout=seconds)
+        except NotYet:
+            self._note(name, f"it did not answer within {seconds:.0f} s")
+            return None
+        except Exception as error:
+            del self._asked[name]
+            reason = error.reason if isinstance(error, HostUnavailable) else str(error)
+            self._note(name, reason)
+            if not isinstance(error, HostError):
+                log.exception("a host answered with an unexpected error")
+            return None
+        del self._asked[name]
+        self._note(name, "")
+        return answer
+
+    def _note(self, name: str, reason: str) -> None:
+        if self._trouble.get(name, "") != reason:
+            level, words = (logging.WARNING, "is unknown") if reason else (logging.INFO, "answers again")
+            say(log, level, f"host {name} {words}", reason=reason or None)
+            self._trouble[name] = reason
+
+
+def _seen(seat: Seat, answer: Mapping[str, Observation] | None) -> tuple[Observed, bool | None]:
+    if answer is None:
+        return "unknown", None
+    return as_known(seat.lifecycle, answer.get(str(seat.id)))
+
+
+def as_known(lifecycle: str, seen: Observation | None) -> tuple[Observed, bool | None]:
+    """Turn what a host showed into what is known. A server that was made and that its host has lost is unknown."""
+    if seen is None or seen.observed == "missing":
+        return ("stopped" if lifecycle in MAYBE_NOT_MADE else "unknown"), None
+    return seen.observed, seen.autostart
+
+
+def _is_newer(observed_at: datetime | None, began: datetime) -> bool:
+    """Tell whether a worker has looked since the hosts were asked: then its look is the newer one."""
+    return observed_at is not None and observed_at > began
+
+
+def follow(context: Context, policy: Policy, fence: Fence) -> int:
+    """Move the lifecycles that no longer agree with what was seen; return how many moved."""
+    machine = lifecycle_machine(policy)
+    sources = {
+        seen: {source for rule in machine.moves if rule.event == event for source in rule.sources}
+        for seen, event in EVENTS.items()
+    }
+    with context.database.begin() as conn:
+        astray = [seat for seat in fleet(conn) if seat.lifecycle in sources.get(seat.observed, ())]
+    return sum(_move(context, policy, seat.id, EVENTS[seat.observed], fence) for seat in astray)
+
+
+def move_due(context: Context, policy: Policy, fence: Fence, limit: int = 1_000) -> int:
+    """Move the servers whose time has come; return how many moved."""
+    with context.database.begin() as conn:
+        due = due_servers(conn, clock.now(conn), limit)
+    return sum(_move(context, policy, server_id, None, fence) for server_id in due)
+
+
+def _move(context: Context, policy: Policy, server_id: UUID, event: str | None, fence: Fence) -> int:
+    """Let what was seen, or the passing of time, move one server; return how many moved."""
+
+    def work(conn: Connection) -> Moved:
+        return move_server(conn, policy, server_id, event, actor="controller", fence=fence, world=context.world)
+
+    count = 0
+    with by_itself(f"server {server_id}"):
+        moved = context.database.transact(f"server `{server_id}`", work)
+        if moved.rules:
+            say(log, logging.INFO, f"server {moved.from_} -> {moved.to}", server=server_id, because=moved.rules[0])
+            count = 1
+    return count
+
+
+def note_observation(context: Context, server_id: UUID, lifecycle: str, seen: Observation) -> None:
+    """Write down what a worker saw of one server after it acted, with what follows for its lifecycle."""
+
+    def write(conn: Connection) -> None:
+        owner = conn.execute(text("SELECT account_id FROM servers WHERE id = :id"), {"id": server_id}).scalar_one()
+        lock(conn, [owner])  # the account first, then the server: the order in which decisions take them
+        known = as_known(lifecycle, seen)
+        servers.observe(conn, {server_id: known})
+        if event := EVENTS.get(known[0]):
+            move_server(conn, policies.in_force(conn), server_id, event, actor="worker", world=context.world)
+
+    context.database.transact(f"server `{server_id}`", write)
