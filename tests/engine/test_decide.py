@@ -115,6 +115,14 @@ def test_relief_runs_over_all_machines_to_completion_before_any_pressure() -> No
     assert settlement.snapshot.states["watcher"] == "none", "billing frees what hangs on it, and pressure never ran"
 
 
+def test_relief_frees_a_machine_that_stands_before_the_one_it_waited_for() -> None:
+    policy = mirror_policy()
+    first = replace(policy, machines={"watcher": policy.machines["watcher"], **policy.machines})
+    snapshot = replace(snapshot_of(first), states={"watcher": "acting", "billing": "suspended", "abuse": "clear"})
+    settlement = settle(first, snapshot, START)
+    assert [step.because for step in settlement.steps] == ["billing.paid", "watcher.calm"]
+
+
 def test_a_machine_that_reads_anothers_state_sees_it_change_within_a_settlement() -> None:
     policy = mirror_policy()
     story = Story(policy)
