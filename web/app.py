@@ -33,6 +33,7 @@ from web import (
 )
 from web.problems import HANDLERS, Problem
 from web.services import Services
+from web.webhook import WebhookPlugin
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -66,7 +67,8 @@ def create_app(settings: Settings) -> Litestar:
         hosts={"local": LocalHost(settings.data_dir, default_commands())},
     )
     app = Litestar(
-        route_handlers=[*ROUTERS, *_webhook(services)],
+        route_handlers=ROUTERS,
+        plugins=[WebhookPlugin(services)],
         dependencies={"services": Provide(_services, sync_to_thread=False)},
         exception_handlers=HANDLERS,
         before_request=read_body,

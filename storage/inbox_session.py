@@ -1,0 +1,64 @@
+"""A session that takes groups of events one after the other, on its own connection, under the policy in force."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from engine.model import Policy
+from storage import policies
+from storage.database import Database
+from storage.inbox import Taken, Terms, take
+from storage.stripe_event import StripeEvent
+
+# Shorter than elsewhere: whoever sent an event waits for it, and sends it again.
+LOCK_TIMEOUT: Final = "3s"
+POLICY_SECONDS: Final = 1.0
+
+
+class InboxSession:
+    """Used by one thread at a time. Connects when it is first needed, and anew after any failure."""
+
+    def __init__(self, database: Database, terms: Terms) -> None:
+        self._database = database
+        self._terms = terms
+        self._conn: Connection | None = None
+        self._policy: Policy | None = None
+        self._looked_at = 0.0
+
+    def take(self, events: Sequence[StripeEvent]) -> list[Taken]:
+        """Take one group in one transaction. Raises whatever kept it from being committed: nothing stays of it then.
+
+        An error while committing leaves open whether the group stays; taken again, its events are duplicates then.
+        """
+        try:
+            conn = self._conn or self._connect()
+            with conn.begin():
+                return take(conn, self._in_force(conn), events, terms=self._terms)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the next group opens another."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.invalidate()
+            conn.close()
+
+    def _connect(self) -> Connection:
+        # Kept for itself: a pool's check before each use would be one more round trip for each group.
+        conn = self._conn = self._database.engine.connect()
+        conn.detach()
+        with conn.begin():
+            conn.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+        return conn
+
+    def _in_force(self, conn: Connection) -> Policy:
+        now = time.monotonic()
+        if self._policy is None or now - self._looked_at > POLICY_SECONDS:
+            self._policy, self._looked_at = policies.in_force(conn), now
+        return self._policy
