@@ -61,9 +61,7 @@ def constrain(zone: Zone, i: int, j: int, bound: int) -> Zone | None:
 def forget(zone: Zone, anchor: int) -> Zone:
     """Drop everything known about an anchor: it became null."""
     size = range(len(zone))
-    return tuple(
-        tuple((0 if a == b else None) if anchor in (a, b) else zone[a][b] for b in size) for a in size
-    )
+    return tuple(tuple((0 if a == b else None) if anchor in (a, b) else zone[a][b] for b in size) for a in size)
 
 
 def stamp(zone: Zone, anchor: int) -> Zone:
