@@ -17,18 +17,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from jobs.hosts.trees import DIRECTORY_FLAGS, Parts, entries_below, open_below
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 _COMPRESSION = 3
 _RETAKES = 3
 # file systems stamp changes in ticks of some milliseconds: within one, a second change cannot be seen
 _TICK_SECONDS = 0.05
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-
-Parts = tuple[str, ...]
 
 
 class ArchiveRefused(Exception):
@@ -96,7 +94,7 @@ def pack(root: Path, target: HashingWriter) -> Packed:
         gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=target, mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive,
     ):
-        for parts, directory, seen in _entries(root):
+        for parts, directory, seen in entries_below(root):
             member = _member(parts, seen)
             if stat.S_ISREG(seen.st_mode):
                 if not _add_file(archive, directory, parts, packed):
@@ -121,7 +119,7 @@ def unpack(stream: BinaryIO, target: Path, content_limit_bytes: int) -> None:
     """Make the archive's tree in the empty directory `target`. Raises ArchiveRefused; the caller removes the rest."""
     links: list[tuple[Parts, str]] = []
     left = content_limit_bytes
-    root = os.open(target, _DIRECTORY_FLAGS)
+    root = os.open(target, DIRECTORY_FLAGS)
     try:
         with tarfile.open(fileobj=stream, mode="r|gz", encoding="utf-8") as archive:
             for member in archive:
@@ -136,7 +134,7 @@ def unpack(stream: BinaryIO, target: Path, content_limit_bytes: int) -> None:
                 _forget_members(archive)
         # last, so that nothing is ever written through one
         for parts, linkname in links:
-            directory = _open_below(root, parts[:-1], make=True)
+            directory = open_below(root, parts[:-1], make=True)
             try:
                 os.symlink(linkname, parts[-1], dir_fd=directory)
             finally:
@@ -152,32 +150,6 @@ def link_stays_inside(parts: Parts, linkname: str) -> bool:
     steps = [step for step in linkname.split("/") if step not in ("", ".")]
     ups = next((index for index, step in enumerate(steps) if step != ".."), len(steps))
     return not linkname.startswith("/") and ups < len(parts) and ".." not in steps[ups:]
-
-
-def _entries(root: Path) -> Iterator[tuple[Parts, int, os.stat_result]]:
-    """Yield every entry with its open directory, one directory at a time, so that depth costs no descriptors."""
-    top = os.open(root, _DIRECTORY_FLAGS)
-    waiting: list[Parts] = [()]
-    try:
-        while waiting:
-            above = waiting.pop()
-            try:
-                directory = _open_below(top, above)
-            except OSError:
-                if not above:
-                    raise
-                continue  # the server removed it, or put something else there
-            try:
-                for name in sorted(os.listdir(directory)):  # noqa: PTH208 - a descriptor, not a path
-                    with suppress(FileNotFoundError):
-                        seen = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                        yield (*above, name), directory, seen
-                        if stat.S_ISDIR(seen.st_mode):
-                            waiting.append((*above, name))
-            finally:
-                os.close(directory)
-    finally:
-        os.close(top)
 
 
 def _member(parts: Parts, seen: os.stat_result) -> tarfile.TarInfo:
@@ -213,9 +185,9 @@ def _add_file(archive: tarfile.TarFile, directory: int, parts: Parts, packed: Pa
 
 
 def _retake(archive: tarfile.TarFile, root: Path, parts: Parts, packed: Packed) -> bool:
-    top = os.open(root, _DIRECTORY_FLAGS)
+    top = os.open(root, DIRECTORY_FLAGS)
     try:
-        directory = _open_below(top, parts[:-1])
+        directory = open_below(top, parts[:-1])
     except OSError:
         return True  # its directory is gone, and the file with it
     finally:
@@ -244,23 +216,23 @@ def _checked_parts(member: tarfile.TarInfo, target: Path) -> Parts:
         raise ArchiveRefused("it holds something other than files, directories and links")
     if member.issym() and not link_stays_inside(parts, member.linkname):
         raise ArchiveRefused("it holds a link that leads elsewhere")
-    if hasattr(tarfile, "data_filter"):  # a second opinion, where this Python has it
+    if member.issym() and hasattr(tarfile, "data_filter"):  # a second opinion, where this Python has it
         try:
             tarfile.data_filter(member, str(target))
         except tarfile.FilterError:
-            raise ArchiveRefused("it holds something that does not belong into a backup") from None
+            raise ArchiveRefused("it holds a link that leads elsewhere") from None
     return parts
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, root: int, parts: Parts) -> None:
     if member.isdir():
-        directory = _open_below(root, parts, make=True)
+        directory = open_below(root, parts, make=True)
         try:
             os.fchmod(directory, (member.mode & 0o777) | stat.S_IRWXU)
         finally:
             os.close(directory)
         return
-    directory = _open_below(root, parts[:-1], make=True)
+    directory = open_below(root, parts[:-1], make=True)
     try:
         with suppress(FileNotFoundError):
             os.unlink(parts[-1], dir_fd=directory)  # the first copy of a file that was added again
@@ -278,17 +250,3 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, root: int, parts
 
 def _forget_members(archive: tarfile.TarFile) -> None:
     archive.members = []  # type: ignore[attr-defined]  # it would otherwise remember every file of a million
-
-
-def _open_below(root: int, parts: Parts, *, make: bool = False) -> int:
-    descriptor = os.dup(root)
-    for part in parts:
-        try:
-            if make:
-                with suppress(FileExistsError):
-                    os.mkdir(part, dir_fd=descriptor)
-            following = os.open(part, _DIRECTORY_FLAGS, dir_fd=descriptor)
-        finally:
-            os.close(descriptor)
-        descriptor = following
-    return descriptor

@@ -27,6 +27,7 @@ from jobs.hosts.errors import (
     PathRefused,
     ServerMissing,
     StillRunning,
+    TooDeep,
     TooLarge,
     WrongFileKind,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "ServerMissing",
     "ServerSpec",
     "StillRunning",
+    "TooDeep",
     "TooLarge",
     "Upload",
     "WrongFileKind",
@@ -280,8 +282,11 @@ class Backups(Protocol):
     def create_backup(self, spec: ServerSpec, backup_id: str) -> BackupInfo:
         """Back the files up under `backup_id`. A finished one of that id is returned as it is."""
 
-    def restore_backup(self, spec: ServerSpec, backup_id: str) -> BackupInfo:
+    def restore_backup(self, spec: ServerSpec, backup_id: str, safety_id: str | None = None) -> BackupInfo:
         """Replace the files by the backup's, all or nothing, and return the safety copy of what was there.
+
+        `safety_id` names that copy, so that a restore done again does not save what the first try put there; `None`
+        makes a name up.
 
         Raises BackupMissing, BackupDamaged, StillRunning.
         """

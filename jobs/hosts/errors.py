@@ -179,6 +179,14 @@ class ConsoleBusy(HostError):
         super().__init__("the server does not read its console at the moment; try again later")
 
 
+class TooDeep(HostError):
+    """The server's directories are nested deeper than anything can use. Nothing was backed up, nothing was restored."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"the server's directories are nested more than {limit:,} deep; remove the deepest ones first")
+
+
 class BackupMissing(HostError):
     """There is no finished backup of that id."""
 

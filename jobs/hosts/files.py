@@ -24,6 +24,8 @@ from jobs.hosts.uploads import LocalUpload
 from jobs.hosts.versions import Versions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jobs.hosts.layout import ServerPlace
 
 
@@ -91,7 +93,10 @@ class LocalFiles:
         ):
             if entry_at(parent, name) is None:
                 raise path.missing()
-            versions.save_moved(parent, name)
+            try:
+                versions.save_moved(parent, name)
+            except FileNotFoundError:  # the server removed it between the two
+                raise path.missing() from None
             os.fsync(parent)
             versions.prune()
 
@@ -104,21 +109,28 @@ class LocalFiles:
             with opened_parent(place.files, path, make=earlier is not None) as parent:
                 if earlier is None:
                     raise NothingToRevert(text)
-                current = entry_at(parent, name)
-                if current is not None and stat.S_ISREG(current.st_mode) and stat.S_ISREG(earlier.lstat().st_mode):
-                    versions.save_copy(parent, name)  # the path is never empty, not even for an instant
-                elif current is not None:
-                    versions.save_moved(parent, name)
-                os.rename(earlier, name, dst_dir_fd=parent)
-                os.fsync(parent)
-                versions.prune()
-                return entry_of(name, os.stat(name, dir_fd=parent, follow_symlinks=False))
+                try:
+                    return self._bring_back(versions, earlier, parent, name)
+                except FileNotFoundError:  # the server removed the directory, or what stood there, meanwhile
+                    raise path.missing() from None
 
     def history(self, place: ServerPlace, text: str) -> list[FileVersion]:
         path = CustomerPath.parse(text)
         _ = path.name
         with locks.held(place.files_lock, place.server_id, "change of files"):
             return self._versions(place, path).history()
+
+    @staticmethod
+    def _bring_back(versions: Versions, earlier: Path, parent: int, name: str) -> FileEntry:
+        current = entry_at(parent, name)
+        if current is not None and stat.S_ISREG(current.st_mode) and stat.S_ISREG(earlier.lstat().st_mode):
+            versions.save_copy(parent, name)  # so that the path is never empty, not even for an instant
+        elif current is not None:
+            versions.save_moved(parent, name)
+        os.rename(earlier, name, dst_dir_fd=parent)
+        os.fsync(parent)
+        versions.prune()
+        return entry_of(name, os.stat(name, dir_fd=parent, follow_symlinks=False))
 
     def _versions(self, place: ServerPlace, path: CustomerPath) -> Versions:
         return Versions(place.versions, path, self.bounds.versions_kept)

@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jobs.hosts.base import HostError, ServerMissing, ServerSpec
+from jobs.hosts.trees import remove_tree
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -141,7 +141,7 @@ class Layout:
             draft.write_spec(spec)
             draft.home.rename(place.home)
         except OSError:
-            shutil.rmtree(draft.home, ignore_errors=True)
+            remove_tree(draft.home)
             if not place.home.is_dir():  # otherwise another worker made it first, which is as good
                 raise
         sync_directory(self.servers)
@@ -170,17 +170,3 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a directory and all in it, also where the server has taken our permissions away. Missing is fine."""
-    shutil.rmtree(path, ignore_errors=True)
-    if not path.is_dir():
-        return
-    path.chmod(0o700)
-    for above, directories, _ in os.walk(path):
-        for name in directories:
-            directory = Path(above, name)
-            if not directory.is_symlink():
-                directory.chmod(0o700)
-    shutil.rmtree(path)

@@ -18,8 +18,9 @@ from jobs.hosts.base import FileBounds, HostError, HostMisconfigured, HostUnavai
 from jobs.hosts.errors import machine_trouble_of
 from jobs.hosts.files import LocalFiles
 from jobs.hosts.identity import launched_processes
-from jobs.hosts.layout import Layout, ServerPlace, remove_tree, sync_directory
+from jobs.hosts.layout import Layout, ServerPlace, sync_directory
 from jobs.hosts.restore import finish_interrupted_swap, restore
+from jobs.hosts.trees import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -247,8 +248,8 @@ class LocalHost:
         return self._backups.create(self._place(spec), backup_id)
 
     @_machine_trouble
-    def restore_backup(self, spec: ServerSpec, backup_id: str) -> BackupInfo:
-        return restore(self._backups, self._place(spec), backup_id)
+    def restore_backup(self, spec: ServerSpec, backup_id: str, safety_id: str | None = None) -> BackupInfo:
+        return restore(self._backups, self._place(spec), backup_id, safety_id)
 
     @_machine_trouble
     def delete_backup(self, spec: ServerSpec, backup_id: str) -> None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from jobs.hosts import locks
 from jobs.hosts.archive import ArchiveRefused, unpack
 from jobs.hosts.base import BackupDamaged, BackupInfo, StillRunning
-from jobs.hosts.layout import remove_tree, sync_directory
+from jobs.hosts.layout import sync_directory
 from jobs.hosts.process import is_running
+from jobs.hosts.trees import remove_tree
 
 if TYPE_CHECKING:
     from jobs.hosts.backups import LocalBackups
@@ -32,7 +33,7 @@ _EXCHANGE = 2  # RENAME_EXCHANGE
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-def restore(backups: LocalBackups, place: ServerPlace, backup_id: str) -> BackupInfo:
+def restore(backups: LocalBackups, place: ServerPlace, backup_id: str, safety_id: str | None = None) -> BackupInfo:
     """Replace the server's files by the backup's and return the safety copy of what was there.
 
     The locks keep starts, other backups and changes of files out until it is done.
@@ -50,7 +51,7 @@ def restore(backups: LocalBackups, place: ServerPlace, backup_id: str) -> Backup
             raise StillRunning(server_id)
         _verify(download.stream, info)
         _sweep(place)
-        safety = backups.make(place, f"safety-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
+        safety = backups.make(place, safety_id or f"safety-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
         draft = Path(tempfile.mkdtemp(prefix=_DRAFT_PREFIX, dir=place.home))
         try:
             unpack(download.stream, draft, info.content_bytes)

@@ -62,7 +62,10 @@ class LocalUpload:
             # walked here and not when the upload began: a restore may have put another tree into place since
             opened_parent(self._place.files, self._path, make=True) as parent,
         ):
-            return self._put(parent)
+            try:
+                return self._put(parent)
+            except FileNotFoundError:  # the server removed the directory, or what was to be replaced, meanwhile
+                raise self._path.missing() from None
 
     def abandon(self) -> None:
         if not self._stream.closed:

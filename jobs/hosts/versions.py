@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from jobs.hosts.base import FileVersion
 from jobs.hosts.entries import instant_of, kind_of
+from jobs.hosts.trees import remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,7 @@ class Versions:
         for kept in self._kept()[: -self._keep]:
             old = self._folder / kept.name
             if old.is_dir() and not old.is_symlink():
-                shutil.rmtree(old)
+                remove_tree(old)
             else:
                 old.unlink()
 

@@ -105,10 +105,10 @@ def test_a_server_that_does_not_end_when_asked_is_ended_by_force(running: Runnin
     assert "no" in host.read_console(SPEC, None)[1]
 
 
-def test_a_kill_cuts_a_patient_stop_short(running: Running) -> None:
+def test_a_kill_cuts_a_patient_stop_short(data_dir: Path, running: Running) -> None:
     host = running(programs.STUBBORN)
     patient = subprocess.Popen(
-        [sys.executable, "-c", _PATIENT_STOP, str(host._layout.data_dir)], cwd=PROJECT, stdout=subprocess.PIPE
+        [sys.executable, "-c", _PATIENT_STOP, str(data_dir)], cwd=PROJECT, stdout=subprocess.PIPE
     )
     eventually(lambda: "[host] asked to stop" in host.read_console(SPEC, None)[1])
     assert host.kill(SPEC).observed == "stopped"
