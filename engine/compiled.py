@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from engine.snapshot import NoticeState
 
 KEPT_POLICIES = 32  # compiled forms kept at once: the one in force, those that accounts were last decided under, tests
+NO_FACTS: Facts = {}
 ALWAYS = datetime.min.replace(tzinfo=UTC)  # the due instant of a rule that waits for no time
 
 
@@ -70,21 +71,26 @@ class CompiledRule:
         if not notices or not self.presses:
             return None
         for name, notice in notices.items():
+            promised, floor = notice.promise_at, notice.floor_at
+            if promised is None and floor is None:
+                continue
             if name in self.promised_by or (name not in self.promising and notice.machine == self.rule.machine):
-                for date in (notice.promise_at, notice.floor_at):
+                for date in (promised, floor):
                     if date is not None and (latest is None or date > latest):
                         latest = date
         return latest
 
-    def elapses_at(self, facts: Facts) -> datetime | None:
-        """Return when every timer has elapsed: ALWAYS without timers, None while an anchor is null."""
+    def elapses_at(self, facts: Facts, instead: Facts = NO_FACTS) -> datetime | None:
+        """Return when every timer has elapsed: ALWAYS without timers, None while an anchor is null.
+
+        `instead` holds stamps that stand in for facts.
+        """
         latest = ALWAYS
         for anchor, duration in self.timers:
-            start = facts.get(anchor)
+            start = instead[anchor] if anchor in instead else facts.get(anchor)
             if not isinstance(start, datetime):
                 return None
-            at = start + duration
-            latest = max(latest, at)
+            latest = max(latest, start + duration)
         return latest
 
     def due_at(self, facts: Facts, notices: Mapping[str, NoticeState]) -> datetime | None:
@@ -207,8 +213,8 @@ class Compiled:
     """Everything that decisions look up in one policy."""
 
     __slots__ = (
-        "bound", "by_name", "defaults", "delivered", "executor", "gates", "machines", "mirrors", "names", "permits",
-        "plus", "policy", "promises", "rules", "shared", "timed_relief",
+        "bound", "by_name", "default_names", "defaults", "delivered", "executor", "gates", "machines", "mirrors",
+        "names", "permits", "plus", "policy", "promises", "rules", "shared", "timed_relief",
     )  # fmt: skip
 
     def __init__(self, policy: Policy) -> None:
@@ -228,6 +234,7 @@ class Compiled:
             (f.name, f.of) for f in policy.facts.values() if f.origin is Origin.MACHINE and f.of is not None
         )  # facts that are another machine's state
         self.defaults = tuple((f.name, f.default) for f in policy.facts.values() if f.default is not None)
+        self.default_names = frozenset(name for name, _ in self.defaults)
         self.plus = {f.name: f.plus for f in policy.facts.values() if f.origin is Origin.MARK and f.plus}
         self.delivered: dict[str, tuple[tuple[str, timedelta], ...]] = {
             notice: tuple(
@@ -248,7 +255,7 @@ class Compiled:
 
     def view(self, states: Mapping[str, str], facts: Facts) -> Facts:
         """Return the facts with what is not stored with them: other machines' states, and defaults of absent facts."""
-        if not self.mirrors and all(name in facts for name, _ in self.defaults):
+        if not self.mirrors and self.default_names <= facts.keys():
             return facts
         return {**dict(self.defaults), **facts, **{name: states.get(machine) for name, machine in self.mirrors}}
 

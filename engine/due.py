@@ -53,8 +53,7 @@ def promise_of(ready: Compiled, notice: str) -> Promise | None:
 
 def date_of(promise: Promise, facts: Facts, holds: tuple[Hold, ...], claimed_at: datetime) -> datetime | None:
     """Return the date that a claim at this instant leads to, as things are known now."""
-    stamped = {**facts, **{fact: claimed_at + plus for fact, plus in promise.stamps}}
-    date = promise.rule.elapses_at(stamped)
+    date = promise.rule.elapses_at(facts, {fact: claimed_at + plus for fact, plus in promise.stamps})
     if date is None or date is ALWAYS:
         return None
     for permit in promise.voiding:

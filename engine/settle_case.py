@@ -111,10 +111,10 @@ class Case:
         return (Asked(notice, IntentKind.NOTICE, machine.name, episode, number),)
 
     def outcome(self) -> Snapshot:
-        """Return the snapshot as decided; the very one that came in when nothing fired."""
-        if self._draft is None:
+        """Return the snapshot as decided; the very one that came in when nothing changed."""
+        if self._draft is None and self.states is self.snapshot.states:
             return self.snapshot
-        states, episodes, facts, notices = self._draft
+        states, episodes, facts, notices = self.draft()
         before = self.snapshot
         for name, _ in self.ready.mirrors + self.ready.defaults:
             if name not in before.facts:

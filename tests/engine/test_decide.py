@@ -192,6 +192,9 @@ def test_a_machine_that_is_new_in_the_policy_starts_on_its_lowest_rung() -> None
     without = {name: state for name, state in story.snapshot.states.items() if name != "abuse"}
     settlement = settle(POLICY, replace(story.snapshot, states=without), START, story.admin("abuse_reported"))
     assert settlement.snapshot.states["abuse"] == "restricted"
+    unasked = settle(POLICY, replace(story.snapshot, states=without), START)
+    assert unasked.steps == ()
+    assert unasked.snapshot.states["abuse"] == "clear", "written down, so that gates find a column for it"
 
 
 def test_a_state_that_the_policy_does_not_have_is_refused() -> None:

@@ -49,5 +49,6 @@ def test_a_date_that_was_told_counts_whatever_the_timers_say() -> None:
     assert rule_due(POLICY, "billing.suspend", replace(snapshot, notices={"send_final_warning": told})) == at(300)
     floor = replace(told, promise_at=None, floor_at=at(400), status=NoticeStatus.OPEN)
     assert rule_due(POLICY, "billing.suspend", replace(snapshot, notices={"send_final_warning": floor})) == at(400)
-    assert rule_due(POLICY, "billing.block_backups", replace(snapshot, facts={**snapshot.facts, "warning_sent_at": START},
-                    notices={"send_final_warning": told})) == START + hours(72)  # fmt: skip
+    warned = {**snapshot.facts, "warning_sent_at": START}
+    other = replace(snapshot, facts=warned, notices={"send_final_warning": told})
+    assert rule_due(POLICY, "billing.block_backups", other) == START + hours(72), "it binds the rule that it told of"
