@@ -77,9 +77,11 @@ class _ExactReader:
 
     def read(self, count: int) -> bytes:
         wanted = min(count, self._left)
-        data = os.read(self._descriptor, wanted) or b"\0" * wanted
-        self._left -= len(data)
-        return data
+        self._left -= wanted
+        data = bytearray()
+        while len(data) < wanted:
+            data += os.read(self._descriptor, wanted - len(data)) or bytes(wanted - len(data))
+        return bytes(data)
 
 
 def pack(root: Path, target: HashingWriter) -> Packed:

@@ -13,7 +13,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -232,6 +232,31 @@ def test_a_file_written_in_place_while_it_is_read_is_read_again_until_it_is_whol
     writer.join()
     assert result.unsettled_files == 0
     unpack(io.BytesIO(stream.getvalue()), target, result.content_bytes)
+    assert tree(target) == tree(root)
+
+
+class _Shrinking(HashingWriter):
+    """Cuts a file short as soon as the first bytes of its content come out of the archive."""
+
+    def __init__(self, stream: BinaryIO, path: Path, size_bytes: int) -> None:
+        super().__init__(stream)
+        self._path = path
+        self._to_bytes = size_bytes
+
+    def write(self, data: bytes) -> int:
+        if self.size_bytes > 100 and self._path.stat().st_size > self._to_bytes:
+            os.truncate(self._path, self._to_bytes)
+        return super().write(data)
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_taken_again_as_it_then_is(root: Path, target: Path) -> None:
+    (root / "world").write_bytes(os.urandom(MIB))
+    (root / "world, later").write_text("not harmed by the one before")
+    stream = io.BytesIO()
+    result = pack(root, _Shrinking(stream, root / "world", 700_001))
+    assert result.unsettled_files == 0
+    unpack(io.BytesIO(stream.getvalue()), target, result.content_bytes)
+    assert len((target / "world").read_bytes()) == 700_001
     assert tree(target) == tree(root)
 
 
