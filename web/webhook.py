@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import Litestar, Request, Response, post
+from litestar.concurrency import sync_to_thread
 from litestar.handlers import HTTPRouteHandler
 from litestar.plugins import InitPlugin
 
-from storage.database import is_lost
+from storage.database import Database, is_lost
 from storage.errors import StorageError
 from storage.inbox import Taken, Terms
 from storage.inbox_session import InboxSession
+from storage.settings import Settings
 from storage.stripe_event import NotAnEvent, StripeEvent, parse
 from web.problems import Problem, sentence, unexpected
 from web.refusals import from_lower_layer
-from web.services import Services
 from web.webhook_alarm import Alarm
 from web.writer import Writer, WriterRefused
 
@@ -87,12 +88,11 @@ def _stamp(header: str) -> int:
 class Door:
     """What stands behind the route: secrets, the writer thread and its session, the alarm."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._secrets = services.settings.stripe_webhook_secrets
-        self._session = InboxSession(services.database, Terms.of(services.settings))
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._secrets = settings.stripe_webhook_secrets
+        self._session = InboxSession(database, Terms.of(settings))
         self._writer: Writer[StripeEvent, Taken] = Writer(self._session.take, away=is_lost)
-        self.alarm = Alarm(services.database)
+        self.alarm = Alarm(database)
 
     async def take(self, body: bytes, header: str | None) -> Taken:
         """Take one request's body. Raises Problem."""
@@ -107,7 +107,7 @@ class Door:
                 await self._tell()
             raise Problem(400, "SIGNATURE_REFUSED", sentence(f"the webhook is refused: {error.reason}")) from None
         try:
-            event = await self._services.in_thread(parse, body) if len(body) > LARGE_BYTES else parse(body)
+            event = await sync_to_thread(parse, body) if len(body) > LARGE_BYTES else parse(body)
         except NotAnEvent as error:
             raise Problem(400, "NOT_AN_EVENT", sentence(str(error))) from None
         return await self._commit(event, len(body))
@@ -138,29 +138,30 @@ class Door:
 
     async def _tell(self) -> None:
         try:
-            await self._services.in_thread(self.alarm.tell)
+            await sync_to_thread(self.alarm.tell)
         except Exception:
             log.exception("an alert about failing webhooks could not be written")
 
     async def open(self) -> None:
         """Load Stripe's code before the first event has to wait for it."""
-        await self._services.in_thread(__import__, "stripe")
+        await sync_to_thread(__import__, "stripe")
 
     async def close(self) -> None:
         """Answer everything that was accepted, then let go of the database."""
-        await self._services.in_thread(self._writer.stop)
-        await self._services.in_thread(self._session.close)
+        await sync_to_thread(self._writer.stop)
+        await sync_to_thread(self._session.close)
 
 
 class WebhookPlugin(InitPlugin):
     """Adds the route to an application, and its opening and closing to the application's."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add route and lifespan."""
-        door = Door(self._services)
+        door = Door(self._settings, self._database)
 
         @asynccontextmanager
         async def lifespan(_: Litestar) -> AsyncIterator[None]:

@@ -115,6 +115,11 @@ class Writer(Generic[Item, Answer]):
         return thread is None or not thread.is_alive()
 
     @property
+    def stopping(self) -> bool:
+        """Whether it takes nothing more."""
+        return self._stopping
+
+    @property
     def waiting(self) -> int:
         """How many items wait for the thread."""
         return len(self._queue)
