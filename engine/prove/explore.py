@@ -12,7 +12,7 @@ from engine.prove.zone import Zone
 
 
 class Watch(Protocol):
-    """What a guarantee remembers along a run, and when it is broken. Its own clocks stand behind the space's anchors."""
+    """What a guarantee remembers along a run, and when it is broken. Its clocks stand behind the space's anchors."""
 
     longest: tuple[int, ...]  # seconds: the largest constant that each own clock is compared with
 
@@ -20,7 +20,7 @@ class Watch(Protocol):
         """Return what is remembered before anything has happened."""
 
     def after(self, move: Move, before: Node, node: Node, zone: Zone) -> tuple[tuple[object, ...], Zone] | Broken:
-        """Return what is remembered after a move, with the zone that its clocks are set in; Broken when it may not be."""
+        """Return what is remembered after a move, and the zone with its clocks set; Broken when it may not be."""
 
 
 @dataclass(frozen=True, slots=True)

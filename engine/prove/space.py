@@ -39,7 +39,7 @@ class Move:
     """One thing that happened: `kind` is rule, relief, deliver, void, reissue."""
 
     kind: str
-    name: str  # of the rule or notice
+    names: tuple[str, ...]  # of the notice, of the rule, or of all the rules that relief fired
     place: str
     actor: str | None  # who sent the event: one of two of the role
     evidence: int | None  # index of the valuation it was decided under
@@ -86,7 +86,7 @@ class Space:
                     node, zone, tuple(f for f, _ in self.ready.delivered[notice] if f in self.at)
                 )
                 place = str(self.policy.intents[notice].place)
-                yield Move("deliver", notice, place, None, None), self._told(after, at, DELIVERED), moved
+                yield Move("deliver", (notice,), place, None, None), self._told(after, at, DELIVERED), moved
             for promise in self.ready.promises:
                 rule = promise.rule
                 if promise.notice != notice or rule.rule.machine not in self.index or not promise.voiding:
@@ -95,14 +95,14 @@ class Space:
                     continue
                 if status == DELIVERED:
                     after, moved = self._clear(node, zone, tuple(f for f, _ in promise.stamps if f in self.at))
-                    yield Move("void", notice, rule.place, None, None), self._told(after, at, VOID), moved
+                    yield Move("void", (notice,), rule.place, None, None), self._told(after, at, VOID), moved
                 elif status == VOID:
-                    yield Move("reissue", notice, rule.place, None, None), self._told(node, at, OPEN), zone
+                    yield Move("reissue", (notice,), rule.place, None, None), self._told(node, at, OPEN), zone
 
     def _decided(
         self, node: Node, zone: Zone, number: int, evidence: Mapping[str, Value]
     ) -> Iterator[tuple[Move, Node, Zone]]:
-        """Yield what a decision under this evidence may do: relief to completion, and pressure only where none holds."""
+        """Yield what a decision may do: relief to completion, and pressure only where none holds."""
         relieved = self._relieved(node, zone, number, evidence)
         if relieved is not None:
             yield relieved
@@ -115,7 +115,7 @@ class Space:
     def _relieved(
         self, node: Node, zone: Zone, number: int, evidence: Mapping[str, Value]
     ) -> tuple[Move, Node, Zone] | None:
-        """Run relief over all machines to completion; None when nothing holds. Relief that waits for time may be late."""
+        """Run relief over all machines to completion; None when none holds. Timed relief may be late."""
         fired: list[CompiledRule] = []
         quiet = False
         while not quiet:
@@ -129,7 +129,7 @@ class Space:
                         break
         if not fired:
             return None
-        names = ", ".join(rule.name for rule in fired)
+        names = tuple(rule.name for rule in fired)
         return Move("relief", names, fired[0].place, None, number), node, zone
 
     def _holds(self, rule: CompiledRule, node: Node, evidence: Mapping[str, Value]) -> bool:
@@ -169,7 +169,7 @@ class Space:
             return
         actors: tuple[str | None, ...] = (None,) if rule.event is None else ("one", "another")
         for actor in actors:
-            move = Move("rule", rule.name, rule.place, actor, number, tuple(waited), tuple(told))
+            move = Move("rule", (rule.name,), rule.place, actor, number, tuple(waited), tuple(told))
             yield move, *self._after(node, allowed, machine, rule)
 
     def _after(self, node: Node, zone: Zone, machine: CompiledMachine, rule: CompiledRule) -> tuple[Node, Zone]:
@@ -277,7 +277,7 @@ def _each(change: Callable[[Zone, int], Zone], zone: Zone, anchors: list[int]) -
 def valuations(policy: Policy, guards: list[Guard], anchors: tuple[str, ...]) -> tuple[Mapping[str, Value], ...]:
     """Return every way in which the guards can tell evidence apart, one valuation for each.
 
-    A fact contributes one value for each combination of verdicts that its atoms can give, and null where it may be null.
+    A fact contributes one value for each combination of verdicts that its atoms can give.
     """
     atoms = [atom for guard in guards for atom in atoms_of(guard)]
     names = list(dict.fromkeys([atom.fact for atom in atoms] + list(anchors)))
