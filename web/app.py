@@ -14,6 +14,7 @@ from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
+from jobs import queues
 from jobs.hosts.local import LocalHost, default_commands
 from storage.database import Database
 from storage.settings import Settings
@@ -65,10 +66,11 @@ def create_app(settings: Settings) -> Litestar:
         settings=settings,
         database=Database(settings, pool_size=POOL),
         hosts={"local": LocalHost(settings.data_dir, default_commands())},
+        redis=queues.connect(settings.redis_url),
     )
     app = Litestar(
         route_handlers=ROUTERS,
-        plugins=[WebhookPlugin(services)],
+        plugins=[WebhookPlugin(settings, services.database)],
         dependencies={"services": Provide(_services, sync_to_thread=False)},
         exception_handlers=HANDLERS,
         before_request=read_body,

@@ -129,8 +129,8 @@ class Stream:
         except WebSocketDisconnect:
             return
         except Exception as error:
-            problem = translated(error)
-            await self._close(TRY_AGAIN_LATER if problem.status == 503 else INTERNAL_ERROR, problem.detail)
+            failure = translated(error)
+            await self._close(TRY_AGAIN_LATER if failure.status == 503 else INTERNAL_ERROR, failure.detail)
 
     async def _close(self, code: int, reason: str) -> None:
         short = reason.encode()[:REASON_BYTES].decode(errors="ignore")

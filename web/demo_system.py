@@ -17,7 +17,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default as modern
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 
@@ -123,7 +123,7 @@ class System:
         """Return every letter that left, oldest first."""
         folder = self.data / "mail" / "new"
         letters = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns) if folder.is_dir() else []
-        return [cast("EmailMessage", message_from_bytes(file.read_bytes(), policy=modern)) for file in letters]  # type: ignore[arg-type]
+        return [message_from_bytes(file.read_bytes(), policy=modern) for file in letters]
 
     def left_behind(self) -> list[str]:
         """Name the processes that still belong to this run. Empty where the system shows no environments."""

@@ -7,25 +7,27 @@ the write belongs to the same transaction. So no suspension can slip between the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, text
 from sqlalchemy.engine import RowMapping
 
 from engine import gates as matrix
-from engine.model import Policy
+from engine.model import Policy, Value
 from engine.snapshot import ServerState
 from jobs.hosts.base import ServerSpec
-from storage import gather, policies
+from storage import audit, gather, policies
+from storage.audit import AuditNote
 from storage.tables import accounts, servers
 from web.auth import Caller
 from web.inputs import identifier
 from web.problems import Problem, nothing_here
 from web.services import Services
 from web.told import Teller, why_denied
+
+Answer = TypeVar("Answer")
 
 BILLING = ("billingStatus", "serverBillingState", "nextStep", "payUrl", "retentionUntil")
 GONE = frozenset({"deleting", "deleted"})
@@ -103,7 +105,7 @@ def _verdict(conn: Connection, policy: Policy, account: RowMapping, action: str,
     server_state = ServerState(
         account["server_billing_state"], account["server_billing_machine"], account["server_billing_code"]
     )
-    facts = {}
+    facts: Mapping[str, Value] = {}
     if any(also.action == action for also in policy.gates.also):
         facts = gather.snapshots(conn, policy, [account["id"]])[account["id"]].facts
     return matrix.verdict(policy, account["states"], server_state, action, caller.role, facts)
@@ -126,30 +128,44 @@ def gate_of(request: Any) -> str:
     return str(request.route_handler.opt["gate"])
 
 
-@contextmanager
 def locked(
-    request: Any, *, server_id: str | None = None, account_id: str | None = None
-) -> Iterator[tuple[Connection, Permitted]]:
-    """Ask under the account's lock and stay in that transaction, for the write that follows."""
+    request: Any,
+    work: Callable[[Connection, Permitted], Answer],
+    *,
+    server_id: str | None = None,
+    account_id: str | None = None,
+) -> Answer:
+    """Ask under the account's lock and write in that transaction; from the start again when others were in the way."""
     services: Services = request.app.state.services
-    with services.database.begin() as conn:
+    action = gate_of(request)
+
+    def attempt(conn: Connection) -> Answer:
         caller: Caller = request.state.caller
-        action = gate_of(request)
-        yield conn, ask(conn, services, caller, action, server_id=server_id, account_id=account_id, lock=True)
+        allowed = ask(conn, services, caller, action, server_id=server_id, account_id=account_id, lock=True)
+        return work(conn, allowed)
+
+    return services.database.transact(action, attempt)
 
 
 def permitted(request: Any, server_id: str) -> Permitted:
-    """Ask, and hold nothing: for work on the host, which can take long."""
+    """Ask, and hold nothing: for work on the host, which can take long. What an admin changes there is audited."""
     services: Services = request.app.state.services
+    caller: Caller = request.state.caller
+    action = gate_of(request)
     with services.database.begin() as conn:
-        return ask(conn, services, request.state.caller, gate_of(request), server_id=server_id)
+        allowed = ask(conn, services, caller, action, server_id=server_id)
+        if caller.role == "admin" and request.scope.get("method", "GET") != "GET":
+            note = AuditNote("admin", action, caller.actor, "on a tenant's server", facts={"server_id": server_id})
+            audit.append(conn, allowed.account["id"], [note], allowed.policy.digest)
+    return allowed
 
 
 class StillPermitted:
-    """Asks again while something long goes on, at most every `every_seconds`; raises once it is no longer allowed."""
+    """Asks again while something long goes on, at most every `every_seconds`."""
 
     def __init__(self, request: Any, server_id: str, *, every_seconds: float = 0.5) -> None:
-        self._ask: Callable[[], Permitted] = lambda: permitted(request, server_id)
+        self._request = request
+        self._server_id = server_id
         self._every_seconds = every_seconds
         self._next = time.monotonic() + every_seconds
 
@@ -160,5 +176,8 @@ class StillPermitted:
 
     def now(self) -> None:
         """Ask. Raises Problem."""
-        self._ask()
+        services: Services = self._request.app.state.services
+        caller: Caller = self._request.state.caller
+        with services.database.begin() as conn:
+            ask(conn, services, caller, gate_of(self._request), server_id=self._server_id)
         self._next = time.monotonic() + self._every_seconds

@@ -42,7 +42,7 @@ PLAIN_TYPES = {
 Shape = TypeVar("Shape", bound="Input")
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+class Input(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """A body that a route takes. Field names are camelCase on the wire."""
 
 

@@ -80,7 +80,7 @@ class Problem(Exception):
 
 def bad_input(detail: str, **more: object) -> Problem:
     """The request itself is wrong; sending it again changes nothing."""
-    return Problem(400, "BAD_INPUT", detail, **more)
+    return Problem(400, "BAD_INPUT", detail, headers=None, **more)
 
 
 def nothing_here(what: str) -> Problem:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
+import redis
 from litestar.concurrency import sync_to_thread
 
+from jobs import queues
 from jobs.hosts.base import Host, HostMisconfigured
 from storage.database import Database
+from storage.gather import World
+from storage.intents_outbox import Outbox
 from storage.settings import Settings
 from web.auth import FailureLimit
 
@@ -25,6 +29,7 @@ class Services:
     settings: Settings
     database: Database
     hosts: Mapping[str, Host]
+    redis: redis.Redis
     failures: FailureLimit = field(default_factory=FailureLimit)
     console_streams: Counter[str] = field(
         default_factory=Counter
@@ -36,6 +41,15 @@ class Services:
             return self.hosts[name]
         except KeyError:
             raise HostMisconfigured(name, "this process does not know it") from None
+
+    @property
+    def world(self) -> World:
+        """What permits ask beyond the account."""
+        return World.of(self.settings)
+
+    def wake(self, intents: Iterable[Outbox]) -> None:
+        """Wake a worker for each new intent, after its commit. If Redis is lost, the relay does it within a tick."""
+        queues.enqueue(self.redis, [(each.intent_id, each.queue) for each in intents])
 
     async def in_thread(self, work: Callable[Given, Answer], *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         """Run blocking work beside the event loop."""

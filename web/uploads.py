@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-import multipart
+import multipart  # type: ignore[import-untyped]
 from litestar import Request, post
 
 from jobs.hosts.base import FileEntry, Upload

@@ -1,0 +1,110 @@
+"""For administrators: what waits for a person. Events that found no account, notices whose end is unknown, alerts."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+from litestar import Request, Router, get, post
+from sqlalchemy import Connection, select, text
+
+from storage import alerts, intents, policies
+from storage.tables import stripe_events
+from web.auth import Caller, admins_only
+from web.inputs import Input, decode, identifier, page_size, query
+from web.problems import bad_input, nothing_here
+from web.services import Services
+from web.wire import camel, on_the_wire
+
+EVENT_STATUSES = ("parked", "quarantined", "ignored", "applied")
+INTENT_STATUSES = ("unknown", "failed", "open", "started", "done", "dropped")
+SHOWN_OF_AN_INTENT = (
+    "account_id",
+    "server_id",
+    "machine",
+    "episode",
+    "round",
+    "intent",
+    "kind",
+    "status",
+    "tries",
+    "outcome",
+    "promise_at",
+    "actor",
+    "created_at",
+    "started_at",
+    "finished_at",
+)
+
+
+class Resolution(Input):
+    """What a person found out: it was `delivered` (or done) after all, or it is to be tried `again`."""
+
+    outcome: Literal["delivered", "again"]
+
+
+def _status(request: Request[Any, Any, Any], known: tuple[str, ...]) -> list[str]:
+    words = query(request, "status", ",".join(known[:2])).split(",")
+    if wrong := [word for word in words if word not in known]:
+        raise bad_input(f"`status` is {', '.join(known)}, not `{wrong[0][:40]}`.", field="status")
+    return words
+
+
+@get("/stripe-events", sync_to_thread=True)
+def list_stripe_events(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+    """List events that were parked (no account yet) or quarantined (not understood), newest first."""
+    columns = ("id", "type", "status", "reason", "account_id", "livemode", "api_version", "created_at", "received_at")
+    find = (
+        select(*(stripe_events.c[name] for name in columns))
+        .where(stripe_events.c.status.in_(_status(request, EVENT_STATUSES)))
+        .order_by(stripe_events.c.received_at.desc(), stripe_events.c.id)
+        .limit(page_size(request))
+    )
+    with services.database.begin() as conn:
+        rows = conn.execute(find).mappings().all()
+    return [{camel(name): on_the_wire(row[name]) for name in columns} for row in rows]
+
+
+@get("/intents", sync_to_thread=True)
+def list_intents(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+    """List intents that wait for a person: `unknown` may have left, `failed` was given up. `?status=` lists others."""
+    with services.database.begin() as conn:
+        rows = intents.listed(conn, statuses=_status(request, INTENT_STATUSES), limit=page_size(request))
+    return [
+        {"intentId": str(row.id)} | {camel(name): on_the_wire(getattr(row, name)) for name in SHOWN_OF_AN_INTENT}
+        for row in rows
+    ]
+
+
+@post("/intents/{intent_id:str}/resolve", status_code=200, sync_to_thread=True)
+def resolve_intent(request: Request[Any, Any, Any], services: Services, intent_id: str, body: bytes) -> dict[str, str]:
+    """Settle what is unknown or failed, after a look at what really happened."""
+    outcome = decode(Resolution, body).outcome
+    wanted = UUID(identifier(intent_id, "intent"))
+    caller: Caller = request.state.caller
+
+    def write(conn: Connection) -> tuple[Any, ...]:
+        if conn.execute(text("SELECT 1 FROM intents WHERE id = :id"), {"id": wanted}).first() is None:
+            raise nothing_here("intent")
+        policy = policies.in_force(conn)
+        return intents.resolve(conn, policy, wanted, outcome, actor=caller.actor, world=services.world)
+
+    services.wake(services.database.transact("the intent", write))
+    return {"intentId": str(wanted), "outcome": outcome}
+
+
+@get("/alerts", sync_to_thread=True)
+def list_alerts(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+    """List the newest alerts, whether or not they could be sent."""
+    names = ("id", "kind", "text", "account_id", "created_at")
+    with services.database.begin() as conn:
+        found = alerts.latest(conn, page_size(request))
+    return [{camel(name): on_the_wire(getattr(alert, name)) for name in names} for alert in found]
+
+
+router = Router(
+    "/api/admin",
+    route_handlers=[list_stripe_events, list_intents, resolve_intent, list_alerts],
+    guards=[admins_only],
+    tags=["admin: review"],
+)

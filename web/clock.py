@@ -1,0 +1,54 @@
+"""The test clock: moving it, and letting everything that follows happen. For demos and tests; off, both refuse."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from litestar import Router, post
+from sqlalchemy import Connection
+
+from jobs.drain import drain
+from storage import clock
+from storage.errors import ClockFixed
+from web.auth import admins_only
+from web.inputs import Input, decode
+from web.problems import bad_input
+from web.services import Services
+from web.wire import instant
+
+MOST_HOURS = 24 * 3660
+
+
+class Advance(Input):
+    """How far time goes on."""
+
+    hours: float
+
+
+@post("/clock/advance", status_code=200, sync_to_thread=True)
+def advance_clock(services: Services, body: bytes) -> dict[str, Any]:
+    """Move the test clock forward, then do what drain does."""
+    hours = decode(Advance, body).hours
+    if not (math.isfinite(hours) and 0 <= hours <= MOST_HOURS):
+        raise bad_input(f"`hours` is a number from 0 to {MOST_HOURS}.", field="hours")
+
+    def move(conn: Connection) -> None:
+        clock.advance(conn, hours, services.settings)
+
+    services.database.transact("the clock", move)
+    left = drain(services.database)
+    with services.database.begin() as conn:
+        return {"now": instant(clock.now(conn)), "waiting": left.waiting, "settled": left.settled}
+
+
+@post("/drain", status_code=200, sync_to_thread=True)
+def drain_all(services: Services) -> dict[str, Any]:
+    """Work until nothing is left that can proceed now; say how much waits for an instant or a person."""
+    if not services.settings.test_clock:
+        raise ClockFixed
+    left = drain(services.database)
+    return {"waiting": left.waiting, "settled": left.settled}
+
+
+router = Router("/api/admin", route_handlers=[advance_clock, drain_all], guards=[admins_only], tags=["admin: clock"])
