@@ -69,8 +69,8 @@ class Faults:
         self.sources: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[str, Place, str], Fault] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def add(self, code: str, place: Place, message: str, hint: str = "", *, end_column: int | None = None) -> None:
         """Note a fault; without `end_column` the word at the place is underlined."""

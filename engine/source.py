@@ -21,7 +21,9 @@ MOST_NODES = 20_000
 Scalar = bool | int | str | None
 
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-_DOUBTFUL = re.compile(r"[-+]?(0[0-9_]+|0[oxb][0-9A-Fa-f_]+|[0-9][0-9_]*_[0-9_]*|\+[0-9]+|[0-9]+(:[0-5]?[0-9])+|[0-9]{19,})")
+_DOUBTFUL = re.compile(
+    r"[-+]?(0[0-9_]+|0[oxb][0-9A-Fa-f_]+|[0-9][0-9_]*_[0-9_]*|\+[0-9]+|[0-9]+(:[0-5]?[0-9])+|[0-9]{19,})"
+)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None, "~": None, "": None}
 _TRAPS = {"yes", "no", "on", "off", "y", "n"}  # true or false to a reader of YAML 1.1, text to one of YAML 1.2
@@ -31,7 +33,10 @@ _INVISIBLE = re.compile(
 )
 
 _ADVICE = (  # part of what libyaml says -> what probably happened
-    ("cannot start any token", "indent with spaces, never with tabs; quote a text that begins with a special character"),
+    (
+        "cannot start any token",
+        "indent with spaces, never with tabs; quote a text that begins with a special character",
+    ),
     ("mapping values are not allowed", "quote the text if it holds `: `, or check the indentation"),
     ("expected ',' or ']'", "a list `[` is not closed, or a comma is missing"),
     ("expected ',' or '}'", "a map `{` is not closed, or a comma is missing"),
@@ -124,12 +129,16 @@ def parse(file: str, text: str, faults: Faults) -> Node | None:
     """Return the tree of a file's text; None, with at least one fault, when there is none to judge further."""
     faults.sources[file] = tuple(text.splitlines())
     if len(text) > MOST_BYTES:
-        faults.add("P103", Place(file, 1, 1), f"the file is larger than {MOST_BYTES // 1024} KiB", "split it, one noun a file")
+        faults.add(
+            "P103", Place(file, 1, 1), f"the file is larger than {MOST_BYTES // 1024} KiB", "split it, one noun a file"
+        )
         return None
     if (found := _INVISIBLE.search(text)) is not None:
         place = _place_of(file, text, found.start())
         what = f"an invisible character, U+{ord(found[0]):04X}, is not allowed"
-        faults.add("P114", place, what, "delete it: what is read and what is shown could differ", end_column=place.column + 1)
+        faults.add(
+            "P114", place, what, "delete it: what is read and what is shown could differ", end_column=place.column + 1
+        )
         return None
     try:
         return _Reader(file, faults).read(text)
@@ -162,7 +171,9 @@ class _Reader:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self._refuse("P110", event, "a second document begins here", "one file, one document: remove the `---`")
+                    self._refuse(
+                        "P110", event, "a second document begins here", "one file, one document: remove the `---`"
+                    )
             elif isinstance(event, yaml.AliasEvent):
                 self._refuse("P106", event, f"the alias `*{shown(event.anchor)}` is not allowed", "write the value out")
             elif isinstance(event, yaml.ScalarEvent):
@@ -180,11 +191,15 @@ class _Reader:
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
         self._plain_only(event)
         if len(self.open) >= MOST_DEPTH:
-            self._refuse("P104", event, f"nested deeper than {MOST_DEPTH} levels", "name inner guards under `predicates:`")
+            self._refuse(
+                "P104", event, f"nested deeper than {MOST_DEPTH} levels", "name inner guards under `predicates:`"
+            )
         kind: Literal["map", "list"] = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
         node = self._node(kind, event)
         if self.open and self.open[-1].kind == "map" and self.keys[-1] is None:
-            self._refuse("P111", event, f"a {kind} cannot be a key", "a key is one word; quote it if it begins with a bracket")
+            self._refuse(
+                "P111", event, f"a {kind} cannot be a key", "a key is one word; quote it if it begins with a bracket"
+            )
         self._place(node)
         self.open.append(node)
         self.keys.append(None)
@@ -214,7 +229,9 @@ class _Reader:
         name = key.text
         if name in parent.entries:
             first = parent.entries[name][0]
-            self._fault("P108", key, f"the key `{shown(name)}` is given twice, first in line {first.start[0]}", "keep one")
+            self._fault(
+                "P108", key, f"the key `{shown(name)}` is given twice, first in line {first.start[0]}", "keep one"
+            )
         else:
             parent.entries[name] = (key, node)
 
@@ -240,7 +257,9 @@ class _Reader:
         """Return the value of an unquoted scalar, by the rules on which YAML 1.1 and 1.2 agree."""
         if word.lower() in _WORDS:
             if word not in _WORDS:
-                self._fault("P113", node, f"`{word}` is written in small letters here", f"write `{word.lower()}`, or quote it")
+                self._fault(
+                    "P113", node, f"`{word}` is written in small letters here", f"write `{word.lower()}`, or quote it"
+                )
             return _WORDS[word.lower()]
         if word.lower() in _TRAPS:
             node.trap = True  # only a gates matrix may say yes and no; judged when all shapes are known
@@ -248,16 +267,30 @@ class _Reader:
         if _INT.fullmatch(word):
             return int(word)
         if _DOUBTFUL.fullmatch(word):
-            self._fault("P113", node, f"YAML readers disagree on the number `{shown(word)}`", "write it plainly, or quote it")
+            self._fault(
+                "P113", node, f"YAML readers disagree on the number `{shown(word)}`", "write it plainly, or quote it"
+            )
         elif _FLOAT.fullmatch(word):
-            self._fault("P113", node, f"`{shown(word)}` has a fraction", "the policy knows whole numbers, durations and shares")
+            self._fault(
+                "P113", node, f"`{shown(word)}` has a fraction", "the policy knows whole numbers, durations and shares"
+            )
         return word
 
     def _plain_only(self, event: yaml.NodeEvent) -> None:
         if event.anchor is not None:
-            self._refuse("P106", event, f"the anchor `&{shown(event.anchor)}` is not allowed", "write the value out where it is used")
+            self._refuse(
+                "P106",
+                event,
+                f"the anchor `&{shown(event.anchor)}` is not allowed",
+                "write the value out where it is used",
+            )
         if event.tag is not None:
-            self._refuse("P109", event, f"the tag `{shown(event.tag)}` is not allowed", "remove it: values have their plain types")
+            self._refuse(
+                "P109",
+                event,
+                f"the tag `{shown(event.tag)}` is not allowed",
+                "remove it: values have their plain types",
+            )
 
     def _fault(self, code: str, node: Node, message: str, hint: str) -> None:
         node.hurt = True

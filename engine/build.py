@@ -1,0 +1,119 @@
+"""From checked trees to a policy: reads the parts in the order in which they refer to each other, with all faults at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from engine.build_draft import Draft
+from engine.build_facts import GuardReader, build_facts, build_predicates
+from engine.build_gates import GatesReader, build_notices, build_repairs
+from engine.build_machines import MachineReader, build_settings, check_groups, check_settings_used, draft_machines
+from engine.build_parts import (
+    build_alerts,
+    build_calendars,
+    build_intents,
+    build_permits,
+    build_standing,
+    check_evidence,
+)
+from engine.faults import Faults
+from engine.meaning import Meaning
+from engine.model import Machine, Place, Policy, Setting
+from engine.source import Node
+
+
+def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, lost: frozenset[str]) -> Policy:
+    """Return the policy that the trees describe. Raises PolicyFaults, also for the faults found before."""
+    draft = Draft(trees, env, faults, lost)
+    draft_machines(draft)
+    build_intents(draft)
+    build_settings(draft)
+    build_facts(draft)
+    build_predicates(draft)
+    check_evidence(draft)
+    alerts = build_alerts(draft)
+    calendars, dates = build_calendars(draft)
+    build_permits(draft)
+    check_groups(draft)
+    guards = GuardReader(draft)
+    machines: dict[str, Machine] = {}
+    whole = set()
+    for name, drafted in draft.machines.items():
+        reader = MachineReader(draft, drafted, guards)
+        machines[name] = reader.read()
+        if reader.whole:
+            whole.add(name)
+    check_settings_used(draft)
+    standing = build_standing(draft)
+    gates = GatesReader(draft, guards).read()
+    repairs = build_repairs(draft)
+    notices, states = build_notices(draft)
+    meaning = Meaning(draft, machines, frozenset(whole))
+    meaning.check_machines()
+    meaning.check_intents(repairs)
+    meaning.check_words(notices, states)
+    faults.raise_if_any()
+    # INVARIANT: without a fault every part was read, so nothing below is None
+    assert standing is not None
+    assert gates is not None
+    assert repairs is not None
+    parts: dict[str, Any] = {
+        "machines": machines,
+        "standing": standing,
+        "facts": {name: fact for name, fact in draft.facts.items() if fact is not None},
+        "permits": {name: permit for name, permit in draft.permits.items() if permit is not None},
+        "intents": {name: intent for name, intent in draft.intents.items() if intent is not None},
+        "gates": gates,
+        "repairs": repairs,
+        "notices": notices,
+        "state_texts": states,
+        "alerts": alerts,
+        "calendars": calendars,
+        "dates": dates,
+    }
+    return Policy(digest=digest_of(parts), **parts)
+
+
+def digest_of(meaning: object) -> str:
+    """Return the SHA-256, in hexadecimal, of what a policy means.
+
+    Places do not count, nor how text is laid out; of a setting only the value that is in force, wherever it came from.
+    """
+    canonical = json.dumps(
+        _canonical(meaning), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _canonical(value: object) -> object:
+    """Return a value as JSON that is the same for the same meaning, and different for another."""
+    if isinstance(value, Setting):
+        return ["setting", value.name, _canonical(value.value)]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, timedelta):
+        return ["seconds", int(value.total_seconds())]
+    if isinstance(value, datetime):
+        return ["instant", value.isoformat()]
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {each.name: getattr(value, each.name) for each in fields(value)}
+        return [
+            type(value).__name__,
+            {name: _canonical(part) for name, part in parts.items() if not isinstance(part, Place)},
+        ]
+    if isinstance(value, Mapping):
+        keyed = {".".join(key) if isinstance(key, tuple) else str(key): part for key, part in value.items()}
+        return {key: _canonical(part) for key, part in keyed.items() if not isinstance(part, Place)}
+    if isinstance(value, frozenset):
+        return sorted(str(each) for each in value)
+    if isinstance(value, list | tuple):
+        return [_canonical(each) for each in value]
+    if isinstance(value, float):
+        return repr(value)
+    return value

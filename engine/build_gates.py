@@ -1,0 +1,323 @@
+"""Gates, repairs and the words for customers: what hangs on states, and has to cover all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal, cast
+
+from engine.build_draft import Draft, MachineDraft, each, entries, text_of
+from engine.build_facts import GuardReader
+from engine.build_parts import check_lifecycles, read_brake
+from engine.durations import parse_duration
+from engine.faults import listed, meant, shown
+from engine.model import SERVER_BILLING_STATES, Also, Gates, NoticeText, Place, Repair, Repairs, StateText
+from engine.notices import FIELDS
+from engine.source import Node
+
+ANY_BRACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
+Row = tuple[str, Node, Node]
+
+
+# ---- gates -----------------------------------------------------------------------------------------------------------
+
+
+class GatesReader:
+    """Reads gates.yaml and checks that no cell is missing."""
+
+    def __init__(self, draft: Draft, guards: GuardReader) -> None:
+        self.draft = draft
+        self.guards = guards
+        self.places: dict[str, Place] = {}
+        self.denies: set[tuple[str, str]] = set()  # columns with at least one denial
+
+    def read(self) -> Gates | None:
+        """Return the gates as far as they could be read."""
+        root = self.draft.tree("gates")
+        if root is None:
+            return None
+        account = self._account(root)
+        server = self._server(root)
+        codes = self._codes(root)
+        also = [self._also(node) for node in each(root.get("also"))]
+        actors = root.get("actors")
+        may_also = {
+            name: frozenset(action.text for action in each(actor.get("may_also")) if self.draft.known("action", action))
+            for name, _, actor in entries(actors)
+        }
+        return Gates(account, server, codes, self.places, tuple(each_ for each_ in also if each_ is not None), may_also)
+
+    def _account(self, root: Node) -> dict[str, dict[tuple[str, str], bool]]:
+        section = root.get("account")
+        if section is None or section.kind != "map":
+            return {}
+        rows: dict[str, dict[tuple[str, str], bool]] = {}
+        matrices: list[tuple[str, Node, Node, list[str] | None]] = []
+        for name, key, matrix in section.pairs():
+            machine = self.draft.machines.get(name)
+            if machine is None or machine.of_server:
+                if machine is not None:
+                    self.draft.fault(
+                        "M307",
+                        key,
+                        f"`{name}` is of each server; account actions ask account machines",
+                        "see `server:`",
+                    )
+                else:
+                    self.draft.known("machine", key, name)
+                continue
+            columns = self._columns(matrix, machine.states, machine)
+            matrices.append((name, key, matrix, columns))
+            for action, row_key, row in _rows(matrix):
+                self._declare(action, row_key)
+                rows.setdefault(action, {})
+        for name, key, matrix, columns in matrices:
+            for action, cells in rows.items():
+                if action not in matrix.entries and not matrix.hurt:
+                    self.draft.fault(
+                        "M360",
+                        key,
+                        f"`{action}` has no row for machine `{name}`",
+                        "add the row: no action may go unjudged",
+                    )
+                elif action in matrix.entries and columns is not None:
+                    verdicts = self._cells(action, matrix.entries[action], columns)
+                    cells.update({(name, state): allow for state, allow in verdicts.items()})
+                    self.denies |= {(name, state) for state, allow in verdicts.items() if not allow}
+        self._unrestricted(root, section, rows)
+        return self._in_order(rows)
+
+    def _in_order(self, rows: dict[str, dict[tuple[str, str], bool]]) -> dict[str, dict[tuple[str, str], bool]]:
+        """Put the cells in the order of the machines, as the first that denies gives the code."""
+        order = {name: index for index, name in enumerate(self.draft.machines)}
+        return {
+            action: dict(sorted(cells.items(), key=lambda cell: order[cell[0][0]])) for action, cells in rows.items()
+        }
+
+    def _unrestricted(self, root: Node, section: Node, rows: dict[str, dict[tuple[str, str], bool]]) -> None:
+        listed_here = {}
+        for node in each(root.get("unrestricted")):
+            if self.draft.known("machine", node):
+                listed_here[node.text] = node
+        for name, machine in self.draft.machines.items():
+            if machine.of_server:
+                continue
+            if name in listed_here and name in section.entries:
+                self.draft.fault(
+                    "M362", listed_here[name], f"machine `{name}` is unrestricted and has a matrix", "keep one"
+                )
+            elif name in listed_here:
+                for cells in rows.values():
+                    cells.update({(name, state): True for state in machine.states})
+            elif name not in section.entries:
+                hint = f"add its matrix, or list it: `unrestricted: [{name}]`"
+                self.draft.fault("M362", root.key("account"), f"machine `{name}` has no gates", hint)
+
+    def _server(self, root: Node) -> dict[str, dict[str, bool]]:
+        matrix = root.get("server")
+        if matrix is None or matrix.kind != "map":
+            return {}
+        columns = self._columns(matrix, SERVER_BILLING_STATES, None)
+        found = {}
+        for action, key, row in _rows(matrix):
+            if action in self.places:
+                self.draft.fault("M365", key, f"`{action}` is an action on an account already", "judge it in one place")
+            self._declare(action, key)
+            if columns is not None:
+                found[action] = self._cells(action, (key, row), columns)
+        return found
+
+    def _columns(self, matrix: Node, states: tuple[str, ...], machine: MachineDraft | None) -> list[str] | None:
+        """Return the columns of a matrix; None when they are not exactly the states."""
+        columns = matrix.get("columns")
+        if columns is None or columns.hurt or (machine is not None and not machine.states_known):
+            return None
+        fine = True
+        whose = f"machine `{machine.name}`" if machine is not None else "a server's billing"
+        for column in columns.items:
+            if column.text not in states:
+                self.draft.fault(
+                    "M361", column, f"{whose} has no state `{shown(column.text)}`", meant(column.text, states)
+                )
+                fine = False
+        missing = [state for state in states if state not in {column.text for column in columns.items}]
+        if missing:
+            self.draft.fault(
+                "M360", matrix.key("columns"), f"no column for {listed(missing)}", "add it, with a verdict in each row"
+            )
+            fine = False
+        return [column.text for column in columns.items] if fine else None
+
+    def _cells(self, action: str, row: tuple[Node, Node], columns: list[str]) -> dict[str, bool]:
+        key, cells = row
+        if cells.hurt:
+            return {}
+        if len(cells.items) < len(columns):
+            rest = listed(columns[len(cells.items) :])
+            self.draft.fault("M360", key, f"`{action}` has no verdict for {rest}", "add yes or no")
+            return {}
+        if len(cells.items) > len(columns):
+            extra = cells.items[len(columns)]
+            self.draft.fault(
+                "M361", extra, f"`{action}` has a verdict more than there are columns", "remove it, or add the column"
+            )
+            return {}
+        return {column: cell.text == "yes" for column, cell in zip(columns, cells.items, strict=True)}
+
+    def _declare(self, action: str, key: Node) -> None:
+        self.draft.names["action"].nodes.setdefault(action, key)
+        self.places.setdefault(action, key.place)
+
+    def _codes(self, root: Node) -> dict[tuple[str, str], str]:
+        found = {}
+        codes = root.get("codes")
+        account = root.get("account")
+        whole = account is not None and not account.hurt
+        for name, key, code in entries(codes):
+            rung = self.draft.rung(key, name)
+            if rung is None or code.hurt:
+                continue
+            found[rung] = code.text
+            if whole and rung not in self.denies:
+                self.draft.fault("M364", key, f"nothing is denied in `{name}`", "remove the code, or deny something")
+        for machine, state in sorted(self.denies - found.keys()):
+            if codes is not None and not codes.hurt:
+                hint = f"add `{machine}.{state}: A_CODE` under `codes:`"
+                self.draft.fault("M363", root.key("codes"), f"what is denied in `{machine}.{state}` has no code", hint)
+        return found
+
+    def _also(self, node: Node) -> Also | None:
+        action, deny, when = node.entries["action"][1], node.entries["deny"][1], node.entries["when"][1]
+        guard = self.guards.read(when, None)
+        return (
+            Also(action.text, deny.text, guard, action.place)
+            if self.draft.known("action", action) and guard is not None
+            else None
+        )
+
+
+def _rows(matrix: Node) -> Iterable[Row]:
+    return [entry for entry in entries(matrix) if entry[0] != "columns"]
+
+
+# ---- repairs ---------------------------------------------------------------------------------------------------------
+
+
+def build_repairs(draft: Draft) -> Repairs | None:
+    """Read repairs.yaml."""
+    root = draft.tree("repairs")
+    if root is None:
+        return None
+    lines, brakes = draft.names["repair"], {}
+    for name, key, node in entries(root.get("brakes")):
+        draft.names["brake"].declare(name, key, draft.faults)
+        brake = read_brake(draft, node) if not node.hurt else None
+        if brake is not None:
+            brakes[name] = brake
+    section = root.get("repairs")
+    if section is None or section.kind != "list":
+        lines.complete = False
+    nodes = [node for node in each(section) if node.kind == "map"]
+    if section is not None and section.hurt:
+        lines.complete = False
+    for node in nodes:
+        lines.declare(node.entries["id"][1].text, node.entries["id"][1], draft.faults)
+    levels, damping = root.get("levels"), root.get("damping")
+    for name, key, _ in entries(levels):
+        draft.known("repair", key, name)
+    undamped = damping.get("except") if damping is not None else None
+    sure = {item.text for item in each(undamped) if draft.known("repair", item)}
+    repairs = [_repair(draft, node, levels, sure) for node in nodes]
+    count = damping.get("agreeing_observations") if damping is not None else None
+    agreeing = count.value if count is not None and isinstance(count.value, int) else 1
+    return Repairs(tuple(repair for repair in repairs if repair is not None), agreeing, brakes)
+
+
+def _repair(draft: Draft, node: Node, levels: Node | None, sure: set[str]) -> Repair | None:
+    id_, do, when, brake = node.entries["id"][1], node.entries["do"][1], node.entries["when"][1], node.get("brake")
+    level = text_of(levels, id_.text) if levels is not None else None
+    does = do.text != "nothing"
+    if does and draft.intent(do) is None:
+        return None
+    if does and level is None and levels is not None and not levels.hurt:
+        draft.fault("M393", id_, f"the repair `{id_.text}` has no level", f"add `{id_.text}: dry_run` under `levels:`")
+    if brake is not None:
+        draft.known("brake", brake)
+    check_lifecycles(draft, when.get("lifecycle"))
+    autostart, lock = when.get("host_autostart"), text_of(when, "lock_age")
+    return Repair(
+        id=id_.text,
+        do=do.text if does else None,
+        place=id_.place,
+        observed=_words(when, "observed"),
+        desired=_words(when, "desired"),
+        server=_words(when, "server"),
+        lifecycle=_words(when, "lifecycle"),
+        autostart=autostart.value if autostart is not None and isinstance(autostart.value, bool) else None,
+        edge=_words(when, "edge"),
+        lock_older_than=parse_duration(lock.removeprefix("over ")) if lock is not None else None,
+        level=cast("Literal['off', 'dry_run', 'live']", level or "live"),
+        brake=brake.text if brake is not None else None,
+        alert_after=draft.duration(node.get("alert_after")),
+        damped=id_.text not in sure,
+    )
+
+
+def _words(node: Node, key: str) -> tuple[str, ...]:
+    return tuple(item.text for item in each(node.get(key)))
+
+
+# ---- words for customers ---------------------------------------------------------------------------------------------
+
+
+def build_notices(draft: Draft) -> tuple[dict[str, NoticeText], dict[tuple[str, str], StateText]]:
+    """Read notices.yaml."""
+    notices = {}
+    for name, key, node in entries(draft.section("notices", "notices")):
+        if node.hurt or not draft.known("intent", key, name):
+            continue
+        for part in ("subject", "text"):
+            check_fields(draft, node.entries[part][1])
+        notices[name] = NoticeText(name, text_of(node, "subject") or "", text_of(node, "text") or "", key.place)
+    states = {}
+    for name, key, node in entries(draft.section("notices", "states")):
+        rung = draft.rung(key, name) if not key.hurt else None
+        if node.hurt or rung is None:
+            continue
+        for _, _, value in node.pairs():
+            check_fields(draft, value)
+        next_step = text_of(node, "next_step")
+        states[rung] = StateText(
+            *rung, text_of(node, "title") or "", text_of(node, "message") or "", next_step, key.place
+        )
+    return notices, states
+
+
+def check_fields(draft: Draft, node: Node) -> None:
+    """Check that a text names only fields that are filled in, pointing into the text where that can be done."""
+    for brace in ANY_BRACE.finditer(node.text):
+        name = brace[1]
+        if brace[0] in {"{{", "}}"} or (name is not None and name in FIELDS):
+            continue
+        place, end = _inside(draft, node, brace[0])
+        if name is not None:
+            draft.faults.add("M372", place, f"a text cannot name `{shown(name)}`", meant(name, FIELDS), end_column=end)
+        else:
+            draft.faults.add(
+                "M374",
+                place,
+                f"a lone `{brace[0]}` names nothing",
+                f"write `{brace[0] * 2}` for a brace",
+                end_column=end,
+            )
+
+
+def _inside(draft: Draft, node: Node, part: str) -> tuple[Place, int | None]:
+    """Return where a part of a text is written; the text's own place when it is not found there."""
+    lines = draft.faults.sources.get(node.file, ())
+    for number in range(node.start[0], min(node.end[0], len(lines)) + 1):
+        begin = node.start[1] - 1 if number == node.start[0] else 0
+        column = lines[number - 1].find(part, begin)
+        if column >= 0:
+            return Place(node.file, number, column + 1), column + 1 + len(part)
+    return node.place, None

@@ -1,0 +1,30 @@
+"""The intents that this version can carry out. A policy may ask for these and no others; each has an action in `jobs`."""
+
+from __future__ import annotations
+
+IMPLEMENTED = frozenset(
+    {
+        "block_backups",
+        "create_backup",
+        "delete_backup",
+        "disable_autostart",
+        "force_stop_server",
+        "mark_server_retained",
+        "provision_server",
+        "prune_backups",
+        "restart_server",
+        "restore_access",
+        "restore_backup",
+        "send_billing_warning",
+        "send_final_warning",
+        "send_hold_changed_notice",
+        "send_restored_notice",
+        "send_retention_warning",
+        "send_subscription_ended_notice",
+        "send_suspended_notice",
+        "shutdown_suspended_server",
+        "start_server",
+        "stop_server",
+        "suspend_customer_servers",
+    }
+)
