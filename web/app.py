@@ -12,6 +12,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from jobs import queues
@@ -20,12 +21,9 @@ from storage.database import Database
 from storage.settings import Settings
 from web import (
     account,
-    admin_accounts,
-    admin_actions,
-    admin_review,
+    admin,
     announcements,
     backups,
-    clock,
     console,
     files,
     health,
@@ -53,10 +51,7 @@ ROUTERS: tuple[ControllerRouterHandler, ...] = (
     console.router,
     files.router,
     backups.router,
-    admin_accounts.router,
-    admin_actions.router,
-    admin_review.router,
-    clock.router,
+    admin.router,
 )
 
 
@@ -134,7 +129,7 @@ def _openapi() -> OpenAPIConfig:
         title="Forbear",
         version=health.version(),
         path="/schema",
-        render_plugins=[],
+        render_plugins=[JsonRenderPlugin()],
         components=Components(security_schemes={"token": scheme}),
         security=[{"token": []}],
     )
