@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from engine.model import Value
+from engine.snapshot import Asked, Step, StepKind
 from storage import clock
 from storage.database import raw
 from storage.errors import UnknownAccount
@@ -41,6 +42,7 @@ KINDS: Final = frozenset(
     }
 )
 GENESIS: Final = b""
+INSERT: Final = "INSERT INTO audit (account_id, seq, at, kind, canonical, hash) VALUES (%s, %s, %s, %s, %s, %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,10 @@ class AuditNote:
     """Intents that were asked for, each with its server if it has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One row of a chain."""
+class Link(NamedTuple):
+    """One row of a chain, in the order of the table's columns."""
 
-    account_id: UUID
+    account_id: str
     seq: int
     at: datetime
     kind: str
@@ -75,27 +76,59 @@ class Link:
     hash: bytes
 
 
+class Chain:
+    """One chain, growing: each link covers the one before."""
+
+    __slots__ = ("_account", "_at", "_at_text", "_policy", "hash", "seq")
+
+    def __init__(self, account: str, seq: int, hash_: bytes, at: datetime, at_text: str, policy: str | None) -> None:  # noqa: PLR0917 - a head, and what its next links share
+        self._account = account
+        self.seq = seq
+        self.hash = hash_
+        self._at = at
+        self._at_text = at_text
+        self._policy = policy
+
+    def add(self, note: AuditNote) -> Link:
+        """Make the link that follows. Raises ValueError for an unknown kind, TypeError for a fact that has no text."""
+        frame = _frame(
+            note.action, note.actor, note.asked, note.because, note.from_, note.to, note.kind, note.place, self._policy
+        )
+        return self._link(note.kind, frame, note.facts)
+
+    def add_step(self, step: Step, actor: str) -> Link:
+        """Make the link for a step of a decision: what `add` would make of it, without the note in between."""
+        rule_id = step.because.rpartition(".")[2]
+        action = rule_id if step.kind is StepKind.TRANSITION else step.mark or step.because
+        asked = tuple([asked_text(each) for each in step.asked]) if step.asked else ()
+        kind = step.kind.value
+        frame = _frame(action, actor, asked, step.because, step.from_, step.to, kind, step.place, self._policy)
+        return self._link(kind, frame, step.facts)
+
+    def _link(self, kind: str, frame: tuple[str, str, str, str], facts: Mapping[str, Value]) -> Link:
+        before, middle, after, end = frame
+        told = ",".join([f"{quoted(name)}:{_value(facts[name])}" for name in sorted(facts)]) if facts else ""
+        self.seq += 1
+        canonical = (
+            f'{{"account":"{self._account}",{before}"at":"{self._at_text}",{middle}{{{told}}},{after}{self.seq}{end}'
+        )
+        self.hash = hashlib.sha256(self.hash + canonical.encode("ascii")).digest()
+        return Link(self._account, self.seq, self._at, kind, canonical, self.hash)
+
+
+def asked_text(asked: Asked) -> str:
+    """Name an intent that was asked for, with its server if it has one."""
+    return asked.intent if asked.server_id is None else f"{asked.intent}:{asked.server_id}"
+
+
 def instant_text(at: datetime) -> str:
     """Write an instant in UTC: the one form in which instants are hashed and shown."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def link(account_id: UUID, seq: int, previous: bytes, at: datetime, note: AuditNote, policy_digest: str | None) -> Link:
-    """Make the row that follows the one whose hash is `previous`."""
-    before, middle, after = _frame(
-        note.action, note.actor, note.asked, note.because, note.from_, note.to, note.kind, note.place, policy_digest
-    )
-    facts = ",".join([f"{quoted(name)}:{_value(value)}" for name, value in sorted(note.facts.items())])
-    canonical = (
-        f'{{"account":"{account_id}",{before}"at":"{instant_text(at)}",{middle}{{{facts}}},{after[0]}{seq}{after[1]}'
-    )
-    return Link(
-        account_id, seq, at, note.kind, canonical, hashlib.sha256(previous + canonical.encode("ascii")).digest()
-    )
+    text = at.isoformat()
+    return f"{text[:-6]}Z" if text.endswith("+00:00") else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 @lru_cache(maxsize=4096)
-def _frame(
+def _frame(  # noqa: PLR0917 - the parts of a note, as a key to remember it by
     action: str,
     actor: str,
     asked: tuple[str, ...],
@@ -105,29 +138,28 @@ def _frame(
     kind: str,
     place: str | None,
     policy: str | None,
-) -> tuple[str, str, tuple[str, str]]:
+) -> tuple[str, str, str, str]:
     """Return the parts of the canonical text that thousands of accounts share, keys in order.
 
     Writing it so takes a fifth of the time of `json.dumps`; `test_canonical_text_is_sorted_json` holds both together.
     """
     if kind not in KINDS:
         raise ValueError(f"no audit kind is called `{kind}`")
-    said = {name: _value(value) for name, value in locals().items() if name != "asked"}
-    before = f'"action":{said["action"]},"actor":{said["actor"]},"asked":[{",".join(map(quoted, asked))}],'
-    middle = f'"because":{said["because"]},"facts":'
-    after = f'"from":{said["from_"]},"kind":{said["kind"]},"place":{said["place"]},"policy":{said["policy"]},"seq":'
-    return before, middle, (after, f',"to":{said["to"]}}}')
+    said = [_value(value) for value in (action, actor, because, from_, kind, place, policy, to)]
+    before = f'"action":{said[0]},"actor":{said[1]},"asked":[{",".join(map(quoted, asked))}],'
+    after = f'"from":{said[3]},"kind":{said[4]},"place":{said[5]},"policy":{said[6]},"seq":'
+    return before, f'"because":{said[2]},"facts":', after, f',"to":{said[7]}}}'
 
 
 def _value(value: Value) -> str:
+    if isinstance(value, str):
+        return quoted(value)
     if value is None:
         return "null"
     if value is True:
         return "true"
     if value is False:
         return "false"
-    if isinstance(value, str):
-        return quoted(value)
     if isinstance(value, datetime):
         return f'"{instant_text(value)}"'
     if isinstance(value, int):
@@ -144,26 +176,18 @@ def append(
     """
     chain = account_id or NOBODY
     table, key, prefix = ("audit_heads", "chain", "") if chain == NOBODY else ("accounts", "id", "audit_")
-    lock = f"SELECT {prefix}seq, {prefix}hash FROM {table} WHERE {key} = :chain FOR UPDATE"  # noqa: S608 - our own names
+    lock = f"SELECT {prefix}seq, {prefix}hash FROM {table} WHERE {key} = :chain FOR NO KEY UPDATE"
     head = conn.execute(text(lock), {"chain": chain}).one_or_none()
     if head is None:
         raise UnknownAccount(account_id)
-    seq, previous, at = head[0], bytes(head[1]), clock.now(conn)
-    links = []
-    for note in notes:
-        links.append(link(chain, seq := seq + 1, previous, at, note, policy_digest))
-        previous = links[-1].hash
-    insert(conn, links)
-    stamp = "" if chain == NOBODY else ", audit_at = :at"
-    move = f"UPDATE {table} SET {prefix}seq = :seq, {prefix}hash = :hash{stamp} WHERE {key} = :chain"  # noqa: S608 - our own names
-    conn.execute(text(move), {"seq": seq, "hash": previous, "chain": chain, "at": at})
-
-
-def insert(conn: Connection, links: Iterable[Link]) -> None:
-    """Write rows whose places in their chains are settled; the caller moves the heads in the same transaction."""
+    at = clock.now(conn)
+    grown = Chain(str(chain), head[0], bytes(head[1]), at, instant_text(at), policy_digest)
+    rows = [grown.add(note) for note in notes]
     with raw(conn).cursor() as cursor:
-        statement = "INSERT INTO audit (account_id, seq, at, kind, canonical, hash) VALUES (%s, %s, %s, %s, %s, %s)"
-        cursor.executemany(statement, [(x.account_id, x.seq, x.at, x.kind, x.canonical, x.hash) for x in links])
+        cursor.executemany(INSERT, rows)
+    stamp = "" if chain == NOBODY else ", audit_at = :at"
+    move = f"UPDATE {table} SET {prefix}seq = :seq, {prefix}hash = :hash{stamp} WHERE {key} = :chain"
+    conn.execute(text(move), {"seq": grown.seq, "hash": grown.hash, "chain": chain, "at": at})
 
 
 def read(conn: Connection, account_id: UUID | None) -> list[dict[str, Any]]:

@@ -47,12 +47,12 @@ SELECT id::text, zone, plan, subscription_status, has_active_plan, overdue_invoi
        subscription_ended_at, exempt_until, standing_fetched_at, states::text, episodes::text, notices::text, senders::text,
        stamps::text, {", ".join(STAMP_COLUMNS)}, server_billing_state, server_billing_machine, server_billing_code,
        policy_digest, epoch, due_at, held_until, waiting::text, audit_seq, audit_hash, audit_at
-FROM accounts WHERE id = ANY(%s)
+FROM accounts WHERE id = ANY(%s::uuid[])
 """  # noqa: S608 - our own names
-HOLDS = "SELECT account_id::text, kind, until FROM holds WHERE ended_at IS NULL AND (account_id IS NULL OR account_id = ANY(%s))"
+HOLDS = "SELECT account_id::text, kind, until FROM holds WHERE ended_at IS NULL AND (account_id IS NULL OR account_id = ANY(%s::uuid[]))"
 SERVERS = """
 SELECT account_id::text, id::text, lifecycle, observed FROM servers
-WHERE account_id = ANY(%s) AND lifecycle <> 'deleted' ORDER BY created_at, id
+WHERE account_id = ANY(%s::uuid[]) AND lifecycle <> 'deleted' ORDER BY created_at, id
 """
 
 
@@ -117,29 +117,35 @@ def snapshots(
     world = world or World()
     pg = raw(conn)
     with pg.pipeline():
-        asked = Asked(pg, list(account_ids))
-    found = asked.read(policy, asked.moment(world), world)
+        clock, questions = Clock(pg), Questions(pg, list(account_ids))
+    found = questions.read(policy, clock.moment(world), world)
     return {UUID(account_id): known.snapshot for account_id, known in found.items()}
 
 
-class Asked:
-    """The questions about a batch, sent together: inside a pipeline they cost one round trip. Answers are taken after it."""
+class Clock:
+    """The question what time it is, and what is in force. Sent in a pipeline; the answer is taken after it."""
 
-    def __init__(self, pg: psycopg.Connection[Any], account_ids: Sequence[UUID | str]) -> None:
-        ids = list(account_ids)
+    def __init__(self, pg: psycopg.Connection[Any]) -> None:
         self._moment = pg.execute(MOMENT)
-        self._holds = pg.execute(HOLDS, [ids])
-        self._servers = pg.execute(SERVERS, [ids])
-        self._accounts = pg.execute(ACCOUNTS, [ids])
 
     def moment(self, world: World) -> Moment:
-        """Return when and under what the batch is decided."""
+        """Return when and under what a batch is decided."""
         row = self._moment.fetchone()
         assert row is not None, "the rows of `clock` and `policy_in_force` are made with the tables"
         database_clock, now, seen_at, digest, epoch, latched = row
         agree = abs(world.app_clock() - database_clock) <= CLOCKS_DIFFER_AT_MOST
         forwards = seen_at is None or now >= seen_at - BACKWARDS_AT_MOST
         return Moment(now, agree and forwards, digest, epoch, frozenset(latched))
+
+
+class Questions:
+    """The questions about some accounts, sent together: in a pipeline they cost one round trip."""
+
+    def __init__(self, pg: psycopg.Connection[Any], account_ids: Sequence[UUID]) -> None:
+        ids = "{" + ",".join(map(str, account_ids)) + "}"
+        self._holds = pg.execute(HOLDS, [ids])
+        self._servers = pg.execute(SERVERS, [ids])
+        self._accounts = pg.execute(ACCOUNTS, [ids])
 
     def read(self, policy: Policy, moment: Moment, world: World) -> dict[str, Known]:
         """Return the accounts that exist, by id."""

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from engine.model import Policy
 from engine.snapshot import Command
 from storage.audit import AuditNote
+from storage.database import raw
 from storage.gather import World
 from storage.leases import Fence
 from storage.ledger_batch import Change, Order, Recorded, lock, record_batch
@@ -88,11 +89,11 @@ def record(
 
 # Written so that the partial index `accounts_due` serves it: the instant is a parameter, never a function.
 DUE = """
-SELECT id FROM accounts WHERE due_at IS NOT NULL AND GREATEST(due_at, held_until) <= :now
-ORDER BY GREATEST(due_at, held_until) LIMIT :limit
+SELECT id FROM accounts WHERE due_at IS NOT NULL AND GREATEST(due_at, held_until) <= %(now)s
+ORDER BY GREATEST(due_at, held_until) LIMIT %(limit)s
 """
-DUE_HELD = "SELECT id FROM accounts WHERE due_at IS NOT NULL AND due_at <= :now ORDER BY due_at LIMIT :limit"
-STALE = "SELECT id FROM accounts WHERE epoch < (SELECT epoch FROM policy_in_force) ORDER BY epoch, id LIMIT :limit"
+DUE_HELD = "SELECT id FROM accounts WHERE due_at IS NOT NULL AND due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s"
+STALE = "SELECT id FROM accounts WHERE epoch < (SELECT epoch FROM policy_in_force) ORDER BY epoch LIMIT %(limit)s"
 
 
 def due(conn: Connection, now: datetime, limit: int, *, force: bool = False) -> list[UUID]:
@@ -100,9 +101,11 @@ def due(conn: Connection, now: datetime, limit: int, *, force: bool = False) -> 
 
     force: also those whose permit is looked at only later. The work locks them and decides again.
     """
-    found = list(conn.execute(text(DUE_HELD if force else DUE), {"now": now, "limit": limit}).scalars())
+    pg = raw(conn)
+    with pg.pipeline():
+        first = pg.execute(DUE_HELD if force else DUE, {"now": now, "limit": limit})
+        stale = pg.execute(STALE, {"limit": limit})
+    found = dict.fromkeys(row[0] for row in first)
     if len(found) < limit:
-        seen = set(found)
-        more = conn.execute(text(STALE), {"limit": limit - len(found)}).scalars()
-        found += [account_id for account_id in more if account_id not in seen]
-    return found
+        found |= dict.fromkeys(row[0] for row in stale)
+    return list(found)[:limit]

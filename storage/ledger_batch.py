@@ -5,6 +5,7 @@ Called through `storage.ledger`; nothing else writes an account's states.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,19 +16,21 @@ from sqlalchemy import Connection
 
 from engine.decide import settle
 from engine.model import Policy
-from engine.snapshot import Asked, Command, Settlement, Snapshot, Step, StepKind
+from engine.snapshot import Asked, Command, Settlement, Snapshot
 from storage import brakes, leases, policies
-from storage.audit import AuditNote, Link, link
+from storage.audit import AuditNote, Chain, Link, instant_text
 from storage.database import raw
 from storage.errors import UnknownAccount
-from storage.gather import Asked as Questions
-from storage.gather import Known, Moment, World
+from storage.gather import Clock, Known, Moment, Questions, World
 from storage.intents_outbox import Outbox
 from storage.ledger_write import Writer, held_until_of, waiting_text
 
 # Sorted, so that two batches that share accounts wait for each other instead of deadlocking. NO KEY: rows that refer to
 # the account, such as operations, may be inserted meanwhile.
 LOCK: Final = "SELECT count(*) FROM (SELECT id FROM accounts WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE) locked"
+
+# So many accounts are read, decided and written while the next are on their way.
+CHUNK: Final = 500
 
 # What waits for something whose end is not known is looked at again after this.
 LOOK_AGAIN: Final = timedelta(minutes=1)
@@ -99,65 +102,83 @@ def record_batch(
         return []
     pg = raw(conn)
     ids = list(dict.fromkeys(account_ids))
+    chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
     with pg.pipeline():
         held = leases.ask(pg, fence) if fence is not None else None
-        locked = pg.execute(LOCK, [ids])
-        questions = Questions(pg, ids)
+        pg.execute(LOCK, [ids])
+        clock = Clock(pg)
+        questions = [Questions(pg, chunk) for chunk in chunks[:1]]
     if fence is not None and held is not None:
         leases.require(held, fence)
-    row = locked.fetchone()
-    moment = questions.moment(world)
-    policy = policies.deciding(conn, policy, moment.digest)
-    known = questions.read(policy, moment, world)
-    if row is None or row[0] != len(ids):
-        raise UnknownAccount(next(account_id for account_id in ids if str(account_id) not in known))
-    return _Batch(conn, policy, moment, changes, actor, command).run(ids, known)
+    moment = clock.moment(world)
+    batch = _Batch(conn, policies.deciding(conn, policy, moment.digest), moment, world, changes)
+    return batch.run(actor if command is None else command.actor, command, chunks, questions)
+
+
+Settled = tuple[UUID, Known, Snapshot, Settlement]
 
 
 class _Batch:
+    """One batch on its way, chunk by chunk.
+
+    While Python decides one chunk, PostgreSQL writes the one before and reads the next: everything but the brakes goes
+    through one pipeline, in one transaction.
+    """
+
     def __init__(
-        self,
-        conn: Connection,
-        policy: Policy,
-        moment: Moment,
-        changes: Mapping[UUID, Change],
-        actor: str,
-        command: Command | None,
+        self, conn: Connection, policy: Policy, moment: Moment, world: World, changes: Mapping[UUID, Change]
     ) -> None:
         self.conn = conn
+        self.pg = raw(conn)
         self.policy = policy
         self.moment = moment
         self.now = moment.now
+        self.now_text = instant_text(moment.now)
+        self.world = world
         self.changes = changes
-        self.actor = actor if command is None else command.actor
-        self.command = command
-        self.writer = Writer(policy, moment.epoch, moment.now)
         self.look_again = moment.now + LOOK_AGAIN
 
-    def run(self, ids: Sequence[UUID], known: Mapping[str, Known]) -> list[Recorded]:
-        settled: list[tuple[UUID, Known, Snapshot, Settlement]] = []
+    def run(
+        self, actor: str, command: Command | None, chunks: Sequence[Sequence[UUID]], questions: list[Questions]
+    ) -> list[Recorded]:
+        self.actor, self.command = actor, command
+        self.writer = Writer(self.policy, self.moment.epoch, self.now, actor)
+        decided: list[tuple[Settled, list[Outbox]]] = []
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.pg.pipeline())
+            questions += [Questions(self.pg, chunk) for chunk in chunks[len(questions) :]]
+            for chunk, asked in zip(chunks, questions, strict=True):
+                settled, braking = self._settle(chunk, asked.read(self.policy, self.moment, self.world))
+                if braking:
+                    stack.close()  # the brakes' answers are needed now
+                    settled = self._brake(settled)
+                    stack.enter_context(self.pg.pipeline())
+                decided += [(each, self._take(*each)) for each in settled]
+                self.writer.send(self.pg)
+        is_new = self.writer.new_intents(self.pg)
+        return [
+            Recorded(each[0], each[3], tuple([one for one in outbox if is_new(one.intent_id)]), self.now)
+            for each, outbox in decided
+        ]
+
+    def _settle(self, chunk: Sequence[UUID], known: Mapping[str, Known]) -> tuple[list[Settled], bool]:
+        settled: list[Settled] = []
         braking = False
-        for account_id in ids:
-            account = known[str(account_id)]
+        for account_id in chunk:
+            account = known.get(str(account_id))
+            if account is None:
+                raise UnknownAccount(account_id)
             before = account.snapshot
             change = self.changes.get(account_id, NOTHING)
             if change.apply is not None:
                 before = change.apply(before, self.now)
             settlement = settle(self.policy, before, self.now, self.command)
-            braking = braking or bool(settlement.brakes)
+            if settlement.brakes:
+                braking = True
             settled.append((account_id, account, before, settlement))
-        if braking:
-            settled = self._brake(settled)
-        asked = [self._take(*each) for each in settled]
-        new = self.writer.write(raw(self.conn))
-        return [
-            Recorded(account_id, settlement, tuple([each for each in outbox if each.intent_id in new]), self.now)
-            for (account_id, _, _, settlement), outbox in zip(settled, asked, strict=True)
-        ]
+        return settled, braking
 
-    def _brake(
-        self, settled: list[tuple[UUID, Known, Snapshot, Settlement]]
-    ) -> list[tuple[UUID, Known, Snapshot, Settlement]]:
+    def _brake(self, settled: list[Settled]) -> list[Settled]:
         """Give out slots; those who get none are settled again, without the permit.
 
         INVARIANT: counted and given out under one lock, so parallel sweeps cannot pass the brake together.
@@ -173,9 +194,7 @@ class _Batch:
                 denied.setdefault(account_id, set()).add(name)
         return [self._without(each, denied.get(each[0])) for each in settled]
 
-    def _without(
-        self, each: tuple[UUID, Known, Snapshot, Settlement], names: set[str] | None
-    ) -> tuple[UUID, Known, Snapshot, Settlement]:
+    def _without(self, each: Settled, names: set[str] | None) -> Settled:
         if not names:
             return each
         account_id, account, before, _ = each
@@ -185,44 +204,35 @@ class _Batch:
     def _take(self, account_id: UUID, account: Known, before: Snapshot, settlement: Settlement) -> list[Outbox]:
         """Hand one account to the writer, unless nothing about it changed."""
         change = self.changes.get(account_id, NOTHING)
-        held_until = held_until_of(settlement.waiting, self.now, self.look_again) if settlement.waiting else None
-        waiting = waiting_text(settlement.waiting)
-        if not (settlement.steps or change is not NOTHING or before is not account.snapshot):
-            server = settlement.server
-            if (
-                account.due_at == settlement.due_at
-                and account.held_until == held_until
-                and account.digest == self.policy.digest
-                and account.epoch == self.moment.epoch
-                and (account.server_state, account.machine, account.code) == (server.state, server.machine, server.code)
-                and account.waiting == waiting
-            ):
+        waits = settlement.waiting
+        held_until = held_until_of(waits, self.now, self.look_again) if waits else None
+        waiting = waiting_text(waits) if waits else "[]"
+        steps = settlement.steps
+        if not (steps or change is not NOTHING or before is not account.snapshot or self._differs(account, settlement)):
+            if account.held_until == held_until and account.waiting == waiting:
                 return []
-        links = self._links(account_id, account, change, settlement.steps)
-        self.writer.account(account, settlement, held_until, waiting, links, change.enforcement)
         name = account.snapshot.account_id
-        outbox = [self.writer.intent(name, each.asked, self.actor, each.args, each.queue) for each in change.orders]
-        return outbox + [self.writer.intent(name, a, self.actor) for step in settlement.steps for a in step.asked]
+        links: list[Link] = []
+        if steps or change.notes:
+            seq, head, digest = account.audit_seq, account.audit_hash, self.policy.digest
+            chain = Chain(name, seq, head, self.now, self.now_text, digest)
+            links = [chain.add(note) for note in change.notes]
+            links += [chain.add_step(step, self.actor) for step in steps]
+        self.writer.account(
+            account, settlement, links, held_until=held_until, waiting=waiting, enforcement=change.enforcement
+        )
+        outbox = [self.writer.intent(name, each.asked, each.args, each.queue) for each in change.orders]
+        for step in steps:
+            for asked in step.asked:
+                outbox.append(self.writer.intent(name, asked))
+        return outbox
 
-    def _links(self, account_id: UUID, account: Known, change: Change, steps: tuple[Step, ...]) -> list[Link]:
-        seq, previous, links = account.audit_seq, account.audit_hash, []
-        for note in (*change.notes, *[note_of(step, self.actor) for step in steps]):
-            made = link(account_id, seq := seq + 1, previous, self.now, note, self.policy.digest)
-            previous = made.hash
-            links.append(made)
-        return links
+    def _differs(self, account: Known, settlement: Settlement) -> bool:
+        server = settlement.server
+        return (
+            account.due_at != settlement.due_at
+            or account.digest != self.policy.digest
+            or account.epoch != self.moment.epoch
+            or (account.server_state, account.machine, account.code) != (server.state, server.machine, server.code)
+        )
 
-
-def note_of(step: Step, actor: str) -> AuditNote:
-    """Say in the audit's words what a step changed."""
-    rule_id = step.because.rpartition(".")[2]
-    action = rule_id if step.kind is StepKind.TRANSITION else step.mark or step.because
-    return AuditNote(
-        step.kind.value, action, actor, step.because, step.from_, step.to, step.place, step.facts,
-        tuple([asked_text(asked) for asked in step.asked]) if step.asked else (),
-    )  # fmt: skip
-
-
-def asked_text(asked: Asked) -> str:
-    """Name an intent that was asked for, with its server if it has one."""
-    return asked.intent if asked.server_id is None else f"{asked.intent}:{asked.server_id}"

@@ -121,7 +121,6 @@ accounts = Table(
     Index("accounts_due", text("GREATEST(due_at, held_until)"), postgresql_where=text("due_at IS NOT NULL")),
     # Accounts decided before the last deploy, or before the last hold for everybody, are found here.
     Index("accounts_epoch", "epoch"),
-    Index("accounts_billing_status", "billing_status", postgresql_where=text("billing_status <> 'active'")),
     CheckConstraint("overdue_invoices >= 0", name="overdue_invoices"),
 )
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from storage import audit, audit_verify
-from storage.audit import AuditNote, link
+from storage.audit import AuditNote, Chain, Link, instant_text
 from storage.errors import UnknownAccount
 from tests.storage.deployment import Deployment
 
@@ -31,6 +31,13 @@ NOTE = AuditNote(
     {"past_due_since": AT, "overdue_invoices": 2, "exempt": False, "name": 'a "quoted"\u202e\n\x00 name', "nothing": None},
     ("send_suspended_notice",),
 )
+
+
+
+def link(note: AuditNote, *, account: UUID | None = None, seq: int = 1, before: bytes = b"", digest: str | None = None) -> Link:
+    """Make one link."""
+    return Chain(str(account or uuid4()), seq - 1, before, AT, instant_text(AT), digest).add(note)
+
 
 texts = st.text(max_size=20)
 notes = st.builds(
@@ -50,7 +57,7 @@ notes = st.builds(
 @given(note=notes, digest=st.none() | texts)
 def test_canonical_text_is_sorted_json(note: AuditNote, digest: str | None) -> None:
     account = uuid4()
-    made = link(account, 7, b"before", AT, note, digest)
+    made = link(note, account=account, seq=7, before=b"before", digest=digest)
     told = json.loads(made.canonical)
     assert json.dumps(told, sort_keys=True, separators=(",", ":")) == made.canonical
     facts = {name: "2026-03-01T08:00:00.000123Z" if value == AT else value for name, value in note.facts.items()}
@@ -74,12 +81,12 @@ def test_canonical_text_is_sorted_json(note: AuditNote, digest: str | None) -> N
 
 def test_fraction_is_no_fact() -> None:
     with pytest.raises(TypeError, match="float"):
-        link(uuid4(), 1, b"", AT, AuditNote("admin", "a", "b", facts={"share": 0.5}), None)  # type: ignore[dict-item]
+        link(AuditNote("admin", "a", "b", facts={"share": 0.5}))  # type: ignore[dict-item]
 
 
 def test_kind_must_be_known() -> None:
     with pytest.raises(ValueError, match="gossip"):
-        link(uuid4(), 1, b"", AT, AuditNote("gossip", "a", "b"), None)
+        link(AuditNote("gossip", "a", "b"))
 
 
 def test_notes_are_read_as_the_api_shows_them(deployment: Deployment) -> None:

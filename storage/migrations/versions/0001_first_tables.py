@@ -196,7 +196,6 @@ CREATE TABLE accounts (
     CONSTRAINT accounts_overdue_invoices_check CHECK (overdue_invoices >= 0),
     CONSTRAINT accounts_customer_id_fkey FOREIGN KEY(customer_id) REFERENCES customers (id)
 );
-CREATE INDEX accounts_billing_status ON accounts (billing_status) WHERE billing_status <> 'active';
 CREATE INDEX accounts_customer_id ON accounts (customer_id);
 CREATE INDEX accounts_due ON accounts (GREATEST(due_at, held_until)) WHERE due_at IS NOT NULL;
 CREATE INDEX accounts_epoch ON accounts (epoch);
