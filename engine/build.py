@@ -1,4 +1,4 @@
-"""From checked trees to a policy: reads the parts in the order in which they refer to each other, with all faults at once."""
+"""From trees to a policy: reads the parts in the order in which they refer to each other, with all faults at once."""
 
 from __future__ import annotations
 

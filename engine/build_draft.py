@@ -1,7 +1,7 @@
 """A policy while it is built: its trees, what they declare by name, and the faults found so far.
 
-A name that nobody declares is a fault only while everything that might declare it could be read: one broken file does not
-make a hundred faults.
+A name that nobody declares is a fault only while everything that might declare it could be read: one broken file does
+not make a hundred faults.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def _fact(draft: Draft, owner: MachineDraft | None, name: str, key: Node, node: 
     else:
         word, _, of = source.partition(" ")
         origin, of = Origin(word), of or None
-        if of is not None and not _stamped(draft, owner, kind, origin, of, node):
+        if of is not None and not _stamped(draft, owner, kind, (origin, of), node):
             return None
     if not _fits(draft, key, node, kind, origin):
         return None
@@ -105,9 +105,10 @@ def _watched(draft: Draft, key: Node, node: Node) -> MachineDraft | None:
     return found
 
 
-def _stamped(draft: Draft, owner: MachineDraft | None, kind: FactType, origin: Origin, of: str, node: Node) -> bool:
+def _stamped(draft: Draft, owner: MachineDraft | None, kind: FactType, stamp: tuple[Origin, str], node: Node) -> bool:
     """Check that what stamps the fact exists where the fact is declared."""
-    source = node.key("from") if node.get("from") is None else node.entries["from"][1]
+    origin, of = stamp
+    source = node.entries["from"][1]
     if owner is None:
         draft.fault(
             "M335",
@@ -312,7 +313,7 @@ class GuardReader:
                 return None
             return Atom(fact.name, "is_null", value.value is True, node.place)
         found = [value] if value.kind == "scalar" else value.items
-        if not all([_value_fits(draft, fact, item) for item in found]):
+        if len([item for item in found if _value_fits(draft, fact, item)]) < len(found):
             return None
         if value.kind == "scalar":
             return Atom(fact.name, _op(op), value.value, node.place)

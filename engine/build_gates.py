@@ -68,7 +68,7 @@ class GatesReader:
                 continue
             columns = self._columns(matrix, machine.states, machine)
             matrices.append((name, key, matrix, columns))
-            for action, row_key, row in _rows(matrix):
+            for action, row_key, _ in _rows(matrix):
                 self._declare(action, row_key)
                 rows.setdefault(action, {})
         for name, key, matrix, columns in matrices:

@@ -11,7 +11,7 @@ from engine.build_draft import Draft, MachineDraft, each, entries, text_of
 from engine.build_facts import GuardReader
 from engine.durations import LONGEST, write_duration
 from engine.faults import closest, meant, shown
-from engine.model import Ask, Fact, FactType, Guard, Machine, Place, Rule, RuleKind, ServerLine, Setting, Timer
+from engine.model import Ask, FactType, Machine, Place, Rule, RuleKind, ServerLine, Setting, Timer
 from engine.source import Node
 
 EVERY_PRESSURE = "every_pressure"
@@ -157,7 +157,8 @@ def _check_at_least(draft: Draft, machine: str, name: str, key: Node, node: Node
         return
     told = [f"`{each.env}`" for each in (setting, other) if each.env is not None and each.value != each.default]
     why = f", by the environment variable {' and '.join(told)}" if told else ""
-    message = f"`{name}` is {write_duration(setting.value)}, less than `{other.name}`, which is {write_duration(other.value)}{why}"
+    values = f"{write_duration(setting.value)}, less than `{other.name}`, which is {write_duration(other.value)}"
+    message = f"`{name}` is {values}{why}"
     draft.fault("M382" if told else "M380", key, message, f"`at_least: {other.name}` says it may not be")
 
 
@@ -199,8 +200,8 @@ class MachineReader:
             initial=initial.text if initial is not None else "",
             ladder=self.machine.states,
             settings=settings,
-            facts=cast("dict[str, Fact]", facts),
-            predicates=cast("dict[str, Guard]", predicates),
+            facts=facts,
+            predicates=predicates,
             servers=self._servers(),
             relief=self._rules("relief", RuleKind.RELIEF),
             pressure=self._rules("pressure", RuleKind.PRESSURE),

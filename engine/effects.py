@@ -1,4 +1,4 @@
-"""The intents that this version can carry out. A policy may ask for these and no others; each has an action in `jobs`."""
+"""The intents that this version can carry out; each has an action in `jobs`. A policy may ask for no others."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Faults of a policy's text: what is wrong, where, and how it may be put right. Three kinds, found in the order of kinds
-and shown in the order of places: cannot be read (P1xx), wrong shape (S2xx), wrong meaning (M3xx).
+"""Faults of a policy's text: what is wrong, where, and how it may be put right.
+
+Three kinds: it cannot be read (P1xx), has the wrong shape (S2xx) or the wrong meaning (M3xx).
 """
 
 from __future__ import annotations

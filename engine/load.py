@@ -1,4 +1,4 @@
-"""Loads a policy: from a folder or from texts, with the environment's overrides resolved. All faults at once, or none."""
+"""Loads a policy: from a folder or from texts, with the environment's overrides resolved. All faults at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a policy must mean beyond its parts: checks that need more than one line to judge. Each fault points at the line to change."""
+"""What a policy must mean beyond its parts: what takes more than one line to judge."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def _check_reachable(faults: Faults, machine: Machine) -> None:
 
 
 def _check_lines(faults: Faults, machine: Machine, *, whole: bool) -> None:
-    """Check that exactly the last line of `servers` holds always, codes are given, and severity never falls up the ladder."""
+    """Check that the last line of `servers` holds always, codes are given, and severity never falls up the ladder."""
     for index, line in enumerate(machine.servers):
         last = index == len(machine.servers) - 1
         always = not line.in_ and line.when is None

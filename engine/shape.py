@@ -1,9 +1,10 @@
-"""The shape of each file, by the JSON Schemas that editors use too. Says in plain words what the schema expected and what it found."""
+"""The shape of each file, by the JSON Schemas that editors use too. Says plainly what was expected."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from engine.model import Place
 from engine.source import Node
 
 if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "policy" / "schema"
 NOUNS = ("standing", "gates", "intents", "permits", "repairs", "notices", "alerts", "maintenance")  # one file each
@@ -61,14 +63,19 @@ def check_shapes(trees: Mapping[str, Node], faults: Faults) -> None:
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
+def _validator(name: str) -> Validator:
+    """Return the validator of a schema. References are looked up in a table: resolving each took half the time."""
     from jsonschema import Draft202012Validator
-    from referencing import Registry, Resource
-    from referencing.jsonschema import DRAFT202012
+    from jsonschema.validators import extend
 
-    common = Resource.from_contents(read_schema("common"), default_specification=DRAFT202012)
-    registry: Registry[Any] = Registry().with_resource("common.schema.json", common)
-    return Draft202012Validator(read_schema(name), registry=registry)
+    schema = read_schema(name)
+    parts = {**read_schema("common")["$defs"], **schema.get("$defs", {})}
+
+    def refer(validator: Any, reference: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+        yield from validator.descend(instance, parts[reference.rpartition("/")[2]])
+
+    kind: type[Validator] = extend(Draft202012Validator, {"$ref": refer})  # type: ignore[no-untyped-call]
+    return kind(schema)
 
 
 def read_schema(name: str) -> dict[str, Any]:
@@ -78,7 +85,7 @@ def read_schema(name: str) -> dict[str, Any]:
 
 
 def _check_traps(root: Node, faults: Faults, *, rows_allowed: bool) -> None:
-    """Refuse a bare yes, no, on or off but in the rows of a gates matrix: some readers of YAML take it for true or false."""
+    """Refuse a bare yes, no, on or off outside a gates matrix: some readers of YAML take it for true or false."""
     allowed = (
         {id(cell) for row in _rows(root) for cell in row.items if cell.text in {"yes", "no"}} if rows_allowed else set()
     )
@@ -111,6 +118,22 @@ def hurt(path: Iterable[Node]) -> None:
         node.hurt = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Miss:
+    """One thing that a schema wanted and did not get."""
+
+    keyword: str
+    wanted: Any
+    schema: Mapping[str, Any]
+    node: Node
+
+    @property
+    def expected(self) -> str | None:
+        """What was expected, where the schema has words for it."""
+        words: str | None = self.schema.get("errorMessage")
+        return words
+
+
 def _explain(error: ValidationError, root: Node, faults: Faults) -> None:
     path = [root]
     for step in error.absolute_path:
@@ -121,34 +144,44 @@ def _explain(error: ValidationError, root: Node, faults: Faults) -> None:
     node = path[-1]
     if node.kind == "scalar" and node.hurt:
         return  # it could not be read in the first place
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    miss = _Miss(str(error.validator), error.validator_value, schema, node)
     if "propertyNames" in error.absolute_schema_path:
         key = node.key(str(error.instance))
         if not key.hurt:
-            hint = f"expected {error.schema.get('errorMessage', 'another name')}"
-            _add(faults, "S205", key, f"`{shown(error.instance)}` cannot be a key here", hint)
+            _add(
+                faults,
+                "S205",
+                key,
+                f"`{shown(error.instance)}` cannot be a key here",
+                f"expected {miss.expected or 'a name'}",
+            )
     else:
-        _TELL.get(str(error.validator), _tell_value)(error, node, faults)
+        _TELL.get(miss.keyword, _tell_value)(miss, faults)
     hurt(path)
 
 
-def _tell_required(error: ValidationError, node: Node, faults: Faults) -> None:
-    missing = [name for name in error.validator_value if name not in node.entries]
+def _tell_required(miss: _Miss, faults: Faults) -> None:
+    node = miss.node
+    missing = [name for name in miss.wanted if name not in node.entries]
     for name in missing:
-        about = _property(error, name)
-        likely = closest(name, [key for key in node.entries if key not in error.schema.get("properties", {})])
+        about = _property(miss, name)
+        likely = closest(name, [key for key in node.entries if key not in miss.schema.get("properties", {})])
         hint = f"is `{shown(likely)}` meant to be `{name}`?" if likely else about
         _add(faults, "S201", _head(node), f"the key `{name}` is missing", hint)
 
 
-def _tell_dependent(error: ValidationError, node: Node, faults: Faults) -> None:
-    for name, needed in error.validator_value.items():
+def _tell_dependent(miss: _Miss, faults: Faults) -> None:
+    node = miss.node
+    for name, needed in miss.wanted.items():
         for other in needed:
             if name in node.entries and other not in node.entries:
-                _add(faults, "S210", node.key(name), f"`{name}` needs `{other}` beside it", _property(error, other))
+                _add(faults, "S210", node.key(name), f"`{name}` needs `{other}` beside it", _property(miss, other))
 
 
-def _tell_additional(error: ValidationError, node: Node, faults: Faults) -> None:
-    known = error.schema.get("properties", {})
+def _tell_additional(miss: _Miss, faults: Faults) -> None:
+    node = miss.node
+    known = miss.schema.get("properties", {})
     for name, key, _ in node.pairs():
         if name not in known and not key.hurt:
             _add(
@@ -160,9 +193,10 @@ def _tell_additional(error: ValidationError, node: Node, faults: Faults) -> None
             )
 
 
-def _tell_type(error: ValidationError, node: Node, faults: Faults) -> None:
-    wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-    expected = error.schema.get("errorMessage") or " or ".join(_TYPES.get(name, name) for name in wanted)
+def _tell_type(miss: _Miss, faults: Faults) -> None:
+    node = miss.node
+    wanted = miss.wanted if isinstance(miss.wanted, list) else [miss.wanted]
+    expected = miss.expected or " or ".join(_TYPES.get(str(name), str(name)) for name in wanted)
     hint = ""
     if "string" in wanted and node.kind == "scalar":
         hint = "quote it if text is meant" if node.value is not None else "write a value after the colon"
@@ -171,8 +205,9 @@ def _tell_type(error: ValidationError, node: Node, faults: Faults) -> None:
     _add(faults, "S203", _head(node), f"expected {expected}, found {_found(node)}", hint)
 
 
-def _tell_choice(error: ValidationError, node: Node, faults: Faults) -> None:
-    choices = [str(each) for each in error.validator_value]
+def _tell_choice(miss: _Miss, faults: Faults) -> None:
+    node = miss.node
+    choices = [str(each) for each in miss.wanted]
     likely = closest(node.text, choices) if node.kind == "scalar" else None
     if {"yes", "no"} == set(choices) and isinstance(node.value, bool):
         likely = "yes" if node.value else "no"
@@ -186,9 +221,10 @@ def _tell_choice(error: ValidationError, node: Node, faults: Faults) -> None:
     )
 
 
-def _tell_size(error: ValidationError, node: Node, faults: Faults) -> None:
-    validator, limit = str(error.validator), error.validator_value
-    expected = error.schema.get("errorMessage")
+def _tell_size(miss: _Miss, faults: Faults) -> None:
+    node = miss.node
+    validator, limit = miss.keyword, miss.wanted
+    expected = miss.expected
     if expected is None or validator in {"minItems", "maxItems"}:
         bound = "at least" if validator.startswith("min") else "at most"
         unit = {"Items": "entries", "Properties": "keys", "Length": "characters"}[validator[3:]]
@@ -207,7 +243,8 @@ def _tell_size(error: ValidationError, node: Node, faults: Faults) -> None:
     )
 
 
-def _tell_unique(error: ValidationError, node: Node, faults: Faults) -> None:
+def _tell_unique(miss: _Miss, faults: Faults) -> None:
+    node = miss.node
     seen: list[object] = []
     for item in node.items:
         value = item.plain()
@@ -216,26 +253,29 @@ def _tell_unique(error: ValidationError, node: Node, faults: Faults) -> None:
         seen.append(value)
 
 
-def _tell_one_of(error: ValidationError, node: Node, faults: Faults) -> None:
+def _tell_one_of(miss: _Miss, faults: Faults) -> None:
     """Every `oneOf` of the schemas is a choice between keys."""
-    choices = [branch["required"][0] for branch in error.validator_value]
+    node = miss.node
+    choices = [branch["required"][0] for branch in miss.wanted]
     given = [name for name in choices if name in node.entries]
     at = node.key(given[1]) if len(given) > 1 else _head(node)
     found = f"found {listed(given)}" if given else "found none"
     _add(faults, "S210", at, f"expected exactly one of {listed(choices)}, {found}")
 
 
-def _tell_bound(error: ValidationError, node: Node, faults: Faults) -> None:
-    bound = "at least" if error.validator == "minimum" else "at most"
-    _add(faults, "S206", node, f"expected {bound} {error.validator_value}, found {_found(node)}")
+def _tell_bound(miss: _Miss, faults: Faults) -> None:
+    node = miss.node
+    bound = "at least" if miss.keyword == "minimum" else "at most"
+    _add(faults, "S206", node, f"expected {bound} {miss.wanted}, found {_found(node)}")
 
 
-def _tell_value(error: ValidationError, node: Node, faults: Faults) -> None:
-    expected = error.schema.get("errorMessage", "another value")
+def _tell_value(miss: _Miss, faults: Faults) -> None:
+    node = miss.node
+    expected = miss.expected or "another value"
     _add(faults, "S205", _head(node), f"expected {expected}, found {_found(node)}")
 
 
-_TELL = {
+_TELL: Mapping[str, Callable[[_Miss, Faults], None]] = {
     "required": _tell_required,
     "dependentRequired": _tell_dependent,
     "additionalProperties": _tell_additional,
@@ -254,9 +294,9 @@ _TELL = {
 }
 
 
-def _property(error: ValidationError, name: str) -> str:
+def _property(miss: _Miss, name: str) -> str:
     """Return what the schema says that a key is for."""
-    about = error.schema.get("properties", {}).get(name, {}).get("description", "")
+    about = miss.schema.get("properties", {}).get(name, {}).get("description", "")
     first = str(about).split(". ")[0].rstrip(".")
     return f"`{name}`: {first[:1].lower()}{first[1:]}" if first else ""
 

@@ -1,13 +1,13 @@
-"""From bytes to a tree of values that know their place. Reads the part of YAML on which all readers agree; the rest is refused.
+"""From bytes to a tree of values that know their place. Reads the YAML on which all readers agree and refuses the rest.
 
-Built from parse events, so that aliases and depth are refused before anything grows. What keys may occur is not judged here.
+Built from parse events, so that aliases and depth are refused before anything grows. Which keys may occur others judge.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -93,21 +93,13 @@ class Node:
         """A scalar as text."""
         return self.value if isinstance(self.value, str) else shown(self.value)
 
-    def plain(self) -> object:
+    def plain(self) -> Any:
         """Return the value without places, as JSON knows it."""
         if self.kind == "map":
             return {name: value.plain() for name, (_, value) in self.entries.items()}
         if self.kind == "list":
             return [item.plain() for item in self.items]
         return self.value
-
-    def walk(self) -> Iterator[Node]:
-        """Yield this node and all below it; keys are not nodes of their own."""
-        yield self
-        for child in self.items:
-            yield from child.walk()
-        for _, child in self.entries.values():
-            yield from child.walk()
 
 
 def decode(file: str, content: bytes, faults: Faults) -> str | None:
@@ -183,7 +175,7 @@ class _Reader:
             elif isinstance(event, yaml.CollectionEndEvent):
                 node = self.open.pop()
                 self.keys.pop()
-                node.end = (event.end_mark.line + 1, event.end_mark.column + 1)
+                node.end = _at(event.end_mark)
         if self.root is None:
             self.faults.add("P115", Place(self.file, 1, 1), "the file is empty", "write the policy, or delete the file")
         return self.root
@@ -208,8 +200,8 @@ class _Reader:
         self.count += 1
         if self.count > MOST_NODES:
             self._refuse("P105", event, f"more than {MOST_NODES} values", "split it, one noun a file")
-        node = Node(kind, self.file, (event.start_mark.line + 1, event.start_mark.column + 1))
-        node.end = (event.end_mark.line + 1, event.end_mark.column + 1)
+        node = Node(kind, self.file, _at(event.start_mark))
+        node.end = _at(event.end_mark)
         return node
 
     def _place(self, node: Node) -> None:
@@ -276,7 +268,7 @@ class _Reader:
             )
         return word
 
-    def _plain_only(self, event: yaml.NodeEvent) -> None:
+    def _plain_only(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         if event.anchor is not None:
             self._refuse(
                 "P106",
@@ -299,7 +291,7 @@ class _Reader:
         self.faults.add(code, node.place, message, hint, end_column=node.end_column)
 
     def _refuse(self, code: str, event: yaml.Event, message: str, hint: str) -> None:
-        place = Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+        place = Place(self.file, *_at(event.start_mark))
         self.faults.add(code, place, message, hint)
         raise _Refused
 
@@ -314,6 +306,11 @@ def _explain(file: str, error: yaml.YAMLError, faults: Faults) -> None:
     line = min(mark.line + 1 if mark is not None else 1, max(len(lines), 1))
     column = mark.column + 1 if mark is not None and mark.line + 1 == line else len(lines[line - 1]) + 1 if lines else 1
     faults.add("P101", Place(file, line, column), f"cannot be read as YAML: {shown(problem, 90)}", hint)
+
+
+def _at(mark: Any) -> tuple[int, int]:
+    """Return line and column from 1; events of a text always have marks."""
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
 
 
 def _place_of(file: str, text: str, index: int) -> Place:
