@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from web.demo_scene import Scene, Told
-from web.demo_system import seal
+from web.demo_system import moment, seal
 
 LETTERS = 5  # payment failed, final warning, suspended, retention deadline, restored
 
@@ -60,30 +60,33 @@ def nothing_starts_by_itself(scene: Scene) -> None:
 
 def customer_was_told(scene: Scene) -> None:
     """10: on each rung the API, the announcement and the letter say the same, in words for people."""
+    read = ""
     for told in scene.told:
-        at = (told.next_step or {}).get("at")
-        clear = is_clear(told)
-        step = (told.next_step or {}).get("what")
-        scene.holds(
-            clear,
-            told.rung,
-            (step or "nothing to do") + (f" (by {at[:16].replace('T', ' ')} UTC)" if at else ""),
-            "a clear message",
-        )
-        scene.show.quote("API", told.message)
-        for words in told.announcements[:1]:
-            scene.show.quote("announced", words)
+        step = told.next_step or {}
+        by = f", by {moment(step['at'])}" if step.get("at") else ""
+        words = f"next step: {step['what']}{by}" if step else "nothing to do"
+        scene.holds(is_clear(told), told.rung, words, "words, a next step, a way to pay")
+        if told.message != read:
+            scene.show.quote("API", told.message)
+        read = told.message
+        for announced in (each for each in told.announcements if each != told.message):
+            scene.show.quote("announced", announced)
         for subject in told.letters:
             scene.show.quote("letter", subject)
+    late = [told for told in scene.told if told.rung != "active"]
+    agree = all(told.message in told.announcements for told in late)
+    scene.holds(agree, "announcements", "one while something is restricted, in the same words; none when paid")
     subjects = [subject for told in scene.told for subject in told.letters]
     once = len(subjects) == len(set(subjects)) == LETTERS
     scene.holds(once, "letters in all", f"{len(subjects)}, each once", f"{LETTERS} different ones")
-    letter = next((each for each in scene.system.mails() if str(each["Subject"]) in scene.told[1].letters), None)
-    if letter is not None:
-        body = letter.get_content()
-        scene.holds("pay" in body.lower() and "{" not in body, "the final warning, in full", "as it left", "how to pay")
-        for line in (line for line in body.splitlines() if line.strip()):
-            scene.show.quote("", line)
+    final = scene.told[1].letters
+    letter = next((each for each in scene.system.mails() if str(each["Subject"]) in final), None)
+    body = "\n".join(str(letter.get_content()).splitlines()) if letter is not None else ""
+    scene.holds(
+        "pay" in body and "{" not in body, "the final warning, in full", "as it left", "how to pay, and by when"
+    )
+    for paragraph in body.strip().split("\n\n"):
+        scene.show.quote("", " ".join(paragraph.split()))
 
 
 def is_clear(told: Told) -> bool:

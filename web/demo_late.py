@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from web.demo_scene import Scene
-from web.demo_system import is_alive, seal
+from web.demo_system import is_alive, moment, seal
 
 
 def stage(scene: Scene) -> None:
@@ -58,7 +58,7 @@ def state_updates(scene: Scene) -> None:
     scene.settle()
     view = scene.view()
     scene.holds(view["billingStatus"] == "overdue_warning", "billingStatus", view["billingStatus"], "overdue_warning")
-    scene.holds(view["pastDueSince"], "pastDueSince", view["pastDueSince"], "the failed attempt")
+    scene.holds(view["pastDueSince"], "pastDueSince", moment(view["pastDueSince"]), "the failed attempt")
     scene.holds(view["serverBillingState"] == "allowed", "serverBillingState", view["serverBillingState"], "allowed")
     scene.holds(scene.is_running(), "the server", "still runs: a warning takes nothing away", "running")
     told = scene.listen("overdue_warning")
@@ -97,7 +97,7 @@ def backups_are_blocked(scene: Scene) -> None:
         told.letters, "letter to ada@example.org", told.letters[-1] if told.letters else "none", "a final warning"
     )
     at = (told.next_step or {}).get("at")
-    scene.holds(at, "it promises", f"no suspension before {at}", "a date")
+    scene.holds(at, "it promises", f"no suspension before {moment(at)}", "a date")
 
 
 def server_is_suspended(scene: Scene) -> None:
@@ -138,7 +138,14 @@ def server_is_suspended(scene: Scene) -> None:
     scene.denied("POST", f"{base}/host/start", "BILLING_SUSPENDED", read_out=True)
     write = {"path": "notes.txt", "content": "x"}
     scene.denied("PUT", f"{base}/files", "BILLING_SUSPENDED", json=write)
-    scene.ask(scene.ada, "GET", f"{base}/files/download?path=notes.txt", 200, "what is hers she can still download")
+    scene.ask(
+        scene.ada,
+        "GET",
+        f"{base}/files/download",
+        200,
+        "what is hers she can still download",
+        params={"path": "notes.txt"},
+    )
     running = scene.is_running(scene.neighbour)
     scene.holds(running, "Grace, who paid", "her server runs as if nothing had happened", "running")
     scene.listen("suspended")
@@ -167,9 +174,9 @@ def controller_leaves_it_stopped(scene: Scene) -> None:
     scene.holds(
         view["billingStatus"] == "retained", f"{scene.hours:g} h: the account", view["billingStatus"], "retained"
     )
-    scene.holds(view["retentionUntil"], "kept at least until", view["retentionUntil"], "a date")
+    scene.holds(view["retentionUntil"], "kept at least until", moment(view["retentionUntil"]), "a date")
     scene.listen("retained")
-    scene.advance(200)
+    scene.advance(192)
     told = scene.listen("retained, near the deadline")
     scene.holds(told.letters, f"{scene.hours:g} h: letter", told.letters[-1] if told.letters else "none", "a reminder")
     same = (

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 WIDEST = 112
-WHAT = 46  # columns of what was asked
+WHAT = 48  # columns of what was asked
 INDENT = 4
 
 
@@ -41,8 +41,9 @@ class Show:
         head = Text("\n ")
         head.append(f"{number:>2} " if number else " · ", "bold cyan")
         head.append(words, "bold")
-        gap = self.width - len(head.plain.strip("\n")) - len(when)
-        head.append(" " * max(2, gap) + when, "dim")
+        if when:
+            gap = self.width - len(head.plain.strip("\n")) - len(when)
+            head.append(" " * max(2, gap) + when, "dim")
         self.console.print(head)
 
     def check(self, ok: bool, what: str, got: str, *, status: int | None = None, expected: str = "") -> bool:
@@ -65,10 +66,10 @@ class Show:
 
     def quote(self, label: str, words: str) -> None:
         """Print what a customer reads, word for word."""
-        head = f"{' ' * (INDENT + 2)}{label:<9}{self.bar} "
+        head = f"{' ' * (INDENT + 2)}{label:<10}{self.bar} "
         room = self.width - len(head)
         for number, piece in enumerate(textwrap.wrap(words, room) or [""]):
-            start = head if number == 0 else f"{' ' * (INDENT + 2)}{'':<9}{self.bar} "
+            start = head if number == 0 else f"{' ' * (INDENT + 2)}{'':<10}{self.bar} "
             self.console.print(Text(start, "dim").append(piece, "italic" if self.console.is_terminal else "not dim"))
 
     def note(self, words: str) -> None:

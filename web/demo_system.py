@@ -45,6 +45,7 @@ class System:
         self.ready_seconds = 0.0
         self.admin = self.client(self._admin_token)
         self._child: Child | None = None
+        self._strangers: dict[int, str] = {}  # whoever named our folder before we began, such as the shell that ran us
 
     def client(self, token: str) -> httpx.Client:
         """Return a client that is signed in with a token."""
@@ -62,6 +63,7 @@ class System:
             "PYTHONUNBUFFERED": "1",
         }
         options = ["--data", str(self.data), "--port", str(self.port), "--test-clock"]
+        self._strangers = self._marked()
         began = time.monotonic()
         self._child = Child(
             [sys.executable, "-m", "forbear", "up", *options],
@@ -127,17 +129,25 @@ class System:
 
     def left_behind(self) -> list[str]:
         """Name the processes that still belong to this run. Empty where the system shows no environments."""
+        return [f"{pid} {name}" for pid, name in self._marked().items() if pid not in self._strangers]
+
+    def _marked(self) -> dict[int, str]:
+        """Find every process whose arguments or environment name our folder."""
         marks = (str(self.data).encode(), str(self.log).encode())
-        found = []
+        found = {}
         for entry in Path("/proc").glob("[0-9]*"):
             if int(entry.name) == os.getpid():
                 continue
             with contextlib.suppress(OSError):
                 shown = (entry / "cmdline").read_bytes() + b"\0" + (entry / "environ").read_bytes()
                 if any(mark in shown for mark in marks):
-                    name = (entry / "comm").read_text().strip()
-                    found.append(f"{entry.name} {name}")
+                    found[int(entry.name)] = (entry / "comm").read_text().strip()
         return found
+
+
+def moment(at: str | None) -> str:
+    """Write an instant of the API for people."""
+    return f"{at[:16].replace('T', ' ')} UTC" if at else "never"
 
 
 def is_alive(pid: int) -> bool:
