@@ -30,6 +30,7 @@ class GatesReader:
         self.guards = guards
         self.places: dict[str, Place] = {}
         self.denies: set[tuple[str, str]] = set()  # columns with at least one denial
+        self.unjudged: set[str] = set()  # machines whose matrix could not be read whole
 
     def read(self) -> Gates | None:
         """Return the gates as far as they could be read."""
@@ -67,6 +68,8 @@ class GatesReader:
                     self.draft.known("machine", key, name)
                 continue
             columns = self._columns(matrix, machine.states, machine)
+            if columns is None:
+                self.unjudged.add(name)
             matrices.append((name, key, matrix, columns))
             for action, row_key, _ in _rows(matrix):
                 self._declare(action, row_key)
@@ -82,6 +85,7 @@ class GatesReader:
                     )
                 elif action in matrix.entries and columns is not None:
                     verdicts = self._cells(action, matrix.entries[action], columns)
+                    self.unjudged |= {name} if not verdicts else set()
                     cells.update({(name, state): allow for state, allow in verdicts.items()})
                     self.denies |= {(name, state) for state, allow in verdicts.items() if not allow}
         self._unrestricted(root, section, rows)
@@ -178,7 +182,7 @@ class GatesReader:
             if rung is None or code.hurt:
                 continue
             found[rung] = code.text
-            if whole and rung not in self.denies:
+            if whole and rung not in self.denies and rung[0] not in self.unjudged:
                 self.draft.fault("M364", key, f"nothing is denied in `{name}`", "remove the code, or deny something")
         for machine, state in sorted(self.denies - found.keys()):
             if codes is not None and not codes.hurt:

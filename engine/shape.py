@@ -163,6 +163,8 @@ def _explain(error: ValidationError, root: Node, faults: Faults) -> None:
 
 def _tell_required(miss: _Miss, faults: Faults) -> None:
     node = miss.node
+    if any(key.hurt for _, key, _ in node.pairs()):
+        return  # a key of this map could not be read: it may be the one that is missed
     missing = [name for name in miss.wanted if name not in node.entries]
     for name in missing:
         about = _property(miss, name)
@@ -173,6 +175,8 @@ def _tell_required(miss: _Miss, faults: Faults) -> None:
 
 def _tell_dependent(miss: _Miss, faults: Faults) -> None:
     node = miss.node
+    if any(key.hurt for _, key, _ in node.pairs()):
+        return  # a key of this map could not be read: it may be the one that is missed
     for name, needed in miss.wanted.items():
         for other in needed:
             if name in node.entries and other not in node.entries:
