@@ -54,8 +54,6 @@ def regions_of(policy: Policy, name: str, atoms: Iterable[Atom], anchors: Iterab
     declared = policy.facts.get(name)
     if declared is not None and declared.type is FactType.BOOL:
         values |= {True: None, False: None}
-    if declared is not None and declared.type in {FactType.ENUM, FactType.STATE}:
-        values |= dict.fromkeys(declared.values)
     for each in atoms:
         compared = each.value if isinstance(each.value, tuple) else (each.value,)
         for value in compared:

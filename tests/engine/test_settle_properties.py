@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +16,13 @@ from engine.snapshot import Snapshot
 from tests.engine.life import RUNNING, TIMELINES, Action, live
 from tests.factories import START, hours, shipped_policy, small_policy, snapshot_of
 
+POLICIES: dict[str, Callable[[], Policy]] = {"written by hand": small_policy, "shipped": shipped_policy}
 
-@pytest.fixture(params=[small_policy, shipped_policy], ids=["written by hand", "shipped"], scope="module")
-def policy(request: pytest.FixtureRequest) -> Policy:
-    """The policy under which an account lives."""
-    made: Callable[[], Policy] = request.param
-    return made()
+
+@cache
+def policy_called(name: str) -> Policy:
+    """Return the policy; tests take its name, as hypothesis writes out all arguments of what fails."""
+    return POLICIES[name]()
 
 
 def knowing(snapshot: Snapshot, facts: dict[str, Value]) -> Snapshot:
@@ -28,19 +30,21 @@ def knowing(snapshot: Snapshot, facts: dict[str, Value]) -> Snapshot:
     return replace(snapshot, facts={**snapshot.facts, **facts})
 
 
+@pytest.mark.parametrize("name", POLICIES)
 @settings(max_examples=150)
 @given(TIMELINES)
-def test_whatever_happens_no_guarantee_breaks(policy: Policy, timeline: list[Action]) -> None:
-    life = live(policy, timeline)
+def test_whatever_happens_no_guarantee_breaks(name: str, timeline: list[Action]) -> None:
+    life = live(policy_called(name), timeline)
     life.paid()
     assert life.snapshot.states["billing"] == "active", "payment wins in the end, whatever was before"
 
 
+@pytest.mark.parametrize("name", POLICIES)
 @settings(max_examples=60)
 @given(TIMELINES)
-def test_a_customer_who_keeps_owing_is_suspended_in_the_end(policy: Policy, timeline: list[Action]) -> None:
+def test_a_customer_who_keeps_owing_is_suspended_in_the_end(name: str, timeline: list[Action]) -> None:
     """Nothing gets stuck: with the post working and nothing in the way, the ladder is climbed."""
-    life = live(policy, [action for action in timeline if action[0] not in {"post", "command"}])
+    life = live(policy_called(name), [action for action in timeline if action[0] not in {"post", "command"}])
     life.hold([])
     life.snapshot = replace(life.snapshot, servers=RUNNING)
     life.permit(True)
@@ -50,15 +54,16 @@ def test_a_customer_who_keeps_owing_is_suspended_in_the_end(policy: Policy, time
     assert life.snapshot.states["billing"] == "retained"
 
 
+@pytest.mark.parametrize("name", POLICIES)
 @settings(max_examples=80)
 @given(
     st.permutations(range(4)), st.integers(0, 3), st.sampled_from(("active", "past_due", "unpaid", "canceled")),
     st.integers(0, 300),
 )  # fmt: skip
 def test_the_order_in_which_evidence_arrives_does_not_change_where_an_account_ends(
-    policy: Policy, order: list[int], invoices: int, subscription: str, ago: int
+    name: str, order: list[int], invoices: int, subscription: str, ago: int
 ) -> None:
-    since = START - hours(ago)
+    policy, since = policy_called(name), START - hours(ago)
     pieces: list[dict[str, Value]] = [
         {"overdue_invoices": invoices},
         {"past_due_since": since if invoices or subscription in {"past_due", "unpaid"} else None},
@@ -75,11 +80,11 @@ def test_the_order_in_which_evidence_arrives_does_not_change_where_an_account_en
     assert ending(order) == ending([0, 1, 2, 3])
 
 
+@pytest.mark.parametrize("name", POLICIES)
 @settings(max_examples=60)
 @given(st.lists(st.sampled_from(("fail a", "fail b", "pay a", "pay b")), min_size=1, max_size=8))
-def test_a_debt_that_is_seen_step_by_step_ends_where_one_look_at_the_end_would(
-    policy: Policy, events: list[str]
-) -> None:
+def test_a_debt_that_is_seen_step_by_step_ends_where_one_look_at_the_end_would(name: str, events: list[str]) -> None:
+    policy = policy_called(name)
     unpaid: set[str] = set()
     stepwise = snapshot_of(policy)
     facts: dict[str, Value] = {}

@@ -9,7 +9,7 @@ import pytest
 from engine.decide import compiled
 from engine.delivered import claimed, stamped
 from engine.gates import verdict
-from engine.model import STOPPED_BILLING_STATES
+from engine.model import STOPPED_BILLING_STATES, Value
 from engine.snapshot import Hold, NoticeStatus, ServerFacts
 from tests.factories import LADDER, START, Story, at, shipped_policy, snapshot_of
 
@@ -20,7 +20,7 @@ def story(*, servers: int = 1) -> Story:
     """Return an account in good standing under the shipped policy."""
     policy = shipped_policy()
     running = tuple(ServerFacts(f"s{number}", "running", "running") for number in range(1, servers + 1))
-    facts = {"has_active_plan": True, "at_plan_limit": False, "subscription": "active"}
+    facts: dict[str, Value] = {"has_active_plan": True, "at_plan_limit": False, "subscription": "active"}
     return Story(policy, replace(snapshot_of(policy, servers=running, **facts), zone="Europe/Zurich"))
 
 
@@ -130,8 +130,8 @@ def test_the_default_times() -> None:
 
 def test_a_debt_that_comes_late_after_the_end_takes_the_place_of_the_ended_subscription() -> None:
     """Whether the end or the debt is learned of first, the account ends on the debt ladder alone."""
-    ends = {"subscription": "canceled", "subscription_ended_at": START}
-    owes = {"overdue_invoices": 1, "past_due_since": START}
+    ends: dict[str, Value] = {"subscription": "canceled", "subscription_ended_at": START}
+    owes: dict[str, Value] = {"overdue_invoices": 1, "past_due_since": START}
     endings = []
     for first, second in ((ends, owes), (owes, ends)):
         told = story()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,17 +12,19 @@ from engine.model import Policy
 from tests.engine.life import TIMELINES, Action, live
 from tests.factories import shipped_policy, small_policy
 
-
-@pytest.fixture(params=[small_policy, shipped_policy], ids=["written by hand", "shipped"], scope="module")
-def policy(request: pytest.FixtureRequest) -> Policy:
-    """The policy under which an account lives."""
-    made: Callable[[], Policy] = request.param
-    return made()
+POLICIES: dict[str, Callable[[], Policy]] = {"written by hand": small_policy, "shipped": shipped_policy}
 
 
+@cache
+def policy_called(name: str) -> Policy:
+    """Return the policy; tests take its name, as hypothesis writes out all arguments of what fails."""
+    return POLICIES[name]()
+
+
+@pytest.mark.parametrize("name", POLICIES)
 @settings(max_examples=20_000, suppress_health_check=list(HealthCheck))
 @given(TIMELINES)
-def test_whatever_happens_no_guarantee_breaks(policy: Policy, timeline: list[Action]) -> None:
-    life = live(policy, timeline)
+def test_whatever_happens_no_guarantee_breaks(name: str, timeline: list[Action]) -> None:
+    life = live(policy_called(name), timeline)
     life.paid()
     assert life.snapshot.states["billing"] == "active"
