@@ -150,14 +150,14 @@ class Questions:
     def read(self, policy: Policy, moment: Moment, world: World) -> dict[str, Known]:
         """Return the accounts that exist, by id."""
         holds: dict[str | None, list[Hold]] = {}
-        for account_id, kind, until in self._holds:
+        for account_id, kind, until in self._holds.fetchall():
             if until is None or until > moment.now:
                 holds.setdefault(account_id, []).append(Hold(kind, until))
         servers: dict[str, list[ServerFacts]] = {}
-        for account_id, server_id, lifecycle, observed in self._servers:
+        for account_id, server_id, lifecycle, observed in self._servers.fetchall():
             servers.setdefault(account_id, []).append(ServerFacts(server_id, lifecycle, observed))
         reader = Reader(policy, moment, world, holds, servers)
-        return {row[0]: reader.known(row) for row in self._accounts}
+        return {row[0]: reader.known(row) for row in self._accounts.fetchall()}
 
 
 class Reader:

@@ -6,7 +6,8 @@ Called through `storage.ledger`; nothing else writes an account's states.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -112,7 +113,20 @@ def record_batch(
         leases.require(held, fence)
     moment = clock.moment(world)
     batch = _Batch(conn, policies.deciding(conn, policy, moment.digest), moment, world, changes)
-    return batch.run(actor if command is None else command.actor, command, chunks, questions)
+    with _no_collecting() if len(chunks) > 1 else contextlib.nullcontext():
+        return batch.run(actor if command is None else command.actor, command, chunks, questions)
+
+
+@contextlib.contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Keep Python from looking for cycles while a large batch makes its many small objects: a sixth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 Settled = tuple[UUID, Known, Snapshot, Settlement]
