@@ -73,24 +73,24 @@ FROM accounts WHERE id IN (
 READ_INVOICES: Final = f"""
 SELECT {_names(INVOICE_COLUMNS)} FROM invoices
 WHERE account_id = ANY(%(accounts)s) AND (id = ANY(%(invoices)s) OR status = ANY(%(owed)s))
-"""  # noqa: S608 - our own names
+"""
 READ_SUBSCRIPTIONS: Final = (
-    f"SELECT {', '.join(SUBSCRIPTION_COLUMNS)} FROM subscriptions WHERE account_id = ANY(%(accounts)s)"  # noqa: S608
+    f"SELECT {', '.join(SUBSCRIPTION_COLUMNS)} FROM subscriptions WHERE account_id = ANY(%(accounts)s)"
 )
 WRITE_INVOICES: Final = f"""
 INSERT INTO invoices ({_names(INVOICE_COLUMNS)}) SELECT * FROM {_unnest(INVOICE_COLUMNS)}
 ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name, _ in INVOICE_COLUMNS[2:])}
 WHERE invoices.account_id = excluded.account_id
-"""  # noqa: S608 - our own names
+"""
 WRITE_SUBSCRIPTION: Final = f"""
 INSERT INTO subscriptions ({", ".join(SUBSCRIPTION_COLUMNS)}) VALUES ({", ".join(["%s"] * len(SUBSCRIPTION_COLUMNS))})
 ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in SUBSCRIPTION_COLUMNS[2:])}
 WHERE subscriptions.account_id = excluded.account_id
-"""  # noqa: S608 - our own names
+"""
 WRITE_STANDING: Final = f"""
 UPDATE accounts a SET {", ".join(f"{name} = n.{name}" for name, _ in STANDING_COLUMNS[1:])}
 FROM {_unnest(STANDING_COLUMNS)} WHERE a.id = n.id
-"""  # noqa: S608 - our own names
+"""
 ADOPT_SUBSCRIPTION: Final = "UPDATE subscriptions SET account_id = %s WHERE id = %s"
 ADOPT_INVOICES: Final = "UPDATE invoices SET account_id = %s WHERE stripe_subscription_id = %s AND account_id = ANY(%s)"
 

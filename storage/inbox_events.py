@@ -34,7 +34,7 @@ INSERT INTO stripe_events ({_NAMES}, applied_at)
 SELECT {_NAMES.replace("claims", "claims::uuid[]")}, CASE WHEN status = 'applied' THEN now() END
 FROM unnest({_ARRAYS}) AS n({_NAMES})
 ON CONFLICT (id) DO NOTHING RETURNING id
-"""  # noqa: S608 - our own names
+"""
 UNPARK: Final = """
 UPDATE stripe_events e SET status = n.status, account_id = n.account_id, reason = n.reason, applied_at = now()
 FROM unnest(%(id)s::text[], %(status)s::text[], %(account_id)s::uuid[], %(reason)s::text[])

@@ -215,6 +215,18 @@ def read_invoice(document: Mapping[str, Any], implied_status: str | None = None)
     )
 
 
+def read_fetched_invoice(document: Mapping[str, Any]) -> InvoiceSeen:
+    """Return an invoice that was asked for. Raises Unreadable.
+
+    No event tells of its attempts. That one failed is certain where Stripe plans the next or the debt was written off;
+    a payment of any other open one may still be on its way through a bank.
+    """
+    invoice = read_invoice(document)
+    planned = document.get("next_payment_attempt") is not None and invoice.status == "open"
+    attempted = document.get("attempted") is True and (planned or invoice.status == "uncollectible")
+    return replace(invoice, failed=attempted and invoice.remaining_cents > 0)
+
+
 def _remaining_cents(document: Mapping[str, Any], status: str) -> int:
     remaining = integer(document, "amount_remaining")
     if remaining is None:

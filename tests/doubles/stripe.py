@@ -187,5 +187,5 @@ def checkout_event(
 
 def customer_deleted_event(customer: str, *, created: int, event_id: str | None = None) -> Event:
     """Return `customer.deleted`."""
-    document = {"id": customer, "object": "customer", "email": None, "deleted": True, "metadata": {}}
+    document: dict[str, Any] = {"id": customer, "object": "customer", "email": None, "deleted": True, "metadata": {}}
     return event("customer.deleted", document, created=created, event_id=event_id)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 
-from engine.model import Place, Plan, Policy, Standing
+from engine.load import load_policy
+from engine.model import Policy
 from storage.accounts import create_account, create_customer
 from storage.database import Database
 from storage.inbox import Taken, Terms, take
-from storage.settings import Settings
+from storage.settings import SHIPPED_POLICY, Settings
 from storage.stripe_event import StripeEvent, parse
 from tests.doubles import stripe as double
-from tests.factories import small_policy
 
-HERE = Place("standing.yaml", 1, 1)
 CREATED = 1_780_000_000
 STANDING_FIELDS = (
     "subscription_status, plan, has_active_plan, overdue_invoices, past_due_since, subscription_ended_at, "
@@ -28,25 +28,10 @@ STANDING_FIELDS = (
 _numbers = itertools.count(1)
 
 
-def standing_policy() -> Standing:
-    """Return what the shipped policy says of standing, without its facts."""
-    return Standing(
-        owed_invoice_statuses=("open", "uncollectible"),
-        late_subscription_statuses=("past_due", "unpaid"),
-        active_subscription_statuses=("active", "trialing", "past_due", "unpaid", "paused"),
-        plans={
-            "game": Plan("game", ("price_game", "game-monthly"), 10, HERE),
-            "dev": Plan("dev", ("price_dev",), 3, HERE),
-        },
-        facts={},
-        predicates={},
-    )
-
-
+@cache
 def billing_policy() -> Policy:
-    """Return the small policy with that standing."""
-    policy = small_policy()
-    return replace(policy, standing=replace(standing_policy(), facts=policy.standing.facts))
+    """Return the policy that ships."""
+    return load_policy(SHIPPED_POLICY)
 
 
 def read(event: Mapping[str, Any]) -> StripeEvent:

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.model import Place, Plan
+from engine.model import Standing as StandingPolicy
 from storage.evidence_mirror import (
     FETCH_MARGIN,
     InvoiceRow,
@@ -32,11 +34,21 @@ from storage.stripe_event import (
     InvoiceSeen,
     SubscriptionSeen,
 )
-from tests.storage.billing import standing_policy
 
+HERE = Place("standing.yaml", 1, 1)
 ACCOUNT = uuid.UUID(int=1)
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
-POLICY = standing_policy()
+POLICY = StandingPolicy(
+    owed_invoice_statuses=("open", "uncollectible"),
+    late_subscription_statuses=("past_due", "unpaid"),
+    active_subscription_statuses=("active", "trialing", "past_due", "unpaid", "paused"),
+    plans={
+        "game": Plan("game", ("price_game", "game-monthly"), 10, HERE),
+        "dev": Plan("dev", ("price_dev",), 3, HERE),
+    },
+    facts={},
+    predicates={},
+)
 
 
 def at(seconds: int) -> datetime:

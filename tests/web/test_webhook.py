@@ -21,7 +21,7 @@ from sqlalchemy import text
 from storage import policies
 from storage.embedded import Postgres
 from storage.migrate import upgrade
-from storage.settings import Settings
+from storage.settings import SHIPPED_POLICY, Settings
 from tests.doubles import stripe as double
 from tests.doubles.stripe_sender import PATH, Sender, serving
 from tests.storage.billing import CREATED, Billing
@@ -43,8 +43,7 @@ class Endpoint(Billing):
     @contextmanager
     def open(self) -> Iterator[Endpoint]:
         """Put the policy in force and serve."""
-        with self.database.begin() as conn:
-            policies.deploy(conn, self.policy, {}, {}, "test")
+        policies.deploy_folder(self.database.engine, SHIPPED_POLICY, {}, "test")
         settings = Settings(database_url=self.url, stripe_webhook_secrets=self.secrets, stripe_api_key=self.key)
         app = Litestar(
             plugins=[WebhookPlugin(settings, self.database)],
