@@ -44,7 +44,7 @@ class HostDouble:
     """Servers that cannot be launched."""
     hidden: set[str] = field(default_factory=set)
     """Servers that the host does not list."""
-    before: dict[str, Callable[[], None]] = field(default_factory=lambda: defaultdict(lambda: _nothing))
+    before: dict[str, Callable[[], object]] = field(default_factory=lambda: defaultdict(lambda: _nothing))
     """What happens just before a command takes effect, by its name."""
     calls: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -83,8 +83,17 @@ class Up:
         return f"ready http://127.0.0.1:{self.port}\n" in self.lines
 
     def wait_ready(self) -> float:
-        wait_until(self.is_ready, seconds=START_SECONDS)
+        deadline = self.began + START_SECONDS
+        while not self.is_ready():
+            assert time.monotonic() < deadline, self.output + self.log_tails()
+            time.sleep(0.05)
         return time.monotonic() - self.began
+
+    def log_tails(self) -> str:
+        tails = (
+            "\n".join([f"== {file.name}", *file.read_text().splitlines()[-12:]]) for file in self.data.glob("logs/*")
+        )
+        return "\n".join(tails)
 
     def health(self) -> int:
         try:

@@ -1,0 +1,15 @@
+"""Every intent of the policy is carried out by something, or is known to be refused."""
+
+from __future__ import annotations
+
+from jobs.actions import ACTIONS
+from tests.factories import shipped_policy
+
+REFUSED = {"delete_suspended_server", "wipe_server_data"}
+
+
+def test_actions_cover_what_the_policy_may_ask_for() -> None:
+    intents = shipped_policy().intents
+    assert set(intents) - set(ACTIONS) == REFUSED
+    assert set(ACTIONS) <= set(intents)
+    assert all(intents[name].destructive for name in REFUSED)

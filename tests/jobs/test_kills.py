@@ -1,0 +1,300 @@
+"""`kill -9` in the middle of each action: afterwards each intent is done exactly once, or is shown as unknown."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from jobs import queues
+from jobs.actions import ACTIONS
+from jobs.faults import Moment
+from jobs.hosts.base import ServerSpec
+from jobs.hosts.local import LocalHost, default_commands
+from storage import backups, holds, servers
+from storage.intents_ask import ask_server
+from tests.jobs.floor import Floor
+from tests.jobs.processes import Crew, crew_on
+
+Prepare = Callable[["Bench"], UUID]
+
+
+class Bench:
+    """A floor on the real local host, with one account and one server of it."""
+
+    def __init__(self, floor: Floor, host: LocalHost) -> None:
+        self.floor = floor
+        self.host = host
+        self.account = floor.known_account()
+        self.server = floor.server(self.account, lifecycle="stopped", observed="stopped", desired="stopped")
+        self.spec = ServerSpec(str(self.server), "s", "game", 0)
+        host.create(self.spec)
+        (floor.settings.data_dir / "servers" / str(self.server) / "files" / "notes.txt").write_text("mine")
+
+    def intent(self, name: str) -> UUID:
+        """Return the newest intent of this name."""
+        return UUID(str(self.floor.intents_of(self.account, name)[-1]["id"]))
+
+    def status(self, intent: UUID) -> str:
+        """Return how an intent stands."""
+        return str(self.floor.scalar("SELECT status FROM intents WHERE id = :id", id=intent))
+
+    def running(self) -> None:
+        """Let the server run."""
+        self.floor.rows(
+            "UPDATE servers SET desired='running', observed='running', lifecycle='running' WHERE id=:id RETURNING 1",
+            id=self.server,
+        )
+        self.host.start(self.spec)
+
+    def ask(self, action: str, **args: str) -> UUID:
+        """Ask for work on the server."""
+        with self.floor.begin() as conn:
+            ask_server(conn, self.floor.policy, self.server, action, actor="test", args=args)
+        return self.intent(action)
+
+    def backup(self) -> UUID:
+        """Write a backup down that is to be made."""
+        with self.floor.begin() as conn:
+            return backups.create(conn, self.server).id
+
+
+@pytest.fixture
+def bench(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Bench]:
+    data = tmp_path / "data"
+    host = LocalHost(data, default_commands())
+    floor = Floor(database_url, redis_url, data, hosts={"local": host})
+    made = Bench(floor, host)
+    yield made
+    host.kill(made.spec)
+    floor.close()
+
+
+@pytest.fixture
+def crew(bench: Bench, tmp_path: Path) -> Iterator[Crew]:
+    with crew_on(bench.floor, tmp_path / "logs") as made:
+        yield made
+
+
+# ---- how each intent comes about -------------------------------------------------------------------------------------
+
+
+def late(bench: Bench, hours: int, name: str) -> UUID:
+    """Let the account be late for so long that this is asked for; what came before is carried out."""
+    bench.floor.owe(bench.account)
+    at = 0
+    for step in [each for each in (0, 73, 122, 196, 390) if each <= hours]:
+        bench.floor.advance(step - at)
+        at = step
+        bench.floor.sweep()
+        for row in bench.floor.intents_of(bench.account):
+            if row["status"] == "open" and row["kind"] == "notice" and row["intent"] != name:
+                bench.floor.apply(row["id"])
+    return bench.intent(name)
+
+
+def restored(name: str) -> Prepare:
+    """Ask for what a payment leads to."""
+
+    def prepare(bench: Bench) -> UUID:
+        late(bench, 122, "send_suspended_notice")
+        bench.floor.pay(bench.account)
+        return bench.intent(name)
+
+    return prepare
+
+
+def whole_backup(bench: Bench) -> UUID:
+    """Make a backup that can be restored or deleted."""
+    backup = bench.backup()
+    made = bench.host.create_backup(bench.spec, str(backup))
+    with bench.floor.begin() as conn:
+        backups.complete(conn, backup, size_bytes=made.size_bytes, sha256=made.sha256)
+    return backup
+
+
+def started(bench: Bench) -> UUID:
+    with bench.floor.begin() as conn:
+        servers.request_start(conn, bench.floor.policy, bench.server, actor="test")
+    return bench.intent("start_server")
+
+
+def stopped(bench: Bench) -> UUID:
+    bench.running()
+    with bench.floor.begin() as conn:
+        servers.request_stop(conn, bench.floor.policy, bench.server, actor="test")
+    return bench.intent("stop_server")
+
+
+def restarted(bench: Bench) -> UUID:
+    bench.running()
+    with bench.floor.begin() as conn:
+        servers.request_restart(conn, bench.floor.policy, bench.server, actor="test")
+    return bench.intent("restart_server")
+
+
+def forced(bench: Bench) -> UUID:
+    bench.running()
+    bench.floor.rows("UPDATE servers SET desired = 'stopped' WHERE id = :id RETURNING 1", id=bench.server)
+    return bench.ask("force_stop_server")
+
+
+def suspended_running(bench: Bench) -> UUID:
+    bench.running()
+    return late(bench, 122, "shutdown_suspended_server")
+
+
+def autostart(bench: Bench) -> UUID:
+    late(bench, 122, "send_suspended_notice")
+    bench.host.set_autostart(bench.spec, on=True)
+    return bench.ask("disable_autostart")
+
+
+def held(bench: Bench) -> UUID:
+    """A hold that voids a promise that was told."""
+    late(bench, 73, "send_final_warning")
+    bench.floor.apply(bench.intent("send_final_warning"))
+    with bench.floor.begin() as conn:
+        holds.set_hold(
+            conn, bench.floor.policy, "extension", account_id=bench.account, until=None, by="test", reason="asked"
+        )
+    bench.floor.advance(60)
+    bench.floor.sweep()
+    return bench.intent("send_hold_changed_notice")
+
+
+def ended(bench: Bench) -> UUID:
+    bench.floor.rows(
+        "UPDATE accounts SET subscription_status = 'canceled', subscription_ended_at = now() "
+        "WHERE id = :id RETURNING 1",
+        id=bench.account,
+    )
+    bench.floor.record(bench.account)
+    return bench.intent("send_subscription_ended_notice")
+
+
+def provisioned(bench: Bench) -> UUID:
+    with bench.floor.begin() as conn:
+        server, _ = servers.create(conn, bench.floor.policy, bench.account, name="new", kind="game", actor="test")
+    bench.server = server
+    bench.spec = ServerSpec(str(server), "new", "game", 0)
+    return bench.intent("provision_server")
+
+
+PREPARED: dict[str, Prepare] = {
+    "send_billing_warning": lambda bench: late(bench, 0, "send_billing_warning"),
+    "send_final_warning": lambda bench: late(bench, 73, "send_final_warning"),
+    "send_suspended_notice": lambda bench: late(bench, 122, "send_suspended_notice"),
+    "send_retention_warning": lambda bench: late(bench, 390, "send_retention_warning"),
+    "send_restored_notice": restored("send_restored_notice"),
+    "send_subscription_ended_notice": ended,
+    "send_hold_changed_notice": held,
+    "block_backups": lambda bench: late(bench, 73, "block_backups"),
+    "suspend_customer_servers": lambda bench: late(bench, 122, "suspend_customer_servers"),
+    "shutdown_suspended_server": suspended_running,
+    "mark_server_retained": lambda bench: late(bench, 196, "mark_server_retained"),
+    "restore_access": restored("restore_access"),
+    "disable_autostart": autostart,
+    "provision_server": provisioned,
+    "start_server": started,
+    "restart_server": restarted,
+    "stop_server": stopped,
+    "force_stop_server": forced,
+    "create_backup": lambda bench: bench.ask("create_backup", backup_id=str(bench.backup())),
+    "restore_backup": lambda bench: bench.ask("restore_backup", backup_id=str(whole_backup(bench))),
+    "delete_backup": lambda bench: bench.ask("delete_backup", backup_id=str(whole_backup(bench))),
+    "prune_backups": lambda bench: bench.ask("prune_backups", keep="1"),
+}
+
+
+def test_every_action_is_killed_here() -> None:
+    assert set(PREPARED) == set(ACTIONS)
+
+
+NOTICES = sorted(name for name in PREPARED if name.startswith("send_"))
+
+
+@pytest.mark.parametrize("moment", ["before_act", "after_act"])
+@pytest.mark.parametrize("name", NOTICES)
+def test_a_notice_killed_in_the_middle_is_unknown_and_not_sent_again(
+    bench: Bench, crew: Crew, name: str, moment: Moment
+) -> None:
+    intent = PREPARED[name](bench)
+    kill_in_the_middle(bench, crew, intent, moment)
+    letters = len(bench.floor.letters())
+    bench.floor.tick(bench.floor.controller())
+    assert bench.status(intent) == "unknown"
+    assert "notice_unknown" in bench.floor.alerts()
+    assert bench.floor.apply(intent) == "left alone"
+    assert len(bench.floor.letters()) == letters
+
+
+@pytest.mark.parametrize("name", sorted(set(PREPARED) - set(NOTICES)))
+def test_an_effect_killed_before_and_after_it_acted_is_there_once(bench: Bench, crew: Crew, name: str) -> None:
+    intent = PREPARED[name](bench)
+    controller = bench.floor.controller()
+    moments: tuple[Moment, ...] = ("before_act", "after_act")
+    for moment in moments:
+        kill_in_the_middle(bench, crew, intent, moment)
+        bench.floor.tick(controller)
+        assert bench.status(intent) == "open"
+    assert bench.floor.apply(intent) == "done"
+    assert bench.floor.apply(intent) == "left alone"
+    assert bench.floor.scalar("SELECT tries FROM intents WHERE id = :id", id=intent) == 3
+    check(bench, name)
+
+
+def kill_in_the_middle(bench: Bench, crew: Crew, intent: UUID, moment: Moment) -> None:
+    """Let a worker take the intent, and kill it there."""
+    row = bench.floor.rows("SELECT intent, queue FROM intents WHERE id = :id", id=intent)[0]
+    worker = crew.worker(row["queue"], pause_at=f"{row['intent']}:{moment}")
+    queues.enqueue(bench.floor.context.redis, [(intent, row["queue"])])
+    mark = crew.wait_for_pause(row["intent"], moment)
+    crew.kill(worker)
+    mark.unlink()
+    assert bench.status(intent) == "started"
+
+
+def check(bench: Bench, name: str) -> None:
+    """Look at the world for the effect, and that it is there once."""
+    seen = bench.host.observe(bench.spec)
+    folders = list((bench.floor.settings.data_dir / "servers").iterdir())
+    if name in {"start_server", "restart_server", "provision_server"}:
+        assert (seen.observed, seen.autostart) == ("running", True)
+        assert len([each for each in folders if not each.name.startswith(".")]) == (2 if "provision" in name else 1)
+    if name in {"stop_server", "force_stop_server", "shutdown_suspended_server", "mark_server_retained"}:
+        assert seen.observed == "stopped"
+    if name in {"suspend_customer_servers", "disable_autostart", "restore_access"}:
+        assert seen.autostart is False
+        assert seen.observed == "stopped"
+    with bench.floor.begin() as conn:
+        rows = backups.of_server(conn, bench.server)
+    if name == "create_backup":
+        assert [each.state for each in rows] == ["complete"]
+        assert len(bench.host.list_backups(bench.spec)) == 1
+    if name == "restore_backup":
+        assert sorted(each.safety for each in rows) == [False, True]
+        assert len(bench.host.list_backups(bench.spec)) == 2
+        assert bench.floor.seat(bench.server).lifecycle == "stopped"
+    if name == "delete_backup":
+        assert rows == []
+        assert list(bench.host.list_backups(bench.spec)) == []
+    assert len(bench.floor.rows("SELECT 1 FROM intents WHERE intent = :name", name=name)) == 1
+
+
+def test_worker_that_is_asked_to_stop_finishes_the_intent_in_hand(bench: Bench, crew: Crew) -> None:
+    intent = late(bench, 0, "send_billing_warning")
+    worker = crew.worker(pause_at="send_billing_warning:before_act")
+    queues.enqueue(bench.floor.context.redis, [(intent, queues.BILLING_ENFORCEMENT)])
+    mark = crew.wait_for_pause("send_billing_warning", "before_act")
+    crew.signal(worker, signal.SIGTERM)
+    crew.signal(worker, signal.SIGTERM)
+    assert worker.is_alive()
+    mark.unlink()
+    assert crew.ended(worker) == 0
+    assert bench.status(intent) == "done"
+    assert len(bench.floor.letters()) == 1
+    assert bench.floor.rows("SELECT 1 FROM processes WHERE role LIKE 'worker billing%'") == []

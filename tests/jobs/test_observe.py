@@ -1,0 +1,69 @@
+"""Observing: one call a host, set-based, and the newest look counts."""
+
+from __future__ import annotations
+
+import threading
+
+from jobs.controller import Controller
+from jobs.hosts.base import Observation
+from jobs.observe import Lookout, as_known, note_observation
+from tests.jobs.floor import Floor
+
+
+def test_one_call_a_host_for_a_whole_tick(floor: Floor, controller: Controller) -> None:
+    for number in range(5):
+        floor.machine(floor.known_account(email=f"{number}@example.com"))
+    floor.tick(controller)
+    assert [verb for verb, _ in floor.host.calls] == ["observe_all"]
+
+
+def test_a_host_that_hangs_is_unknown_and_not_asked_twice(floor: Floor, controller: Controller) -> None:
+    server = floor.machine(floor.known_account())
+    floor.tick(controller)
+    released = threading.Event()
+    floor.host.before["observe_all"] = lambda: released.wait(20)
+    lookout = Lookout(controller.context)
+    assert controller.fence is not None
+    lookout.look(controller.fence, seconds=0.1)
+    lookout.look(controller.fence, seconds=0.1)
+    assert floor.seat(server).observed == "unknown"
+    assert [verb for verb, _ in floor.host.calls].count("observe_all") == 2
+    released.set()
+    floor.host.before.pop("observe_all")
+    lookout.look(controller.fence, seconds=5)
+    lookout.look(controller.fence, seconds=5)
+    assert floor.seat(server).observed == "running"
+    lookout.close()
+
+
+def test_a_workers_newer_look_is_not_overwritten_by_an_older_answer(floor: Floor, controller: Controller) -> None:
+    server = floor.machine(floor.known_account())
+    floor.tick(controller)
+
+    def meanwhile() -> None:
+        floor.host.before.pop("observe_all")
+        note_observation(floor.context, server, "running", Observation("stopped", False, "a worker stopped it"))
+
+    floor.host.before["observe_all"] = meanwhile
+    assert controller.fence is not None
+    controller.lookout.look(controller.fence)
+    assert floor.seat(server).observed == "stopped"
+
+
+def test_lifecycles_follow_what_is_seen(floor: Floor, controller: Controller) -> None:
+    server = floor.machine(floor.known_account())
+    floor.rows("UPDATE servers SET desired = 'stopped' RETURNING 1")
+    floor.host.running[str(server)] = False
+    floor.run(controller)
+    assert floor.seat(server).lifecycle == "stopped"
+    floor.host.running[str(server)] = True
+    floor.run(controller)
+    assert floor.seat(server).lifecycle == "running"
+
+
+def test_what_was_never_made_does_not_run_and_what_was_lost_is_unknown() -> None:
+    assert as_known("requested", None) == ("stopped", None)
+    assert as_known("failed", Observation("missing", None, "")) == ("stopped", None)
+    assert as_known("running", None) == ("unknown", None)
+    assert as_known("stopped", Observation("missing", None, "")) == ("unknown", None)
+    assert as_known("running", Observation("running", True, "")) == ("running", True)
