@@ -29,5 +29,4 @@ def verdict(  # noqa: PLR0917 - the order in which one asks: where, what, who
     gates = compiled(policy).gates
     if gates.judges_servers(action):
         return gates.server(action, server_state, actor, facts or {})
-    pairs = states if isinstance(states, tuple) else tuple(states.items())
-    return gates.account(action, pairs, actor, facts or {})
+    return gates.account(action, states, actor, facts or {})

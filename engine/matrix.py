@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.guards import Check, Facts, compile_guard
@@ -29,12 +30,13 @@ class GateVerdict:
 
 
 ALLOWED = GateVerdict(allow=True)
+NEVER: tuple[tuple[str, frozenset[str]], ...] = (("", frozenset()),)  # what allows an action that is not known
 
 
 class CompiledGates:
     """The gates of one policy. What is not listed as allowed is denied."""
 
-    __slots__ = ("_account", "_also", "_codes", "_fast", "_may_also", "_memory", "_places", "_server")
+    __slots__ = ("_account", "_allowed", "_also", "_codes", "_fast", "_may_also", "_memory", "_places", "_server")
 
     def __init__(self, policy: Policy) -> None:
         gates = policy.gates
@@ -52,6 +54,13 @@ class CompiledGates:
             for action, row in gates.server.items()
             if action not in self._also
         }
+        self._allowed: dict[str, tuple[tuple[str, frozenset[str]], ...]] = {
+            action: tuple(
+                (machine, frozenset(state for (of, state), allow in row.items() if of == machine and allow is True))
+                for machine in dict.fromkeys(machine for machine, _ in row)
+            )
+            for action, row in gates.account.items()
+        }
         self._memory: dict[tuple[str, States | ServerState, str], GateVerdict] = {}
 
     def server(self, action: str, server: ServerState, actor: str = "customer", facts: Facts = NO_FACTS) -> GateVerdict:
@@ -63,9 +72,18 @@ class CompiledGates:
                 return verdict
         return self._remembered(action, server, actor, facts)
 
-    def account(self, action: str, states: States, actor: str = "customer", facts: Facts = NO_FACTS) -> GateVerdict:
+    def account(
+        self, action: str, states: States | Mapping[str, str], actor: str = "customer", facts: Facts = NO_FACTS
+    ) -> GateVerdict:
         """Judge an action on an account by its rung in every machine; the first machine that denies gives the code."""
-        return self._remembered(action, states, actor, facts)
+        held = dict(states) if isinstance(states, tuple) else states
+        for machine, allowed in self._allowed.get(action, NEVER):
+            if held.get(machine) not in allowed:
+                return self._remembered(action, tuple(held.items()), actor, facts)
+        for check, denial in self._also.get(action, ()):
+            if check(facts):
+                return denial
+        return ALLOWED
 
     def knows(self, action: str) -> bool:
         """Tell whether the matrix has a row for the action."""
