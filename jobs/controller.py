@@ -26,6 +26,7 @@ from jobs.logs import say
 from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
 from jobs.repair import boot, repair
+from jobs.stripe_client import StandingPoll
 from jobs.sweep import Sweep
 from storage import clock, inbox, intents, leases, policies, processes, wakeups
 from storage.database import is_lost
@@ -52,6 +53,8 @@ class Report:
     moved: int = 0
     repairs: int = 0
     parked: int = 0
+    fetched: int = 0
+    """Accounts about which Stripe was asked."""
     woken: int = 0
     pending: int = 0
     """Repairs that wait to be seen again."""
@@ -61,7 +64,7 @@ class Report:
     @property
     def changed(self) -> int:
         """How much is different after it."""
-        return self.taken_back + self.swept + self.seen + self.moved + self.repairs + self.parked
+        return self.taken_back + self.swept + self.seen + self.moved + self.repairs + self.parked + self.fetched
 
 
 class Controller:
@@ -73,6 +76,7 @@ class Controller:
         self.stopping = threading.Event()
         self.fence: Fence | None = None
         self.sweep = Sweep()
+        self.standing = StandingPoll(context.settings, context.database)
         self.lookout = Lookout(context)
         self.digest: str | None = None
         self.booted = False
@@ -132,6 +136,9 @@ class Controller:
             swept = self.sweep.run(context, policy, fence, force=forced)
             report.swept = swept.moved
 
+        def ask_stripe() -> None:
+            report.fetched = self.standing.run(policy, fence)
+
         def observe() -> None:
             report.seen = len(self.lookout.look(fence))
 
@@ -151,8 +158,8 @@ class Controller:
             relayed = relay(context, policy, fence)
             report.taken_back, report.woken = relayed.taken_back, relayed.woken
 
-        steps = (("parked", parked), ("sweep", sweep), ("observe", observe), ("move", move), ("repair", mend),
-                 ("relay", hand_out))  # fmt: skip
+        steps = (("parked", parked), ("sweep", sweep), ("stripe", ask_stripe), ("observe", observe), ("move", move),
+                 ("repair", mend), ("relay", hand_out))  # fmt: skip
         for name, step in steps:
             self._do(name, step, report)
             self._renew(fence)
@@ -189,7 +196,7 @@ class Controller:
 
         def work(conn: Connection) -> int:
             leases.check(conn, fence)
-            return len(inbox.retry_parked(conn, policy))
+            return len(inbox.retry_parked(conn, policy, terms=inbox.Terms.of(self.context.settings)))
 
         count = self.context.database.transact("parked events", work)
         self._parked_at = time.monotonic()

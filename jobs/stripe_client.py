@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from stripe._base_address import BaseAddresses
 
 CONNECT_SECONDS = 2.0
-READ_SECONDS = 4.0
+READ_SECONDS = 3.0
 PAGE = 100
 PAGES = 50  # 5,000 invoices of one customer; more is not an answer that a decision can be based on
 ACCOUNTS_AT_ONCE = 50
-BUDGET_SECONDS = 4.0  # of one look: the controller has a lease to renew
+BUDGET_SECONDS = 3.0  # of one look: the controller has a lease to renew
 LATE_EVERY_SECONDS = 60.0
 PAUSE_SECONDS = 15.0  # after a failure, so that a Stripe that is down is not asked every second
 

@@ -35,32 +35,30 @@ SELECT payload FROM stripe_events e WHERE status = 'parked' AND received_at >= %
 """
 
 
-def take(conn: Connection, policy: Policy, events: Sequence[StripeEvent], *, terms: Terms | None = None) -> list[Taken]:
+def take(conn: Connection, policy: Policy, events: Sequence[StripeEvent], *, terms: Terms) -> list[Taken]:
     """Take a group of events in, in the order given; all of it or nothing.
 
     conn: inside a transaction with nothing locked yet. Raises OwnerMoved and TakenMeanwhile, which trying again cures.
     """
-    return Group(conn, policy, terms or Terms()).take(events)
+    return Group(conn, policy, terms).take(events)
 
 
-def unpark(
-    conn: Connection, account_id: UUID, *, policy: Policy | None = None, terms: Terms | None = None
-) -> list[Taken]:
+def unpark(conn: Connection, account_id: UUID, *, terms: Terms, policy: Policy | None = None) -> list[Taken]:
     """Take what waited for an account to become known, and what other accounts hold of its subscription."""
     try:
         policy = policy or policies.in_force(conn)
     except NoPolicy:
         return []
-    return Group(conn, policy, terms or Terms()).welcome(account_id)
+    return Group(conn, policy, terms).welcome(account_id)
 
 
 def retry_parked(
     conn: Connection,
     policy: Policy,
     *,
+    terms: Terms,
     since: datetime | None = None,
     limit: int = PARKED_AT_ONCE,
-    terms: Terms | None = None,
 ) -> list[Taken]:
     """Take parked events whose account has become known in the meantime; since: only those received after it.
 

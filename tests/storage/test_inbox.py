@@ -299,14 +299,14 @@ def test_an_account_made_in_the_same_moment_is_found_by_the_retry(billing: Billi
     """The account's transaction and the event's do not see each other: neither unparks it."""
     event = failed()
     with billing.database.begin() as slow:
-        assert [taken.status for taken in take(slow, billing.policy, [read(event)])] == ["parked"]
+        assert [taken.status for taken in take(slow, billing.policy, [read(event)], terms=billing.terms)] == ["parked"]
         account = billing.account("cus_1")
     assert billing.view(account)["overdue_invoices"] == 0
     with billing.database.begin() as conn:
-        (taken,) = retry_parked(conn, billing.policy)
+        (taken,) = retry_parked(conn, billing.policy, terms=billing.terms)
     assert (taken.status, billing.view(account)["overdue_invoices"]) == ("applied", 1)
     with billing.database.begin() as conn:
-        assert retry_parked(conn, billing.policy) == []
+        assert retry_parked(conn, billing.policy, terms=billing.terms) == []
 
 
 def test_an_account_takes_its_subscription_back_from_another_of_the_customer(billing: Billing) -> None:
@@ -516,7 +516,7 @@ def test_a_payment_committed_while_a_decision_waits_for_its_lock_is_seen(billing
 
     with ThreadPoolExecutor(1) as pool:
         with billing.database.begin() as conn:
-            take(conn, billing.policy, [read(paid("A", CREATED + 9))])
+            take(conn, billing.policy, [read(paid("A", CREATED + 9))], terms=billing.terms)
             future = pool.submit(later)
             waiting.wait(10)
             wait_until_blocked(billing)
@@ -544,7 +544,7 @@ def test_a_failure_anywhere_leaves_nothing_of_the_group(billing: Billing) -> Non
 
     def crashing() -> None:
         with billing.database.begin() as conn:
-            take(conn, billing.policy, [read(failed("A")), read(failed("B"))])
+            take(conn, billing.policy, [read(failed("A")), read(failed("B"))], terms=billing.terms)
             raise Crash
 
     with pytest.raises(Crash):
