@@ -29,7 +29,7 @@ class Row:
         return self.ratio >= bound if found[1] in {">=", "≥", ">"} else self.ratio <= bound
 
 
-def microseconds_each(act: Callable[[], object], count: int, repeats: int = 7) -> float:
+def microseconds_each(act: Callable[[], object], count: int, repeats: int = 40) -> float:
     """Return the time of one call in µs: the best of several runs, as everything else on a machine only adds to it."""
     best = float("inf")
     for _ in range(repeats):
