@@ -129,7 +129,10 @@ class Supervisor:
 
     def _watch_up(self) -> None:
         """Notice when the `forbear up` that all this belongs to disappears."""
-        self._up_handle = handle_of(self._up_pid) if self._up_pid else None
+        try:
+            self._up_handle = handle_of(self._up_pid) if self._up_pid else None
+        except ProcessLookupError:
+            raise OSError("the `forbear up` that it belongs to has ended") from None
         if self._up_handle is not None:
             self._events.register(self._up_handle, selectors.EVENT_READ, self._on_up_gone)
 
