@@ -113,8 +113,11 @@ def policy_deploy(folder: Path | None, by: str | None, note: str) -> None:
             policy, changed = policies.deploy_folder(
                 database.engine, folder or settings.policy_dir, os.environ, who, note=note
             )
-    except PolicyFaults as error:
-        click.echo(str(error), err=True)
+    except PolicyFaults as faults:
+        from engine.render import render_text
+
+        shown = render_text(faults.faults, faults.sources, folder=str(folder or settings.policy_dir), color=False)
+        click.echo(shown, err=True)
         sys.exit(1)
     click.echo(f"{'in force now' if changed else 'already in force'}: {policy.digest}")
 

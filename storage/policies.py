@@ -124,6 +124,12 @@ def load(conn: Connection, digest: str) -> Policy:
     return policy
 
 
+def forget() -> None:
+    """Forget what is kept in memory, as a process does that starts anew."""
+    with _lock:
+        _kept.clear()
+
+
 def history(conn: Connection, limit: int = 50) -> list[Deployed]:
     """Return the policies that were deployed, newest first."""
     find = text(
