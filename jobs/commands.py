@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -22,6 +23,8 @@ LOG_OPTION = click.option(
     help="One line per thing done.",
 )
 DATABASE_PAUSE_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -46,6 +49,8 @@ def worker(queue: str, form: str) -> None:
             time.sleep(DATABASE_PAUSE_SECONDS)
 
     tasks.current.set(context)
+    between()
+    logs.say(log, logging.INFO, "at work", queue=queue, process_id=context.presence.process_id)
     try:
         work(queue, context.redis, f"{queue}.{os.uname().nodename}.{os.getpid()}", between)
     finally:
