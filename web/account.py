@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, Router, get
+from litestar import Router, get
 from sqlalchemy import select
 
 from storage import policies
 from storage.tables import accounts
 from web.auth import Caller, signed_in
 from web.problems import Problem
-from web.services import Services
+from web.services import HttpRequest, TheServices
 from web.told import Teller
 
 
 @get("/api/account", sync_to_thread=True)
-def list_accounts(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+def list_accounts(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
     """List the caller's accounts: where each stands, in words, and what to do next."""
     caller: Caller = request.state.caller
     if caller.customer_id is None:

@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import RawBody
 
 from storage import accounts, audit, policies
 from storage.accounts import AccountView
@@ -25,7 +26,7 @@ from web.inputs import (
     query,
     zone_name,
 )
-from web.services import Services
+from web.services import HttpRequest, PathId, TheServices
 from web.wire import camel, on_the_wire
 
 # Shown under other names, or not for other programs.
@@ -50,7 +51,7 @@ class NewAccount(Input):
 
 
 @post("/customers", status_code=201, sync_to_thread=True)
-def create_customer(services: Services, body: bytes) -> dict[str, str]:
+def create_customer(services: TheServices, body: RawBody) -> dict[str, str]:
     """Make a customer. The token is shown this once; only its hash is kept."""
     wish = decode(NewCustomer, body)
     email, name, zone = email_address(wish.email), line(wish.name, "name"), zone_name(wish.zone)
@@ -60,7 +61,7 @@ def create_customer(services: Services, body: bytes) -> dict[str, str]:
 
 
 @post("/accounts", status_code=201, sync_to_thread=True)
-def create_account(request: Request[Any, Any, Any], services: Services, body: bytes) -> dict[str, str]:
+def create_account(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, str]:
     """Make an account. What Stripe has said of it before is applied at once."""
     wish = decode(NewAccount, body)
     caller: Caller = request.state.caller
@@ -85,7 +86,7 @@ def create_account(request: Request[Any, Any, Any], services: Services, body: by
 
 
 @get("/accounts", sync_to_thread=True)
-def list_accounts(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+def list_accounts(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
     """List accounts a page at a time: `?limit=`, and `?after=` the last id of the page before."""
     after = query(request, "after", "")
     limit = page_size(request)
@@ -95,14 +96,14 @@ def list_accounts(request: Request[Any, Any, Any], services: Services) -> list[d
 
 
 @get("/accounts/{account_id:str}", sync_to_thread=True)
-def show_account(services: Services, account_id: str) -> dict[str, Any]:
+def show_account(services: TheServices, account_id: PathId) -> dict[str, Any]:
     """Show everything durable of an account, and its servers."""
     with services.database.begin() as conn:
         return shown(accounts.account_view(conn, UUID(identifier(account_id, "account"))))
 
 
 @get("/accounts/{account_id:str}/events", sync_to_thread=True)
-def list_events(services: Services, account_id: str) -> list[dict[str, Any]]:
+def list_events(services: TheServices, account_id: PathId) -> list[dict[str, Any]]:
     """Show the account's whole audit, oldest first."""
     wanted = UUID(identifier(account_id, "account"))
     with services.database.begin() as conn:

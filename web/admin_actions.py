@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, delete, get, post
+from litestar import delete, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import RawBody
 from sqlalchemy import Connection
 
 from engine.model import Policy, RuleKind
@@ -17,7 +18,7 @@ from storage.errors import DestructiveRefused
 from web.auth import Caller
 from web.inputs import Input, decode, identifier, identifier_field, instant, line, query
 from web.problems import Problem, bad_input, conflict, nothing_here
-from web.services import Services
+from web.services import HttpRequest, PathId, TheServices
 from web.wire import camel, on_the_wire
 
 REASON_CHARACTERS = 500
@@ -62,7 +63,7 @@ class Release(Input):
 
 
 @post("/intents", status_code=202, sync_to_thread=True)
-def ask_for_intent(request: Request[Any, Any, Any], services: Services, body: bytes) -> dict[str, Any]:
+def ask_for_intent(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, Any]:
     """Ask for an intent. It is checked again before it is carried out, as any other; what destroys data is refused."""
     wish = decode(Wish, body)
     account_id = UUID(identifier_field(wish.account_id, "accountId"))
@@ -84,7 +85,7 @@ def ask_for_intent(request: Request[Any, Any, Any], services: Services, body: by
 
 
 @get("/holds", sync_to_thread=True)
-def list_holds(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+def list_holds(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
     """List the holds in effect; with `?accountId=`, those that this account has."""
     about = query(request, "accountId", "")
     with services.database.begin() as conn:
@@ -100,7 +101,7 @@ def list_holds(request: Request[Any, Any, Any], services: Services) -> list[dict
 
 
 @post("/holds", status_code=201, sync_to_thread=True)
-def set_hold(request: Request[Any, Any, Any], services: Services, body: bytes) -> dict[str, str]:
+def set_hold(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, str]:
     """Give more time. Dates that were told and now move later are void, and told again once nothing holds."""
     wish = decode(Hold, body)
     account_id = UUID(identifier_field(wish.account_id, "accountId")) if wish.account_id is not None else None
@@ -127,7 +128,7 @@ def set_hold(request: Request[Any, Any, Any], services: Services, body: bytes) -
 
 
 @delete("/holds/{hold_id:str}", status_code=204, sync_to_thread=True)
-def end_hold(request: Request[Any, Any, Any], services: Services, hold_id: str) -> None:
+def end_hold(request: HttpRequest, services: TheServices, hold_id: PathId) -> None:
     """End a hold before its time. Nobody is restricted by that at once: dates are told again, and leave their time."""
     caller: Caller = request.state.caller
     wanted = UUID(identifier(hold_id, "hold"))
@@ -140,7 +141,7 @@ def end_hold(request: Request[Any, Any, Any], services: Services, hold_id: str) 
 
 @post("/accounts/{account_id:str}/exemption", status_code=200, sync_to_thread=True)
 def exempt_account(
-    request: Request[Any, Any, Any], services: Services, account_id: str, body: bytes
+    request: HttpRequest, services: TheServices, account_id: PathId, body: RawBody
 ) -> dict[str, str | None]:
     """Exempt an account from being pressed for money, or end that."""
     wish = decode(Exemption, body)
@@ -160,9 +161,7 @@ def exempt_account(
 
 
 @post("/accounts/{account_id:str}/commands", status_code=202, sync_to_thread=True)
-def command_account(
-    request: Request[Any, Any, Any], services: Services, account_id: str, body: bytes
-) -> dict[str, Any]:
+def command_account(request: HttpRequest, services: TheServices, account_id: PathId, body: RawBody) -> dict[str, Any]:
     """Send a person's event to the account's ladders. One that moves nothing now is refused, with the reason."""
     event = line(decode(Event, body).event, "event")
     wanted = UUID(identifier(account_id, "account"))
@@ -187,7 +186,7 @@ def events_of(policy: Policy) -> list[str]:
 
 
 @get("/brakes", sync_to_thread=True)
-def list_brakes(services: Services) -> list[dict[str, Any]]:
+def list_brakes(services: TheServices) -> list[dict[str, Any]]:
     """Show every brake: whether it has tripped, and how many slots of the present window are taken."""
     with services.database.begin() as conn:
         found = brakes.states(conn, policies.in_force(conn), clock.now(conn))
@@ -196,7 +195,7 @@ def list_brakes(services: Services) -> list[dict[str, Any]]:
 
 
 @post("/brakes/{name:str}/release", status_code=200, sync_to_thread=True)
-def release_brake(request: Request[Any, Any, Any], services: Services, name: str, body: bytes) -> dict[str, Any]:
+def release_brake(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
     """Let a tripped brake go, after a look at whom it holds."""
     allowance = (decode(Release, body) if body.strip() else Release()).allowance
     if allowance is not None and not 0 <= allowance <= 1_000_000:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import RawBody
 from sqlalchemy import Connection, select, text
 
 from storage import alerts, intents, policies
@@ -14,7 +15,7 @@ from storage.tables import stripe_events
 from web.auth import Caller
 from web.inputs import Input, decode, identifier, page_size, query
 from web.problems import bad_input, nothing_here
-from web.services import Services
+from web.services import HttpRequest, PathId, TheServices
 from web.wire import camel, on_the_wire
 
 EVENT_STATUSES = ("parked", "quarantined", "ignored", "applied")
@@ -44,7 +45,7 @@ class Resolution(Input):
     outcome: Literal["delivered", "again"]
 
 
-def _status(request: Request[Any, Any, Any], known: tuple[str, ...]) -> list[str]:
+def _status(request: HttpRequest, known: tuple[str, ...]) -> list[str]:
     words = query(request, "status", ",".join(known[:2])).split(",")
     if wrong := [word for word in words if word not in known]:
         raise bad_input(f"`status` is {', '.join(known)}, not `{wrong[0][:40]}`.", field="status")
@@ -52,7 +53,7 @@ def _status(request: Request[Any, Any, Any], known: tuple[str, ...]) -> list[str
 
 
 @get("/stripe-events", sync_to_thread=True)
-def list_stripe_events(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+def list_stripe_events(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
     """List events that were parked (no account yet) or quarantined (not understood), newest first."""
     columns = ("id", "type", "status", "reason", "account_id", "livemode", "api_version", "created_at", "received_at")
     find = (
@@ -67,7 +68,7 @@ def list_stripe_events(request: Request[Any, Any, Any], services: Services) -> l
 
 
 @get("/intents", sync_to_thread=True)
-def list_intents(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+def list_intents(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
     """List intents that wait for a person: `unknown` may have left, `failed` was given up. `?status=` lists others."""
     with services.database.begin() as conn:
         rows = intents.listed(conn, statuses=_status(request, INTENT_STATUSES), limit=page_size(request))
@@ -78,7 +79,7 @@ def list_intents(request: Request[Any, Any, Any], services: Services) -> list[di
 
 
 @post("/intents/{intent_id:str}/resolve", status_code=200, sync_to_thread=True)
-def resolve_intent(request: Request[Any, Any, Any], services: Services, intent_id: str, body: bytes) -> dict[str, str]:
+def resolve_intent(request: HttpRequest, services: TheServices, intent_id: PathId, body: RawBody) -> dict[str, str]:
     """Settle what is unknown or failed, after a look at what really happened."""
     outcome = decode(Resolution, body).outcome
     wanted = UUID(identifier(intent_id, "intent"))
@@ -95,7 +96,7 @@ def resolve_intent(request: Request[Any, Any, Any], services: Services, intent_i
 
 
 @get("/alerts", sync_to_thread=True)
-def list_alerts(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+def list_alerts(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
     """List the newest alerts, whether or not they could be sent."""
     names = ("id", "kind", "text", "account_id", "created_at")
     with services.database.begin() as conn:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from litestar import Request, Router, delete, get, post
+from litestar import Router, delete, get, post
+from litestar.params import RawBody
 from sqlalchemy import Connection, insert, select, update
 
 from storage import clock, policies
@@ -13,7 +14,7 @@ from storage.tables import announcements
 from web.auth import Caller, admins_only, signed_in
 from web.inputs import Input, decode, identifier, instant, line
 from web.problems import bad_input, nothing_here
-from web.services import Services
+from web.services import HttpRequest, PathId, TheServices
 from web.told import Teller
 from web.wire import instant as written
 
@@ -30,7 +31,7 @@ class Announced(Input):
 
 
 @get("/api/announcements", guards=[signed_in], sync_to_thread=True)
-def list_announcements(request: Request[Any, Any, Any], services: Services) -> list[dict[str, Any]]:
+def list_announcements(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
     """List what the caller should know now: their own accounts' first, then what concerns everybody, newest first."""
     caller: Caller = request.state.caller
     with services.database.begin() as conn:
@@ -65,7 +66,7 @@ def everybody(conn: Connection) -> list[dict[str, Any]]:
 
 
 @post("/api/admin/announcements", status_code=201, guards=[admins_only], sync_to_thread=True)
-def announce(services: Services, body: bytes) -> dict[str, str]:
+def announce(services: TheServices, body: RawBody) -> dict[str, str]:
     """Tell everybody something."""
     wish = decode(Announced, body)
     with services.database.begin() as conn:
@@ -85,7 +86,7 @@ def announce(services: Services, body: bytes) -> dict[str, str]:
 
 
 @delete("/api/admin/announcements/{announcement_id:str}", guards=[admins_only], status_code=204, sync_to_thread=True)
-def take_down(services: Services, announcement_id: str) -> None:
+def take_down(services: TheServices, announcement_id: PathId) -> None:
     """End an announcement now."""
     wanted = identifier(announcement_id, "announcement")
     with services.database.begin() as conn:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
-from litestar import Request, Router, delete, get, post
+from litestar import Router, delete, get, post
+from litestar.params import RawBody
 from litestar.response import Stream
 from sqlalchemy import Connection
 
@@ -21,7 +22,7 @@ from web.gates import Permitted, StillPermitted, locked, permitted
 from web.inputs import Input, decode, idempotency_key, identifier
 from web.instances import request_hash
 from web.problems import bad_input, conflict
-from web.services import Services
+from web.services import HttpRequest, PathId, Services, TheServices
 from web.wire import instant
 
 UNFINISHED_AT_ONCE = 5
@@ -36,7 +37,7 @@ class Pruned(Input):
 
 
 @get("/", opt={"gate": "backups.list"}, sync_to_thread=True)
-def list_backups(request: Request[Any, Any, Any], services: Services, server_id: str) -> list[dict[str, Any]]:
+def list_backups(request: HttpRequest, services: TheServices, server_id: PathId) -> list[dict[str, Any]]:
     """List the server's backups, newest first, with those that are being made."""
     allowed = permitted(request, server_id)
     with services.database.begin() as conn:
@@ -44,7 +45,7 @@ def list_backups(request: Request[Any, Any, Any], services: Services, server_id:
 
 
 @post("/", opt={"gate": "backups.create"}, status_code=202, sync_to_thread=True)
-def create_backup(request: Request[Any, Any, Any], services: Services, server_id: str) -> dict[str, str | None]:
+def create_backup(request: HttpRequest, services: TheServices, server_id: PathId) -> dict[str, str | None]:
     """Make a backup of all files. It is listed at once and `complete` when its operation has succeeded."""
     backup_id = uuid4()
 
@@ -61,7 +62,7 @@ def create_backup(request: Request[Any, Any, Any], services: Services, server_id
 
 @post("/prune", opt={"gate": "backups.prune"}, status_code=202, sync_to_thread=True)
 def prune_backups(
-    request: Request[Any, Any, Any], services: Services, server_id: str, body: bytes
+    request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody
 ) -> dict[str, str | None]:
     """Delete all but the newest backups. Safety copies that a restore made stay."""
     keep = (decode(Pruned, body) if body.strip() else Pruned()).keep
@@ -72,7 +73,10 @@ def prune_backups(
 
 @post("/{backup_id:str}/restore", opt={"gate": "backups.restore"}, status_code=202, sync_to_thread=True)
 def restore_backup(
-    request: Request[Any, Any, Any], services: Services, server_id: str, backup_id: str
+    request: HttpRequest,
+    services: TheServices,
+    server_id: PathId,
+    backup_id: PathId,
 ) -> dict[str, str | None]:
     """Stop the server and put the backup in place of its files, which are kept as a safety copy first."""
     return _about_one(request, services, server_id, backup_id, "restore_backup")
@@ -80,14 +84,22 @@ def restore_backup(
 
 @delete("/{backup_id:str}", opt={"gate": "backups.delete"}, status_code=202, sync_to_thread=True)
 def delete_backup(
-    request: Request[Any, Any, Any], services: Services, server_id: str, backup_id: str
+    request: HttpRequest,
+    services: TheServices,
+    server_id: PathId,
+    backup_id: PathId,
 ) -> dict[str, str | None]:
     """Delete one backup for good."""
     return _about_one(request, services, server_id, backup_id, "delete_backup")
 
 
 @get("/{backup_id:str}/download", opt={"gate": "backups.download"}, sync_to_thread=True)
-def download_backup(request: Request[Any, Any, Any], services: Services, server_id: str, backup_id: str) -> Stream:
+def download_backup(
+    request: HttpRequest,
+    services: TheServices,
+    server_id: PathId,
+    backup_id: PathId,
+) -> Stream:
     """Download a backup's archive (`.tar.gz`)."""
     allowed = permitted(request, server_id)
     with services.database.begin() as conn:
@@ -97,7 +109,7 @@ def download_backup(request: Request[Any, Any, Any], services: Services, server_
 
 
 def _about_one(
-    request: Request[Any, Any, Any], services: Services, server_id: str, backup_id: str, action: str
+    request: HttpRequest, services: Services, server_id: str, backup_id: str, action: str
 ) -> dict[str, str | None]:
     about = {"backup_id": identifier(backup_id, "backup")}
 
@@ -116,7 +128,7 @@ def _complete(conn: Connection, allowed: Permitted, backup_id: str, *, also_fail
 
 
 def _operation(
-    request: Request[Any, Any, Any],
+    request: HttpRequest,
     services: Services,
     server_id: str,
     action: str,

@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import RawBody
 from sqlalchemy import Connection
 
 from jobs.drain import drain
@@ -14,7 +15,7 @@ from storage import clock
 from storage.errors import ClockFixed
 from web.inputs import Input, decode
 from web.problems import bad_input
-from web.services import Services
+from web.services import TheServices
 from web.wire import instant
 
 MOST_HOURS = 24 * 3660
@@ -27,7 +28,7 @@ class Advance(Input):
 
 
 @post("/clock/advance", status_code=200, sync_to_thread=True)
-def advance_clock(services: Services, body: bytes) -> dict[str, Any]:
+def advance_clock(services: TheServices, body: RawBody) -> dict[str, Any]:
     """Move the test clock forward, then do what drain does."""
     hours = decode(Advance, body).hours
     if not (math.isfinite(hours) and 0 <= hours <= MOST_HOURS):
@@ -43,7 +44,7 @@ def advance_clock(services: Services, body: bytes) -> dict[str, Any]:
 
 
 @post("/drain", status_code=200, sync_to_thread=True)
-def drain_all(services: Services) -> dict[str, Any]:
+def drain_all(services: TheServices) -> dict[str, Any]:
     """Work until nothing is left that can proceed now; say how much waits for an instant or a person."""
     if not services.settings.test_clock:
         raise ClockFixed

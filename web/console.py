@@ -8,14 +8,15 @@ from collections import Counter
 from typing import Any
 
 import msgspec
-from litestar import Request, Router, WebSocket, post, websocket
+from litestar import Router, WebSocket, post, websocket
 from litestar.exceptions import WebSocketDisconnect
+from litestar.params import RawBody
 
 from web.auth import identify, signed_in
 from web.gates import StillPermitted, permitted
 from web.inputs import Input, decode
 from web.problems import MEDIA_TYPE, Problem, translated
-from web.services import Services
+from web.services import HttpRequest, PathId, Services, TheServices
 
 COMMAND_CHARACTERS = 4_000
 LOOK_EVERY_SECONDS = 0.2
@@ -33,7 +34,7 @@ class Typed(Input):
 
 
 @post("/command", opt={"gate": "console.command"}, status_code=202, guards=[signed_in], sync_to_thread=True)
-def type_command(request: Request[Any, Any, Any], services: Services, server_id: str, body: bytes) -> dict[str, str]:
+def type_command(request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody) -> dict[str, str]:
     """Type one line on the server's console. What it answers shows on the stream."""
     allowed = permitted(request, server_id)
     line = decode(Typed, body).command
@@ -44,7 +45,7 @@ def type_command(request: Request[Any, Any, Any], services: Services, server_id:
 
 
 @websocket("/stream", opt={"gate": "console.stream"})
-async def stream_console(socket: WebSocket[Any, Any, Any], services: Services, server_id: str) -> None:
+async def stream_console(socket: WebSocket[Any, Any, Any], services: TheServices, server_id: PathId) -> None:
     """Send each line that the server prints, beginning with the last screenful.
 
     Nothing is read from the client but its pings and its leaving. Denials come before the connection is accepted, as

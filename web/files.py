@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from litestar import Request, Response, Router, delete, get, post, put
+from litestar import Response, Router, delete, get, post, put
+from litestar.params import RawBody
 from litestar.response import Stream
 
 from jobs.hosts.base import Download
@@ -13,7 +14,7 @@ from web.auth import signed_in
 from web.gates import StillPermitted, permitted
 from web.inputs import Input, decode, file_path, query
 from web.problems import Problem
-from web.services import Services
+from web.services import HttpRequest, PathId, TheServices
 from web.uploads import upload_file
 from web.wire import attachment, file_entry, instant
 
@@ -34,12 +35,12 @@ class Named(Input):
     path: str
 
 
-def _path(request: Request[Any, Any, Any], default: str | None = None) -> str:
+def _path(request: HttpRequest, default: str | None = None) -> str:
     return file_path(query(request, "path", default))
 
 
 @get("/list", opt={"gate": "files.list"}, sync_to_thread=True)
-def list_files(request: Request[Any, Any, Any], services: Services, server_id: str) -> Response[list[dict[str, Any]]]:
+def list_files(request: HttpRequest, services: TheServices, server_id: PathId) -> Response[list[dict[str, Any]]]:
     """List a directory; `/` is the server's own root. A header says when it holds more than is shown."""
     allowed = permitted(request, server_id)
     listing = services.host(allowed.host).list_files(allowed.spec, _path(request, "/"))
@@ -48,7 +49,7 @@ def list_files(request: Request[Any, Any, Any], services: Services, server_id: s
 
 
 @get("/versions", opt={"gate": "files.list"}, sync_to_thread=True)
-def list_versions(request: Request[Any, Any, Any], services: Services, server_id: str) -> list[dict[str, Any]]:
+def list_versions(request: HttpRequest, services: TheServices, server_id: PathId) -> list[dict[str, Any]]:
     """List what a path held earlier, newest first: what `revert` goes back to."""
     allowed = permitted(request, server_id)
     found = services.host(allowed.host).file_versions(allowed.spec, _path(request))
@@ -59,7 +60,7 @@ def list_versions(request: Request[Any, Any, Any], services: Services, server_id
 
 
 @get("/read", opt={"gate": "files.read"}, sync_to_thread=True)
-def read_file(request: Request[Any, Any, Any], services: Services, server_id: str) -> dict[str, str]:
+def read_file(request: HttpRequest, services: TheServices, server_id: PathId) -> dict[str, str]:
     """Read a small text file."""
     allowed = permitted(request, server_id)
     path = _path(request)
@@ -67,7 +68,7 @@ def read_file(request: Request[Any, Any, Any], services: Services, server_id: st
 
 
 @get("/download", opt={"gate": "files.download"}, sync_to_thread=True)
-def download_file(request: Request[Any, Any, Any], services: Services, server_id: str) -> Stream:
+def download_file(request: HttpRequest, services: TheServices, server_id: PathId) -> Stream:
     """Download a file of any size, as it was when the download began."""
     allowed = permitted(request, server_id)
     download = services.host(allowed.host).open_download(allowed.spec, _path(request))
@@ -75,7 +76,7 @@ def download_file(request: Request[Any, Any, Any], services: Services, server_id
 
 
 @put("/", opt={"gate": "files.write"}, status_code=200, sync_to_thread=True)
-def write_file(request: Request[Any, Any, Any], services: Services, server_id: str, body: bytes) -> dict[str, Any]:
+def write_file(request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody) -> dict[str, Any]:
     """Replace or make a text file at once; what it replaces is kept as a version."""
     allowed = permitted(request, server_id)
     wish = decode(Written, body)
@@ -84,14 +85,14 @@ def write_file(request: Request[Any, Any, Any], services: Services, server_id: s
 
 
 @delete("/", opt={"gate": "files.delete"}, status_code=204, sync_to_thread=True)
-def delete_file(request: Request[Any, Any, Any], services: Services, server_id: str) -> None:
+def delete_file(request: HttpRequest, services: TheServices, server_id: PathId) -> None:
     """Take a file or directory away; it is kept as a version, so `revert` brings it back."""
     allowed = permitted(request, server_id)
     services.host(allowed.host).delete_file(allowed.spec, _path(request))
 
 
 @post("/revert", opt={"gate": "files.revert"}, status_code=200, sync_to_thread=True)
-def revert_file(request: Request[Any, Any, Any], services: Services, server_id: str, body: bytes) -> dict[str, Any]:
+def revert_file(request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody) -> dict[str, Any]:
     """Bring the newest earlier version back; what stood there becomes the newest version."""
     allowed = permitted(request, server_id)
     named = decode(Named, body).path if body.strip() else query(request, "path")

@@ -14,7 +14,7 @@ from jobs import queues
 from storage import policies, processes
 from storage.database import Database
 from storage.errors import StorageError
-from web.services import Services
+from web.services import TheServices
 
 
 @functools.cache
@@ -27,7 +27,7 @@ def version() -> str:
 
 
 @get("/api/health", tags=["health"], security=[], sync_to_thread=True)
-def show_health(services: Services) -> Response[dict[str, Any]]:
+def show_health(services: TheServices) -> Response[dict[str, Any]]:
     """Say which version and policy serve, and whether the database and the queue answer.
 
     Without the queue everything still works, later: PostgreSQL keeps the work and the relay hands it out again.

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-from litestar import Request, Router, get, post
+from litestar import Router, get, post
+from litestar.params import RawBody
 from sqlalchemy import Connection, select
 
 from storage import operations, servers
@@ -18,7 +19,7 @@ from web.auth import Caller, signed_in
 from web.gates import ask, gate_of
 from web.inputs import Input, decode, idempotency_key, identifier, identifier_field, line
 from web.problems import Problem, nothing_here
-from web.services import Services
+from web.services import HttpRequest, PathId, TheServices
 
 KIND = "create_server"
 
@@ -32,7 +33,7 @@ class Order(Input):
 
 
 @post("/instances", opt={"gate": "instance.create"}, status_code=202, sync_to_thread=True)
-def create_instance(request: Request[Any, Any, Any], services: Services, body: bytes) -> dict[str, str]:
+def create_instance(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, str]:
     """Order a server. The same Idempotency-Key is the same order: it is answered again, and made once."""
     order = decode(Order, body)
     name, account_id = line(order.name, "name"), identifier_field(order.account_id, "accountId")
@@ -78,7 +79,7 @@ def create_instance(request: Request[Any, Any, Any], services: Services, body: b
 
 
 @get("/operations/{operation_id:str}", sync_to_thread=True)
-def show_operation(request: Request[Any, Any, Any], services: Services, operation_id: str) -> dict[str, Any]:
+def show_operation(request: HttpRequest, services: TheServices, operation_id: PathId) -> dict[str, Any]:
     """Show how far an operation has come."""
     caller: Caller = request.state.caller
     with services.database.begin() as conn:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, Router, post
+from litestar import Router, post
 from sqlalchemy import Connection
 
 from storage import servers
@@ -14,7 +14,7 @@ from storage.ledger_servers import Moved
 from web.auth import Caller, signed_in
 from web.gates import Permitted, locked
 from web.problems import nothing_here
-from web.services import Services
+from web.services import HttpRequest, PathId, Services, TheServices
 
 WISHES: dict[str, Callable[..., Moved]] = {
     "start": servers.request_start,
@@ -23,7 +23,7 @@ WISHES: dict[str, Callable[..., Moved]] = {
 }
 
 
-def wish(request: Request[Any, Any, Any], services: Services, server_id: str, *, kind: str | None) -> dict[str, str]:
+def wish(request: HttpRequest, services: Services, server_id: str, *, kind: str | None) -> dict[str, str]:
     """Write down what is wanted of a server. Wanting what is so already changes nothing and is no error."""
     verb = request.url.path.rstrip("/").rpartition("/")[2]
     caller: Caller = request.state.caller
@@ -45,12 +45,12 @@ def _routes(prefix: str, kind: str | None) -> list[Any]:
     """Make the three routes of one prefix; `kind` limits them to servers of a kind."""
 
     @post(f"/{prefix}/start", name=f"{prefix}_start", opt={"gate": "host.start"}, status_code=202, sync_to_thread=True)
-    def start(request: Request[Any, Any, Any], services: Services, server_id: str) -> dict[str, str]:
+    def start(request: HttpRequest, services: TheServices, server_id: PathId) -> dict[str, str]:
         """Start the server. Starting what runs is no error."""
         return wish(request, services, server_id, kind=kind)
 
     @post(f"/{prefix}/stop", name=f"{prefix}_stop", opt={"gate": "host.stop"}, status_code=202, sync_to_thread=True)
-    def stop(request: Request[Any, Any, Any], services: Services, server_id: str) -> dict[str, str]:
+    def stop(request: HttpRequest, services: TheServices, server_id: PathId) -> dict[str, str]:
         """Stop the server: it is asked to end, and is ended by force if it does not."""
         return wish(request, services, server_id, kind=kind)
 
@@ -61,7 +61,7 @@ def _routes(prefix: str, kind: str | None) -> list[Any]:
         status_code=202,
         sync_to_thread=True,
     )
-    def restart(request: Request[Any, Any, Any], services: Services, server_id: str) -> dict[str, str]:
+    def restart(request: HttpRequest, services: TheServices, server_id: PathId) -> dict[str, str]:
         """Stop the server and start it again; a stopped one is started."""
         return wish(request, services, server_id, kind=kind)
 

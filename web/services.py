@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import redis
+from litestar import Request
 from litestar.concurrency import sync_to_thread
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from jobs import queues
 from jobs.hosts.base import Host, HostMisconfigured
@@ -54,3 +57,9 @@ class Services:
     async def in_thread(self, work: Callable[Given, Answer], *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         """Run blocking work beside the event loop."""
         return await sync_to_thread(work, *args, **kwargs)
+
+
+# How handlers ask for what they are given.
+TheServices: TypeAlias = NamedDependency[Services]
+PathId: TypeAlias = FromPath[str]
+HttpRequest: TypeAlias = Request[Any, Any, Any]

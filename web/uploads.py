@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 import multipart  # type: ignore[import-untyped]
-from litestar import Request, post
+from litestar import post
 
 from jobs.hosts.base import FileEntry, Upload
 from web.gates import Permitted, StillPermitted, permitted
 from web.inputs import PATH_CHARACTERS, file_path
 from web.problems import Problem, bad_input
-from web.services import Services
+from web.services import HttpRequest, PathId, Services, TheServices
 from web.wire import file_entry
 
 GATHER_BYTES = 256 * 1024  # a thread is woken for so much at once, not for each network packet
@@ -22,7 +22,7 @@ PARTS = 16
 
 
 @post("/upload", opt={"gate": "files.upload", "streams": True}, request_max_body_size=None, status_code=201)
-async def upload_file(request: Request[Any, Any, Any], services: Services, server_id: str) -> dict[str, Any]:
+async def upload_file(request: HttpRequest, services: TheServices, server_id: PathId) -> dict[str, Any]:
     """Put one file into place once all of it has arrived.
 
     Either the body is the file and `?path=` names it, or the body is `multipart/form-data` with a file, whose place is
@@ -45,9 +45,7 @@ async def upload_file(request: Request[Any, Any, Any], services: Services, serve
 class Incoming:
     """One upload from its first byte to its place."""
 
-    def __init__(
-        self, request: Request[Any, Any, Any], services: Services, allowed: Permitted, still: StillPermitted
-    ) -> None:
+    def __init__(self, request: HttpRequest, services: Services, allowed: Permitted, still: StillPermitted) -> None:
         self.request = request
         self.services = services
         self.allowed = allowed
