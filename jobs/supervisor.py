@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ LONGEST_PAUSE_SECONDS = 30.0
 STABLE_SECONDS = 60.0
 # What a worker needs at most to finish the effect that it is in the middle of.
 STOP_PATIENCE_SECONDS = 25.0
+# A process that was just starting may not have listened to the first signal.
+ASK_AGAIN_SECONDS = 3.0
 
 
 class Service:
@@ -99,15 +100,18 @@ class Supervisor:
     def stop(self, hurried: Callable[[], bool]) -> None:
         """Ask all to end, give them time to finish what they are doing, less when hurried, and reap them."""
         children = [service.child for service in self.services if service.child is not None]
-        for child in children:
-            child.send(signal.SIGTERM)
         deadline = time.monotonic() + STOP_PATIENCE_SECONDS
+        ask_at = 0.0
+        while any(child.exit_status() is None for child in children):
+            now = time.monotonic()
+            if now > deadline or hurried():
+                break
+            if now >= ask_at:
+                ask_at = now + ASK_AGAIN_SECONDS
+                for child in children:
+                    child.send(signal.SIGTERM)
+            time.sleep(0.02)
         for child in children:
-            while child.exit_status() is None and time.monotonic() < deadline and not hurried():
-                try:
-                    child.wait(0.1)
-                except subprocess.TimeoutExpired:
-                    continue
             child.kill()
         for service in self.services:
             service.child = None

@@ -198,17 +198,20 @@ def wait_until_ready(supervisor: Supervisor, port: int) -> None:
     Raises UpError when a process ends, or it takes too long.
     """
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+    missing = ["serve"]
     while True:
         if ended := supervisor.first_ended():
             problem = f"`forbear {ended.name}` ended at its start (status {ended.exit_status()})"
             raise UpError(problem, f"its log is {ended.log} and ends", log_lines=ended.last_words())
-        if is_healthy(port) and are_at_work(supervisor):
-            return
+        if is_healthy(port):
+            missing = not_at_work(supervisor)
+            if not missing:
+                return
         if time.monotonic() > deadline:
             raise UpError(
-                f"no healthy answer from port {port} within {READY_TIMEOUT_SECONDS:.0f} s",
+                f"not ready within {READY_TIMEOUT_SECONDS:.0f} s: `forbear {missing[0]}`",
                 f"the logs are in {supervisor.services[0].log.parent}",
-                log_lines=supervisor.services[0].last_words(),
+                log_lines=next(service for service in supervisor.services if service.name == missing[0]).last_words(),
             )
         time.sleep(READY_POLL_SECONDS)
 
@@ -225,8 +228,8 @@ def is_healthy(port: int) -> bool:
         connection.close()
 
 
-def are_at_work(supervisor: Supervisor) -> bool:
-    """Tell whether every process but the web server, which answers for itself, has registered in the database."""
+def not_at_work(supervisor: Supervisor) -> list[str]:
+    """Name the processes, but the web server, which answers for itself, that have not registered in the database."""
     from storage import processes
     from storage.database import engine_of
 
@@ -236,11 +239,11 @@ def are_at_work(supervisor: Supervisor) -> bool:
             alive = {process.pid for process in processes.listed(conn) if process.alive}
     finally:
         engine.dispose()
-    return all(
-        service.child is not None and service.child.pid in alive
+    return [
+        service.name
         for service in supervisor.services
-        if service.name != "serve"
-    )
+        if service.name != "serve" and (service.child is None or service.child.pid not in alive)
+    ]
 
 
 def look_after(servers: list[Postgres | Redis], supervisor: Supervisor, interrupts: Interrupts) -> None:
