@@ -16,7 +16,7 @@ from transitions import Machine as TransitionsMachine
 
 from engine.errors import Disagreement
 from engine.guards import Facts, holds
-from engine.model import Policy, Rule
+from engine.model import Origin, Policy, Rule
 
 
 class Subject:
@@ -64,7 +64,7 @@ class Executor:
         copy = Subject(subject.state, subject.facts, subject.now, told=subject.told, role=subject.role)
         try:
             return self._events[rule.name](copy)
-        except MachineError:
+        except (MachineError, ValueError):  # not from this state, or no such state
             return False
 
     def fire(self, name: str, subject: Subject) -> None:
@@ -86,7 +86,7 @@ def marks_of(policy: Policy) -> Mapping[tuple[str, str], str]:
         (machine.name, fact.of): fact.name
         for machine in policy.machines.values()
         for fact in machine.facts.values()
-        if fact.origin == "mark" and fact.of is not None
+        if fact.origin is Origin.MARK and fact.of is not None
     }
 
 
@@ -102,9 +102,12 @@ def _allows(rule: Rule, mark: str | None, event: EventData) -> bool:
         return False
     if subject.told is not None and subject.now < subject.told:
         return False
-    for timers, sign in ((rule.after, 1), (rule.before, -1)):
-        for timer in timers:
-            anchor = facts.get(timer.anchor)
-            if not isinstance(anchor, datetime) or subject.now < anchor + sign * timer.duration:
-                return False
+    for timer in rule.after:
+        anchor = facts.get(timer.anchor)
+        if not isinstance(anchor, datetime) or subject.now < anchor + timer.duration:
+            return False
+    for timer in rule.before:
+        anchor = facts.get(timer.anchor)
+        if not isinstance(anchor, datetime) or subject.now < anchor - timer.duration:
+            return False
     return True
