@@ -50,7 +50,8 @@ class Move:
 class Space:
     """The machines named, with all that their rules read, as a graph to be explored."""
 
-    def __init__(self, policy: Policy, machines: tuple[str, ...]) -> None:
+    def __init__(self, policy: Policy, machines: tuple[str, ...], watched: tuple[Guard, ...] = ()) -> None:
+        """Take the machines' rules, and guards that a guarantee asks about, as all that can tell evidence apart."""
         ready = compiled(policy)
         self.policy = policy
         self.ready = ready
@@ -62,7 +63,7 @@ class Space:
         self.stamps = {fact.name: fact for fact in stamps}
         self.notices = self._notices()
         self.notice_at = {name: at for at, name in enumerate(self.notices)}
-        self.evidence = valuations(policy, self._guards(), self._evidence_anchors())
+        self.evidence = valuations(policy, [*self._guards(), *watched], self._evidence_anchors())
         self.longest = self._longest()
 
     def start(self) -> Node:
@@ -277,17 +278,27 @@ def _each(change: Callable[[Zone, int], Zone], zone: Zone, anchors: list[int]) -
 def valuations(policy: Policy, guards: list[Guard], anchors: tuple[str, ...]) -> tuple[Mapping[str, Value], ...]:
     """Return every way in which the guards can tell evidence apart, one valuation for each.
 
-    A fact contributes one value for each combination of verdicts that its atoms can give.
+    Guards that read nothing but evidence tell it apart by their verdict alone, others by the verdict of each atom.
     """
+    kept = (*STAMPED, Origin.MACHINE)
     atoms = [atom for guard in guards for atom in atoms_of(guard)]
     names = list(dict.fromkeys([atom.fact for atom in atoms] + list(anchors)))
-    read = [policy.facts[name] for name in names if policy.facts[name].origin not in (*STAMPED, Origin.MACHINE)]
+    read = [policy.facts[name] for name in names if policy.facts[name].origin not in kept]
     choices = [representatives(fact, [a for a in atoms if a.fact == fact.name]) for fact in read]
-    return tuple(dict(zip((fact.name for fact in read), values, strict=True)) for values in itertools.product(*choices))
+    tests: list[Guard] = []
+    for guard in guards:
+        mixed = any(policy.facts[atom.fact].origin in kept for atom in atoms_of(guard))
+        tests += [a for a in atoms_of(guard) if policy.facts[a.fact].origin not in kept] if mixed else [guard]
+    classes: dict[tuple[bool, ...], Mapping[str, Value]] = {}
+    for values in itertools.product(*choices):
+        found = dict(zip((fact.name for fact in read), values, strict=True))
+        verdicts = [holds(test, found) for test in tests] + [found[anchor] is None for anchor in anchors]
+        classes.setdefault(tuple(verdicts), found)
+    return tuple(classes.values())
 
 
 def representatives(fact: Fact, atoms: list[Atom]) -> list[Value]:
-    """Return values of a fact that between them give its atoms every combination of verdicts."""
+    """Return values of a fact that between them give its atoms every combination of verdicts that they can have."""
     seen: dict[tuple[bool, ...], Value] = {}
     for value in _candidates(fact, atoms):
         verdicts = tuple(holds(atom, {fact.name: value}) for atom in atoms)

@@ -1,57 +1,14 @@
-"""The forms that a guarantee may take, and the watch that each keeps over a run."""
+"""The watches that guarantees keep over a run: what they remember, and when they are broken."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from engine.guarantees import ANY_NOTICE, AtMostOnce, Happening, Never
 from engine.guards import holds
-from engine.model import Guard, IntentKind, Place
+from engine.model import IntentKind
 from engine.prove import zone as zones
 from engine.prove.explore import Broken
 from engine.prove.space import Move, Node, Space
 from engine.prove.zone import Zone
-
-HappeningKind = Literal["do", "enter", "rule", "event", "delivered", "climb"]
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something that a move can do: ask for an intent, enter a state, fire a rule, deliver a notice, climb."""
-
-    kind: HappeningKind
-    name: str  # for `do` also: destructive, starts_servers, any notice
-    place: Place
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What must have happened in the running episode, by whom, and how long before."""
-
-    happening: Happening
-    at_least_seconds: int = 0
-    other_than: int | None = None  # the entry whose sender may not have sent this one
-
-
-@dataclass(frozen=True, slots=True)
-class Never:
-    """`happening` never happens: not at all, not while a condition holds, or not without what must come before.
-
-    `elapsed` names stamps, with what is added to them, that must have passed; `given` must hold of the evidence.
-    """
-
-    name: str
-    says: str
-    place: Place
-    machines: tuple[str, ...]
-    happening: Happening
-    while_: Guard | None = None
-    without: tuple[Before, ...] = ()
-    elapsed: tuple[str, ...] = ()
-    given: Guard | None = None
 
 
 class NeverWatch:
@@ -123,6 +80,37 @@ class NeverWatch:
         return tuple(memory), zone
 
 
+class OnceWatch:
+    """Keeps `AtMostOnce`: the notices that rules have asked for in the episode, unless they were voided since."""
+
+    longest: tuple[int, ...] = ()
+
+    def __init__(self, guarantee: AtMostOnce, space: Space) -> None:
+        self.wanted = frozenset(guarantee.notices)
+        self.space = space
+
+    def start(self) -> tuple[object, ...]:
+        """Nothing was asked for."""
+        return ()
+
+    def after(self, move: Move, before: Node, node: Node, zone: Zone) -> tuple[tuple[object, ...], Zone] | Broken:
+        """Judge the move by what was asked for before, then remember what it asks for."""
+        asked = {str(name) for name in node.watch}
+        if move.kind == "void":
+            asked -= set(move.names)
+        if move.kind in {"rule", "relief"}:
+            for name in move.names:
+                rule = self.space.ready.rules[name].rule
+                for ask in rule.do:
+                    if ask.intent in self.wanted and ask.intent in asked:
+                        return Broken(f"`{ask.intent}` is asked for twice in one episode")
+                    asked |= {ask.intent} & self.wanted
+            for machine in self.space.machines:
+                if node.states[self.space.index[machine.name]] == machine.initial:
+                    asked -= machine.episode_notices
+        return tuple(sorted(asked)), zone
+
+
 def happens(space: Space, happening: Happening, move: Move, before: Node, node: Node) -> bool:
     """Tell whether the move is such a happening."""
     if happening.kind == "delivered":
@@ -150,7 +138,7 @@ def _is_such(space: Space, wanted: str, name: str) -> bool:
         return intent.destructive
     if wanted == "starts_servers":
         return intent.starts_servers
-    return wanted == name or (wanted == "any notice" and intent.kind is IntentKind.NOTICE)
+    return wanted == name or (wanted == ANY_NOTICE and intent.kind is IntentKind.NOTICE)
 
 
 def _is_over(space: Space, happening: Happening, move: Move, before: Node, node: Node) -> bool:
