@@ -24,6 +24,33 @@ RUNNING = (ServerFacts("s1", "running", "running"),)
 NOTICE_BEFORE_SUSPENSION = hours(48)
 
 
+_variants: dict[tuple[str, int], Policy] = {}
+
+
+def with_suspension_after(policy: Policy, count: int) -> Policy:
+    """Return the policy with another `suspend_after`, in hours; the same one for the same question."""
+    key = (policy.digest, count)
+    if key not in _variants:
+        billing = policy.machines["billing"]
+        pressure = tuple(
+            replace(
+                rule,
+                after=tuple(
+                    replace(timer, duration=hours(count)) if timer.anchor == "past_due_since" else timer
+                    for timer in rule.after
+                ),
+            )
+            if rule.id == "suspend"
+            else rule
+            for rule in billing.pressure
+        )
+        machines = {
+            name: replace(billing, pressure=pressure) if name == "billing" else m for name, m in policy.machines.items()
+        }
+        _variants[key] = replace(policy, machines=machines)
+    return _variants[key]
+
+
 @dataclass(frozen=True)
 class Told:
     """A date that left for a customer."""
@@ -38,6 +65,7 @@ class Life:
     """One account, and everything that was ever asked for it or told to its customer."""
 
     def __init__(self, policy: Policy) -> None:
+        self.home = policy  # what it began under
         self.policy = policy
         self.now = START
         self.snapshot: Snapshot = snapshot_of(policy, servers=RUNNING)
@@ -119,6 +147,11 @@ class Life:
     def permit(self, answer: bool | None) -> None:
         """Have every service and brake answer so."""
         self.snapshot = replace(self.snapshot, permits=dict.fromkeys(self.snapshot.permits, answer))
+        self.settle()
+
+    def policy_deployed(self, suspend_after: int) -> None:
+        """Deploy a policy that differs in how long after the failed payment servers are suspended."""
+        self.policy = with_suspension_after(self.home, suspend_after)
         self.settle()
 
     def server(self, lifecycle: str) -> None:
@@ -271,6 +304,7 @@ ACTIONS = weighted(
     (2, "permit", st.sampled_from((True, True, None, False))),
     (1, "server", st.sampled_from(("running", "running", "backing_up"))),
     (2, "command", st.sampled_from(EVENTS)),
+    (2, "policy_deployed", st.sampled_from((24, 100, 120, 200, 1000))),
 )
 TIMELINES = st.integers(1, 40).flatmap(lambda length: st.lists(ACTIONS, min_size=length, max_size=length))
 
