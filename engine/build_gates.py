@@ -83,6 +83,7 @@ class GatesReader:
                         f"`{action}` has no row for machine `{name}`",
                         "add the row: no action may go unjudged",
                     )
+                    self.unjudged.add(name)
                 elif action in matrix.entries and columns is not None:
                     verdicts = self._cells(action, matrix.entries[action], columns)
                     self.unjudged |= {name} if not verdicts else set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal, cast
 
@@ -11,7 +12,7 @@ from engine.build_draft import Draft, MachineDraft, each, entries, text_of
 from engine.build_facts import GuardReader
 from engine.durations import LONGEST, write_duration
 from engine.faults import closest, meant, shown
-from engine.model import Ask, FactType, Machine, Place, Rule, RuleKind, ServerLine, Setting, Timer
+from engine.model import All, Ask, FactType, Guard, Machine, Place, Rule, RuleKind, ServerLine, Setting, Timer
 from engine.source import Node
 
 EVERY_PRESSURE = "every_pressure"
@@ -30,6 +31,8 @@ def draft_machines(draft: Draft) -> None:
             continue
         node = root.entries["machine"][1]
         if not draft.names["machine"].declare(name, node, draft.faults):
+            draft.names["machine"].complete = False  # which of the two is meant is not known
+            draft.machines[name] = replace(draft.machines[name], states_known=False)
             continue
         of_server = text_of(root, "of") == "server"
         states = root.get("states" if of_server else "ladder")
@@ -212,7 +215,7 @@ class MachineReader:
 
     def _rules(self, key: str, kind: RuleKind) -> tuple[Rule, ...]:
         found = []
-        section = self.machine.root.get(key)
+        section = self.machine.root.get(key) if self.machine.of_server is (kind is RuleKind.MOVE) else None
         for node in section.items if section is not None and section.kind == "list" else []:
             rule = self._rule(node, kind) if not node.hurt else None
             if rule is not None:
@@ -241,7 +244,7 @@ class MachineReader:
             place=rule_id.place,
             to=draft.state(self.machine, to) if to is not None else None,
             mark=self._mark(node),
-            when=self.guards.read(when, self.machine) if when is not None else None,
+            when=self._guard(when),
             event=text_of(node, "event"),
             by=text_of(node, "by"),
             other_than=other_than.text if other_than is not None else None,
@@ -250,8 +253,19 @@ class MachineReader:
             needs=self._needs(node.get("needs")) if kind is RuleKind.PRESSURE else (),
             do=self._asks(node.get("do")),
         )
-        broken = len(draft.faults) > before or (when is not None and rule.when is None)
-        return None if broken or (to is not None and rule.to is None) or not all(sources) else rule
+        if len(draft.faults) > before:
+            self.whole = False
+        return None if (to is not None and rule.to is None) or not all(sources) else rule
+
+    def _guard(self, node: Node | None) -> Guard | None:
+        """Return a guard; where it has a fault one that says nothing, so that the rule's rungs are judged all the same."""
+        if node is None:
+            return None
+        guard = self.guards.read(node, self.machine)
+        if guard is None:
+            self.whole = False
+            return All((), node.place)
+        return guard
 
     def _mark(self, node: Node) -> str | None:
         mark = node.get("mark")

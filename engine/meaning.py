@@ -47,10 +47,9 @@ class Meaning:
             check_machine(self.faults, machine, self.intents, whole=machine.name in self.whole)
         if not self.draft.names["machine"].complete:
             return
-        anywhere = next(iter(self.draft.trees), "billing.yaml")
         billing = self.machines.get("billing")
         if billing is None or billing.of != "account":
-            place = billing.place if billing is not None else Place(anywhere, 1, 1)
+            place = billing.place if billing is not None else self._usual_place("billing")
             self.faults.add(
                 "M315",
                 place,
@@ -59,11 +58,17 @@ class Meaning:
             )
         lifecycles = [machine for machine in self.machines.values() if machine.of == "server"]
         if len(lifecycles) != 1:
-            place = lifecycles[1].place if lifecycles else Place(anywhere, 1, 1)
+            place = lifecycles[1].place if lifecycles else self._usual_place("server")
             found = listed(machine.name for machine in lifecycles) or "none"
             self.faults.add(
                 "M315", place, f"expected one machine `of: server`, found {found}", "every server runs the same one"
             )
+
+    def _usual_place(self, name: str) -> Place:
+        """Return where a machine of this name is usually written."""
+        root = self.draft.trees.get(f"{name}.yaml")
+        machine = root.get("machine") if root is not None else None
+        return machine.place if machine is not None else Place(f"{name}.yaml", 1, 1)
 
     # ---- intents -----------------------------------------------------------------------------------------------------
 
@@ -128,7 +133,7 @@ class Meaning:
                 "M353",
                 intent.place,
                 f"nothing carries out `{intent.name}`",
-                meant(intent.name, IMPLEMENTED, "is the name right?"),
+                "" if intent.destructive else meant(intent.name, IMPLEMENTED, "is the name right?"),
             )
 
     def _asked(self) -> set[str]:
@@ -164,7 +169,7 @@ class Meaning:
         machine, _, rule_id = name.partition(".")
         found = self.machines.get(machine)
         rule = next((rule for rule in found.rules if rule.id == rule_id), None) if found is not None else None
-        if rule is None:
+        if rule is None or not self.draft.machines[machine].states_known:
             if name not in self.draft.names["rule"] and at is not None:
                 self.draft.known("rule", at, name)
             return
@@ -180,9 +185,9 @@ class Meaning:
             fact.name for fact in self._stamps(found) if fact.origin is Origin.DELIVERED and fact.of == intent.name
         ]
         if not {timer.anchor for timer in rule.after} & set(stamps):
-            anchor = stamps[0] if stamps else f"a fact `from: delivered {intent.name}`"
+            anchor = f"`{stamps[0]}`" if stamps else f"a fact `from: delivered {intent.name}`"
             message = f"`{intent.name}` promises the date of `{rule.name}`, whose `after:` does not wait for it"
-            self.faults.add("M355", place, message, f"add `{anchor}` to the `after:` of {rule.place}")
+            self.faults.add("M355", place, message, f"add {anchor} to the `after:` of {rule.place}")
 
     @staticmethod
     def _stamps(machine: Machine | None) -> Iterable[Fact]:
@@ -256,7 +261,8 @@ class Meaning:
             return
         bare = {name if "." in name else f"billing.{name}" for name in section.entries}
         for machine in self.machines.values():
-            for state in machine.ladder if machine.of == "account" else ():
+            judged = machine.of == "account" and self.draft.machines[machine.name].states_known
+            for state in machine.ladder if judged else ():
                 if f"{machine.name}.{state}" not in bare:
                     key = self._state_key(machine, state)
                     self.faults.add(

@@ -23,7 +23,7 @@ def check_machine(faults: Faults, machine: Machine, intents: Mapping[str, Intent
         if whole:
             _check_anchors(faults, machine, rank, intents)
     for rule in machine.moves:
-        if rule.event is None and not rule.after and rule.when is None:
+        if whole and rule.event is None and not rule.after and rule.when is None:
             faults.add(
                 "M345",
                 rule.place,

@@ -33,6 +33,7 @@ _INVISIBLE = re.compile(
 )
 
 _ADVICE = (  # part of what libyaml says -> what probably happened
+    ("tab character", "indent with spaces, never with tabs"),
     (
         "cannot start any token",
         "indent with spaces, never with tabs; quote a text that begins with a special character",
@@ -218,6 +219,8 @@ class _Reader:
             self.keys[-1] = node
             return
         self.keys[-1] = None
+        if node.start == node.end:
+            node.start, node.end = key.start, key.end  # nothing is written there: what is said of it is said of its key
         name = key.text
         if name in parent.entries:
             first = parent.entries[name][0]
