@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 FAILURES_PER_MINUTE = 100
 WINDOW_SECONDS = 60.0
 ADDRESSES = 10_000
-TOKEN_CHARACTERS = 512
+TOKEN = re.compile(r"[!-~]{1,512}")
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -67,9 +68,10 @@ def bearer_token(connection: Connection) -> str:
         raise unauthorized("This address needs a bearer token in the `Authorization` header.")
     scheme, _, token = values[0].partition(" ")
     token = token.strip()
-    usable = token.isascii() and token.isprintable() and len(token) <= TOKEN_CHARACTERS
-    if len(values) > 1 or scheme.lower() != "bearer" or not token or not usable:
-        raise refused(connection, "The `Authorization` header is not `Bearer` followed by a token.")
+    if len(values) > 1 or scheme.lower() != "bearer" or not token:
+        raise unauthorized("The `Authorization` header is not `Bearer` followed by a token.")
+    if not TOKEN.fullmatch(token):
+        raise refused(connection, "This token is not known.")
     return token
 
 

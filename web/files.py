@@ -12,7 +12,7 @@ from litestar.response import Stream
 from jobs.hosts.base import Download
 from web.auth import signed_in
 from web.gates import StillPermitted, permitted
-from web.inputs import Input, decode, file_path, query
+from web.inputs import Input, decode, file_path, new_file_path, query
 from web.problems import Problem
 from web.services import HttpRequest, PathId, TheServices
 from web.uploads import upload_file
@@ -80,7 +80,7 @@ def write_file(request: HttpRequest, services: TheServices, server_id: PathId, b
     """Replace or make a text file at once; what it replaces is kept as a version."""
     allowed = permitted(request, server_id)
     wish = decode(Written, body)
-    entry = services.host(allowed.host).write_file(allowed.spec, file_path(wish.path), wish.content)
+    entry = services.host(allowed.host).write_file(allowed.spec, new_file_path(wish.path), wish.content)
     return {"path": wish.path, **file_entry(entry)}
 
 

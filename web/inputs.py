@@ -208,6 +208,13 @@ def file_path(text: str) -> str:
     return text
 
 
+def new_file_path(text: str) -> str:
+    """Bound the path of a file that is to be made: its name must not look like another one."""
+    if set(file_path(text)) & INVISIBLE:
+        raise bad_input("`path` holds invisible characters.", field="path")
+    return text
+
+
 def instant(value: datetime, field: str) -> datetime:
     """Check that a date and time names its zone and lies within the years that anybody means."""
     if value.tzinfo is None:

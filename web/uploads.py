@@ -11,7 +11,7 @@ from litestar import post
 
 from jobs.hosts.base import FileEntry, Upload
 from web.gates import Permitted, StillPermitted, permitted
-from web.inputs import PATH_CHARACTERS, file_path
+from web.inputs import PATH_CHARACTERS, new_file_path
 from web.problems import Problem, bad_input
 from web.services import HttpRequest, PathId, Services, TheServices
 from web.wire import file_entry
@@ -53,7 +53,7 @@ class Incoming:
         paths = request.query_params.getall("path", [])
         if len(paths) > 1:
             raise bad_input("`path` is given more than once.", field="path")
-        self.path = file_path(paths[0]) if paths else ""
+        self.path = new_file_path(paths[0]) if paths else ""
         self._upload: Upload | None = None
         self._gathered = bytearray()
 
@@ -96,7 +96,7 @@ class Incoming:
         if part is None or part.filename is not None or part.name != "path":
             return
         try:
-            named = file_path(field.decode())
+            named = new_file_path(field.decode())
         except UnicodeDecodeError:
             raise bad_input("`path` is not text.", field="path") from None
         if self._upload is not None and named != self.path:
@@ -106,7 +106,7 @@ class Incoming:
     async def _begin(self, filename: str) -> None:
         if self._upload is not None:
             raise bad_input("The form holds more than one file; send one at a time.")
-        self.path = self.path or file_path(filename)
+        self.path = self.path or new_file_path(filename)
         await self._open()
 
     async def _open(self) -> None:

@@ -23,6 +23,7 @@ from storage import accounts, policies, servers
 from storage.database import Database
 from storage.settings import SHIPPED_POLICY, Settings
 from web.app import create_app
+from web.auth import FailureLimit
 
 ADMIN = "admin-token-of-the-tests"
 SECRET = "whsec_of_the_tests"
@@ -60,11 +61,14 @@ class Site:
     def start(self) -> None:
         """Put the shipped policy in force and serve."""
         policies.deploy_folder(self.database.engine, SHIPPED_POLICY, {}, by="test")
+        self.app = create_app(self.settings)
+        self.app.state.services.failures = FailureLimit(per_minute=1_000_000)  # tests fail on purpose, from one address
         config = uvicorn.Config(
-            create_app(self.settings),
+            self.app,
             port=0,
             lifespan="on",
             log_config=None,
+            access_log=False,
             ws="websockets-sansio",
             timeout_graceful_shutdown=2,
         )
