@@ -11,9 +11,11 @@ from enum import Enum
 from typing import Any
 
 from engine.build_draft import Draft
-from engine.build_facts import GuardReader, build_facts, build_predicates
+from engine.build_facts import build_facts
 from engine.build_gates import GatesReader, build_notices, build_repairs
-from engine.build_machines import MachineReader, build_settings, check_groups, check_settings_used, draft_machines
+from engine.build_guarantees import GuaranteeReader
+from engine.build_guards import GuardReader, build_predicates
+from engine.build_machines import MachineReader, check_groups, draft_machines
 from engine.build_parts import (
     build_alerts,
     build_calendars,
@@ -22,6 +24,7 @@ from engine.build_parts import (
     build_standing,
     check_evidence,
 )
+from engine.build_settings import build_settings, check_settings_used
 from engine.faults import Faults
 from engine.meaning import Meaning
 from engine.model import Machine, Place, Policy, Setting
@@ -54,6 +57,7 @@ def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, los
     gates = GatesReader(draft, guards).read()
     repairs = build_repairs(draft)
     notices, states = build_notices(draft)
+    guarantees = GuaranteeReader(draft, guards).read()
     meaning = Meaning(draft, machines, frozenset(whole))
     meaning.check_machines()
     meaning.check_intents(repairs)
@@ -76,6 +80,7 @@ def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, los
         "alerts": alerts,
         "calendars": calendars,
         "dates": dates,
+        "guarantees": guarantees,
     }
     return Policy(digest=digest_of(parts), **parts)
 

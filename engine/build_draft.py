@@ -13,7 +13,7 @@ from datetime import timedelta
 from engine.durations import parse_duration
 from engine.faults import Faults, meant, shown
 from engine.model import Fact, Guard, Intent, IntentKind, Permit, Setting
-from engine.shape import NOUNS, stem_of
+from engine.shape import NOUNS, OPTIONAL, stem_of
 from engine.source import Node
 
 
@@ -78,7 +78,7 @@ class Draft:
     names: dict[str, Names] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        machines_lost = any(stem_of(file) not in NOUNS for file in self.lost)
+        machines_lost = any(stem_of(file) not in NOUNS + OPTIONAL for file in self.lost)
         for sort, code, file in (
             ("machine", "M307", None),
             ("fact", "M301", "standing.yaml"),

@@ -52,7 +52,7 @@ class Never:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """While servers are in these billing states, actions are denied, intents unwanted, and a running one is shut down."""
+    """While servers are in these billing states, actions are denied, intents unwanted, a running one is shut down."""
 
     name: str
     says: str

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from engine.guarantees import Guarantee
 
 Value = bool | int | str | datetime | None
 
@@ -189,7 +192,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ServerLine:
-    """One line of a machine's `servers`: the first that holds gives its servers' billing state and the code of a denial."""
+    """One line of `servers`: the first that holds gives the servers' billing state and the code of a denial."""
 
     is_: str
     place: Place
@@ -200,7 +203,7 @@ class ServerLine:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One state machine. `ladder` is the order of severity; a lifecycle (`of` server) has `moves` instead of two lists."""
+    """One state machine. `ladder` is the order of severity; a lifecycle (`of` server) has `moves`, not two lists."""
 
     name: str
     of: Literal["account", "server"]
@@ -330,7 +333,9 @@ class Gates:
     codes: Mapping[tuple[str, str], str]
     places: Mapping[str, Place]
     also: tuple[Also, ...] = ()
-    may_also: Mapping[str, frozenset[str]] = field(default_factory=dict)  # actor -> actions allowed whatever the column says
+    may_also: Mapping[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # actor -> actions allowed all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +428,7 @@ class Policy:
     alerts: Mapping[str, str]  # alert kind -> Discord channel
     calendars: Mapping[str, tuple[tuple[datetime, datetime], ...]]  # named intervals
     dates: Mapping[str, frozenset[str]]  # named lists of ISO dates
+    guarantees: tuple[Guarantee, ...] = ()  # what it promises about itself
 
     @property
     def account_machines(self) -> tuple[Machine, ...]:

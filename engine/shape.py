@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "policy" / "schema"
 NOUNS = ("standing", "gates", "intents", "permits", "repairs", "notices", "alerts", "maintenance")  # one file each
+OPTIONAL = ("guarantees",)  # a policy without them promises nothing about itself
 
 _TYPES = {
     "object": "a map",
@@ -37,7 +38,7 @@ def stem_of(file: str) -> str:
 def schema_of(file: str, root: Node) -> str | None:
     """Return the name of the schema that a file obeys; None when it is no file of a policy."""
     stem = stem_of(file)
-    if stem in NOUNS:
+    if stem in NOUNS + OPTIONAL:
         return stem
     if root.kind != "map" or not {"machine", "of"} & set(root.entries):
         return None
@@ -51,7 +52,7 @@ def check_shapes(trees: Mapping[str, Node], faults: Faults) -> None:
         _check_traps(root, faults, rows_allowed=file == "gates.yaml")
         name = schema_of(file, root)
         if name is None:
-            likely = closest(stem_of(file), NOUNS)
+            likely = closest(stem_of(file), NOUNS + OPTIONAL)
             hint = f"did you mean `{likely}.yaml`?" if likely else "a machine begins with `machine:` and `of:`"
             faults.add(
                 "S212", root.place, f"`{shown(file)}` is neither a machine nor a file that the policy knows", hint

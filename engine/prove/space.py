@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from engine.compiled import CompiledMachine, CompiledRule, compiled
 from engine.guards import holds
-from engine.model import All, Any, Atom, Fact, FactType, Guard, Named, Not, Origin, Policy, RuleKind, Value
+from engine.model import All, Any, Atom, Fact, FactType, Guard, Named, Not, Origin, Policy, Rule, RuleKind, Value
 from engine.prove import zone as zones
 from engine.prove.zone import Zone
 
@@ -117,7 +117,17 @@ class Space:
         self, node: Node, zone: Zone, number: int, evidence: Mapping[str, Value]
     ) -> tuple[Move, Node, Zone] | None:
         """Run relief over all machines to completion; None when none holds. Timed relief may be late."""
-        fired: list[CompiledRule] = []
+        rules, _ = self.relieve(node, evidence)
+        if not rules:
+            return None
+        for rule in rules:
+            node, zone = self._after(node, zone, self.ready.by_name[rule.machine], self.ready.rules[rule.name])
+        return Move("relief", tuple(rule.name for rule in rules), str(rules[0].place), None, number), node, zone
+
+    def relieve(self, node: Node, evidence: Mapping[str, Value]) -> tuple[list[Rule], Node]:
+        """Return the rules of relief that fire one after the other under this evidence, and where they lead."""
+        fired: list[Rule] = []
+        zone = zones.unconstrained(len(self.longest) - 1)
         quiet = False
         while not quiet:
             quiet = True
@@ -125,13 +135,10 @@ class Space:
                 for rule in machine.relief[self._state(node, machine)]:
                     if rule.event is None and not rule.timers and self._holds(rule, node, evidence):
                         node, zone = self._after(node, zone, machine, rule)
-                        fired.append(rule)
+                        fired.append(rule.rule)
                         quiet = False
                         break
-        if not fired:
-            return None
-        names = tuple(rule.name for rule in fired)
-        return Move("relief", names, fired[0].place, None, number), node, zone
+        return fired, node
 
     def _holds(self, rule: CompiledRule, node: Node, evidence: Mapping[str, Value]) -> bool:
         return rule.check is None or rule.check(self.facts(node, evidence))

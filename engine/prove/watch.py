@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.guarantees import ANY_NOTICE, AtMostOnce, Happening, Never
 from engine.guards import holds
-from engine.model import IntentKind
+from engine.model import IntentKind, Policy
 from engine.prove import zone as zones
 from engine.prove.explore import Broken
 from engine.prove.space import Move, Node, Space
@@ -123,7 +123,7 @@ def happens(space: Space, happening: Happening, move: Move, before: Node, node: 
     if happening.kind == "event":
         return any(rule.event == happening.name for rule in rules)
     if happening.kind == "do":
-        return any(_is_such(space, happening.name, ask.intent) for rule in rules for ask in rule.rule.do)
+        return any(is_such(space.policy, happening.name, ask.intent) for rule in rules for ask in rule.rule.do)
     name, _, state = happening.name.partition(".")
     at = space.index[name]
     if happening.kind == "climb":
@@ -132,8 +132,9 @@ def happens(space: Space, happening: Happening, move: Move, before: Node, node: 
     return node.states[at] == state != before.states[at]
 
 
-def _is_such(space: Space, wanted: str, name: str) -> bool:
-    intent = space.policy.intents[name]
+def is_such(policy: Policy, wanted: str, name: str) -> bool:
+    """Tell whether an intent is the wanted one, or of the wanted kind."""
+    intent = policy.intents[name]
     if wanted == "destructive":
         return intent.destructive
     if wanted == "starts_servers":

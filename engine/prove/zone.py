@@ -114,7 +114,8 @@ def extrapolate(zone: Zone, longest: Sequence[int]) -> Zone:
             return -longest[a]
         return bound
 
-    return _closed([[widened(a, b) for b in size] for a in size])
+    rows = [[widened(a, b) for b in size] for a in size]
+    return zone if all(tuple(row) == old for row, old in zip(rows, zone, strict=True)) else _closed(rows)
 
 
 def _closed(rows: list[list[Bound]]) -> Zone:
