@@ -24,12 +24,15 @@ from storage.errors import Busy, StorageError
 from storage.intents import Again, Claim, Done, Finished, GiveUp, Outcome, Unknown
 
 FINISH_PATIENCE_SECONDS = 60.0
+CLAIM_SECONDS = 600.0
 
 log = logging.getLogger(__name__)
 
 
-def apply(context: Context, intent_id: str) -> str:
+def apply(context: Context, intent_id: str, *, claim_seconds: float = CLAIM_SECONDS) -> str:
     """Apply one intent and return its status; what is not open, not wanted or not due is left alone.
+
+    claim_seconds: how long this may take, in real time, before the claim of a worker that lives counts as lost.
 
     INVARIANT: no lock and no transaction is held while the action runs: a host may hang, a mail server may be slow.
     """
@@ -37,7 +40,12 @@ def apply(context: Context, intent_id: str) -> str:
         claim = context.database.transact(
             f"intent `{intent_id}`",
             lambda conn: intents.claim(
-                conn, policies.in_force(conn), UUID(intent_id), context.presence.process_id, world=context.world
+                conn,
+                policies.in_force(conn),
+                UUID(intent_id),
+                context.presence.process_id,
+                world=context.world,
+                seconds=claim_seconds,
             ),
         )
     except (DBAPIError, psycopg.Error, StorageError) as error:

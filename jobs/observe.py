@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -34,8 +33,14 @@ MAYBE_NOT_MADE = frozenset({"requested", "provisioning", "failed"})
 EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed_stopped"}
 
 FLEET = text(
-    "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.observed_at, s.lifecycle, s.autostart, "
+    "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.lifecycle, s.autostart, "
     "a.server_billing_state FROM servers s JOIN accounts a ON a.id = s.account_id WHERE s.lifecycle <> 'deleted'"
+)
+
+LOOKED_AT_SINCE = text("SELECT id FROM servers WHERE observed_at > :began")
+ASTRAY = text(
+    "SELECT id, observed FROM servers WHERE (observed = 'running' AND lifecycle = ANY(:running)) "
+    "OR (observed = 'stopped' AND lifecycle = ANY(:stopped)) ORDER BY id"
 )
 
 log = logging.getLogger(__name__)
@@ -50,7 +55,6 @@ class Seat:
     host: str
     desired: str
     observed: str
-    observed_at: datetime | None
     lifecycle: str
     autostart: bool | None
     billing_state: str
@@ -78,12 +82,9 @@ class Lookout:
         answers = self._ask_all(seconds)
 
         def write(conn: Connection) -> list[Change]:
-            news = {seat.id: seat.observed_at for seat in fleet(conn)} if seats else {}
-            seen = {
-                seat.id: _seen(seat, answers.get(seat.host))
-                for seat in seats
-                if seat.id in news and not _is_newer(news[seat.id], began)
-            }
+            # a worker that has looked since the hosts were asked knows better
+            newer = set(conn.execute(LOOKED_AT_SINCE, {"began": began}).scalars())
+            seen = {seat.id: _seen(seat, answers.get(seat.host)) for seat in seats if seat.id not in newer}
             return servers.observe(conn, seen, fence=fence)
 
         return self.context.database.transact("observations", write)
@@ -136,21 +137,16 @@ def as_known(lifecycle: str, seen: Observation | None) -> tuple[Observed, bool |
     return seen.observed, seen.autostart
 
 
-def _is_newer(observed_at: datetime | None, began: datetime) -> bool:
-    """Tell whether a worker has looked since the hosts were asked: then its look is the newer one."""
-    return observed_at is not None and observed_at > began
-
-
 def follow(context: Context, policy: Policy, fence: Fence) -> int:
     """Move the lifecycles that no longer agree with what was seen; return how many moved."""
-    machine = lifecycle_machine(policy)
+    moves = lifecycle_machine(policy).moves
     sources = {
-        seen: {source for rule in machine.moves if rule.event == event for source in rule.sources}
+        seen: sorted({source for rule in moves if rule.event == event for source in rule.sources})
         for seen, event in EVENTS.items()
     }
     with context.database.begin() as conn:
-        astray = [seat for seat in fleet(conn) if seat.lifecycle in sources.get(seat.observed, ())]
-    return sum(_move(context, policy, seat.id, EVENTS[seat.observed], fence) for seat in astray)
+        astray = conn.execute(ASTRAY, sources).all()
+    return sum(_move(context, policy, server_id, EVENTS[observed], fence) for server_id, observed in astray)
 
 
 def move_due(context: Context, policy: Policy, fence: Fence, limit: int = 1_000) -> int:

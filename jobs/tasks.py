@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from jobs.apply import apply
 from jobs.context import Context
 
+COMMAND_SECONDS = 3 * 3600.0
+
 current: ContextVar[Context] = ContextVar("current")
 
 
@@ -16,8 +18,8 @@ def billing_enforcement(intent_id: str) -> str:
 
 
 def provisioning(intent_id: str) -> str:
-    """Apply a command on a server: make, start, stop, back up, restore."""
-    return apply(current.get(), intent_id)
+    """Apply a command on a server: make, start, stop, back up, restore. Copying a large server takes long."""
+    return apply(current.get(), intent_id, claim_seconds=COMMAND_SECONDS)
 
 
 def repair(intent_id: str) -> str:
