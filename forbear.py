@@ -73,7 +73,10 @@ COMMANDS = (
 
 # Commands that read well in a group but live in a folder that the group's own folder may not import.
 GRAFTS: dict[str, tuple[Deferred, ...]] = {
-    "policy": (Deferred("deploy", "storage.commands:policy_deploy", "Check a policy and put it in force."),),
+    "policy": (
+        Deferred("prove", "engine.commands_prove:prove", "Hold the policy against what it promises about itself."),
+        Deferred("deploy", "storage.commands:policy_deploy", "Check a policy and put it in force."),
+    ),
 }
 
 

@@ -43,11 +43,11 @@ def check(folder: Path | None, form: str) -> None:
     from engine.faults import PolicyFaults, PolicyUnreadable
     from engine.load import load_policy
 
-    shown = _shown(folder)
+    shown = shown_folder(folder)
     try:
         found = load_policy(folder if folder is not None else SHIPPED, os.environ)
     except PolicyFaults as faults:
-        click.echo(_told(faults, form, shown))
+        click.echo(told_faults(faults, form, shown))
         raise SystemExit(1) from None
     except PolicyUnreadable as nothing:
         click.echo(_nothing(nothing, form), err=form == "text")
@@ -55,24 +55,25 @@ def check(folder: Path | None, form: str) -> None:
     click.echo(_fine(found, form, shown))
 
 
-def _shown(folder: Path | None) -> str:
+def shown_folder(folder: Path | None) -> str:
     """Return the folder as messages show it: as it was typed, or the shipped one as seen from here."""
     if folder is not None:
         return str(folder).encode("utf-8", "replace").decode("utf-8")
     return os.path.relpath(SHIPPED) if SHIPPED.is_relative_to(Path.cwd()) else str(SHIPPED)
 
 
-def _told(faults: PolicyFaults, form: str, folder: str) -> str:
+def told_faults(faults: PolicyFaults, form: str, folder: str) -> str:
+    """Return the faults in the form that was asked for."""
     from engine.render import render_github, render_json, render_text
 
     if form == "json":
         return render_json(faults.faults, folder=folder)
     if form == "github":
         return render_github(faults.faults, folder=folder)
-    return render_text(faults.faults, faults.sources, folder=folder, color=_colored())
+    return render_text(faults.faults, faults.sources, folder=folder, color=colored())
 
 
-def _colored() -> bool:
+def colored() -> bool:
     """Tell whether to colour: only on a terminal, and not where NO_COLOR asks otherwise."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 

@@ -25,10 +25,10 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Why a run breaks a guarantee: in words, and how soon after which own clock it has to happen to do so."""
+    """Why a run breaks a guarantee: in words, and how soon after what else it has to happen to do so."""
 
     why: str
-    sooner_than: tuple[int, int] | None = None  # (own clock, seconds)
+    sooner_than: tuple[int, int] | None = None  # (which of what is remembered, seconds)
 
 
 class Visit(NamedTuple):

@@ -64,7 +64,7 @@ class NeverWatch:
                 variable = len(self.space.anchors) + 1 + clock
                 if zones.less_than_since(zone, variable, needed.at_least_seconds) is not None:
                     why = f"`{guarantee.happening}` happens too soon after `{needed.happening}`"
-                    return Broken(why, (clock, needed.at_least_seconds))
+                    return Broken(why, (at, needed.at_least_seconds))
         return None
 
     def _remembered(self, move: Move, before: Node, node: Node, zone: Zone) -> tuple[tuple[object, ...], Zone]:

@@ -1,0 +1,180 @@
+"""`forbear policy prove`: hold a policy against what it promises about itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.commands import SHIPPED, colored, shown_folder, told_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.model import Value
+    from engine.prove.counterexample import Told
+    from engine.prove.judge import Judgement
+
+EXAMPLES = """\b
+Examples:
+  forbear policy prove                                every guarantee of the policy that ships
+  forbear policy prove ./policy --only payment_wins   one of yours
+  forbear policy prove --format github                as annotations of a pull request
+"""
+_BOLD, _RED, _GREEN, _YELLOW, _DIM, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--only", metavar="NAME", multiple=True, help="Prove only this guarantee; may be given several times.")
+@click.option("--max-states", type=click.IntRange(1), default=200_000, show_default=True, help="Give up beyond these.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
+    help="For people, for programs, or for a pull request.",
+)  # fmt: skip
+def prove(folder: Path | None, only: tuple[str, ...], max_states: int, form: str) -> None:
+    """Explore every state and time of the policy in DIR, and hold its guarantees.yaml against them.
+
+    A broken guarantee is shown with the shortest timeline that breaks it. Exit status: 0 all hold, 1 one is broken or
+    not proven, 2 there is nothing to prove.
+    """
+    from engine.faults import PolicyFaults, PolicyUnreadable
+    from engine.load import load_policy
+    from engine.prove.judge import Verdict, judge
+
+    try:
+        policy = load_policy(folder if folder is not None else SHIPPED, os.environ)
+    except PolicyFaults as faults:
+        click.echo(told_faults(faults, form, shown_folder(folder)))
+        raise SystemExit(2) from None
+    except PolicyUnreadable as nothing:
+        raise click.UsageError(str(nothing)) from None
+    unknown = set(only) - {guarantee.name for guarantee in policy.guarantees}
+    if unknown:
+        names = ", ".join(guarantee.name for guarantee in policy.guarantees) or "none"
+        raise click.UsageError(f"there is no guarantee `{min(unknown)}`; the policy has: {names}")
+    chosen = [guarantee for guarantee in policy.guarantees if not only or guarantee.name in only]
+    if not chosen:
+        raise click.UsageError("the policy promises nothing about itself: write a guarantees.yaml")
+    judgements = [judge(policy, guarantee, max_states) for guarantee in chosen]
+    where = shown_folder(folder)
+    click.echo(_as_json(judgements) if form == "json" else _as_text(judgements, where, github=form == "github"))
+    if any(judgement.verdict is not Verdict.HOLDS for judgement in judgements):
+        raise SystemExit(1)
+
+
+def _as_text(judgements: Sequence[Judgement], folder: str, *, github: bool) -> str:
+    if github:
+        return "\n".join(_annotation(judgement, folder) for judgement in judgements)
+    widest = max(len(judgement.guarantee.name) for judgement in judgements)
+    lines = []
+    for judgement in judgements:
+        lines += _told(judgement, folder, widest)
+    held = sum(judgement.verdict == "holds" for judgement in judgements)
+    states = sum(judgement.states for judgement in judgements)
+    seconds = sum(judgement.seconds for judgement in judgements)
+    lines.append(f"{held} of {len(judgements)} guarantees hold; {states} states explored in {seconds:.2f} s")
+    return "\n".join(lines)
+
+
+def _told(judgement: Judgement, folder: str, widest: int) -> list[str]:
+    color = colored()
+    shades = {"holds": _GREEN, "broken": _RED, "not proven": _YELLOW} if color else {}
+    shade, plain = shades.get(judgement.verdict, ""), _PLAIN if color else ""
+    note = f"  {judgement.why}" if judgement.why and judgement.verdict == "holds" else ""
+    name, states = judgement.guarantee.name, judgement.states
+    lines = [f"{shade}{judgement.verdict:<10}{plain}  {name:<{widest}}  {states:>7} states{note}".rstrip()]
+    if judgement.verdict == "holds":
+        return lines
+    lines += ["", f"  {judgement.guarantee.says}", f"  {judgement.why}"]
+    if judgement.where is not None:
+        lines.append(f"  at {folder}/{judgement.where}" if not judgement.path else "")
+    lines += _timeline(judgement, folder)
+    return [*lines, ""]
+
+
+def _timeline(judgement: Judgement, folder: str) -> list[str]:
+    if judgement.space is None or not judgement.path:
+        return []
+    from engine.prove.counterexample import story
+
+    steps = story(judgement.space, judgement.path, judgement.broken)
+    rows = [(_when(step.at_seconds), _what(step), _where(step), f"{folder}/{step.move.place}") for step in steps]
+    widths = [max(len(row[at]) for row in rows) for at in range(3)]
+    lines = [f"    {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]}" for row in rows]
+    last: dict[str, Value] = {}
+    for at, step in reversed(list(enumerate(steps))):
+        known = _known(step)
+        if known and known != last:
+            lines.insert(at + 1, f"    {'':<{widths[0]}}    {_facts(known)}")
+    return lines
+
+
+def _when(seconds: int) -> str:
+    days, rest = divmod(seconds, 86_400)
+    return f"day {days}, {rest // 3600:02}:{rest % 3600 // 60:02}" + (f":{rest % 60:02}" if rest % 60 else "")
+
+
+def _what(step: Told) -> str:
+    names = " ".join(step.move.names)
+    if step.move.kind == "deliver":
+        return f"{names} is delivered"
+    if step.move.kind == "void":
+        return f"a hold voids {names}"
+    if step.move.kind == "reissue":
+        return f"{names} is issued again"
+    return names + (f", by {step.move.actor} person" if step.move.actor else "")
+
+
+def _where(step: Told) -> str:
+    return " ".join(f"{machine}.{state}" for machine, state in step.states.items())
+
+
+def _known(step: Told) -> dict[str, Value]:
+    known: dict[str, Value] = dict(step.evidence)
+    known.update({anchor: f"{-at // 3600} h before" if at < 0 else _when(at) for anchor, at in step.since.items()})
+    return known
+
+
+def _facts(known: dict[str, Value]) -> str:
+    return ", ".join(f"{name} {'null' if value is None else str(value).lower()}" for name, value in known.items())
+
+
+def _annotation(judgement: Judgement, folder: str) -> str:
+    place = judgement.guarantee.place
+    level = {"holds": "notice", "not proven": "warning"}.get(judgement.verdict, "error")
+    why = f": {judgement.why}" if judgement.why else ""
+    name = judgement.guarantee.name
+    return f"::{level} file={folder}/{place.file},line={place.line}::{name} {judgement.verdict}{why}"
+
+
+def _as_json(judgements: Sequence[Judgement]) -> str:
+    from engine.prove.counterexample import story
+
+    told = []
+    for judgement in judgements:
+        entry: dict[str, object] = {
+            "guarantee": judgement.guarantee.name,
+            "says": judgement.guarantee.says,
+            "verdict": str(judgement.verdict),
+            "states": judgement.states,
+            "why": judgement.why or None,
+            "place": str(judgement.where or judgement.guarantee.place),
+        }
+        if judgement.space is not None and judgement.path:
+            entry["timeline"] = [
+                {
+                    "atSeconds": step.at_seconds,
+                    "kind": step.move.kind,
+                    "names": step.move.names,
+                    "place": step.move.place,
+                    "states": step.states,
+                    "facts": {name: value if value is None else str(value) for name, value in _known(step).items()},
+                }
+                for step in story(judgement.space, judgement.path, judgement.broken)
+            ]
+        told.append(entry)
+    return json.dumps({"ok": all(j.verdict == "holds" for j in judgements), "guarantees": told}, indent=2)
