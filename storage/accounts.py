@@ -185,7 +185,7 @@ def exempt(
     reason: str = "",
     world: World | None = None,
 ) -> Recorded:
-    """Exempt an account from enforcement until an instant (None: no longer), and decide it again. Raises UnknownAccount."""
+    """Exempt an account from enforcement until an instant (None: no longer), and decide it. Raises UnknownAccount."""
     lock(conn, [account_id])
     conn.execute(text("UPDATE accounts SET exempt_until = :until WHERE id = :id"), {"id": account_id, "until": until})
     note = AuditNote("admin", "exempt", by, reason, facts={"exempt_until": until})
@@ -212,7 +212,7 @@ def accounts(conn: Connection, *, after: UUID | None = None, limit: int = 100) -
 
 def _views(conn: Connection, where: str, given: dict[str, Any], limit: int = 1000) -> list[AccountView]:
     order = "id" if where.startswith("id >") else "created_at, id"
-    find = text(f"SELECT {VIEWED} FROM accounts WHERE {where} ORDER BY {order} LIMIT :limit")  # noqa: S608 - our own names
+    find = text(f"SELECT {VIEWED} FROM accounts WHERE {where} ORDER BY {order} LIMIT :limit")
     rows = list(conn.execute(find, {**given, "limit": limit}))
     servers: dict[UUID, list[ServerLine]] = {}
     state_of = {row.id: row.server_billing_state for row in rows}

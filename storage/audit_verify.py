@@ -1,4 +1,4 @@
-"""Reads every chain from its first row to its head, and names each row that was edited, removed, moved, inserted or cut off.
+"""Reads every chain from its first row to its head; names each row that was edited, removed, moved, inserted or cut.
 
 Streams: a table of millions of rows passes through in constant memory.
 """
@@ -22,7 +22,8 @@ ROWS_AT_ONCE: Final = 5_000
 
 # Heads and rows in one ordered stream, each head before its rows: one statement, so both are of the same moment.
 STREAM: Final = """
-SELECT id, 0::bigint AS seq, NULL::timestamptz AS at, NULL AS kind, NULL AS canonical, audit_hash AS hash, audit_seq AS head
+SELECT id, 0::bigint AS seq, NULL::timestamptz AS at, NULL AS kind, NULL AS canonical, audit_hash AS hash,
+       audit_seq AS head
 FROM accounts WHERE %(account)s::uuid IS NULL OR id = %(account)s
 UNION ALL
 SELECT chain, 0, NULL, NULL, NULL, hash, seq FROM audit_heads WHERE %(account)s::uuid IS NULL OR chain = %(account)s

@@ -38,7 +38,7 @@ def create(
     add = text(
         "INSERT INTO backups (id, server_id, state, safety, created_at) "
         "VALUES (coalesce(:id, gen_random_uuid()), :server, :state, :safety, :now) "
-        f"ON CONFLICT (id) DO UPDATE SET state = backups.state RETURNING {COLUMNS}"  # noqa: S608 - our own names
+        f"ON CONFLICT (id) DO UPDATE SET state = backups.state RETURNING {COLUMNS}"
     )
     given = {"id": backup_id, "server": server_id, "state": state, "safety": safety, "now": clock.now(conn)}
     return Backup(*conn.execute(add, given).one())
@@ -46,7 +46,7 @@ def create(
 
 def get(conn: Connection, server_id: UUID, backup_id: UUID) -> Backup:
     """Return a backup of this server. Raises UnknownBackup, also for another server's and a deleted one."""
-    find = text(f"SELECT {COLUMNS} FROM backups WHERE id = :id AND server_id = :server AND state <> 'deleted'")  # noqa: S608
+    find = text(f"SELECT {COLUMNS} FROM backups WHERE id = :id AND server_id = :server AND state <> 'deleted'")
     row = conn.execute(find, {"id": backup_id, "server": server_id}).one_or_none()
     if row is None:
         raise UnknownBackup(backup_id)
@@ -56,8 +56,7 @@ def get(conn: Connection, server_id: UUID, backup_id: UUID) -> Backup:
 def of_server(conn: Connection, server_id: UUID) -> list[Backup]:
     """Return a server's backups, newest first."""
     find = text(
-        f"SELECT {COLUMNS} FROM backups WHERE server_id = :server AND state <> 'deleted' "  # noqa: S608 - our own names
-        "ORDER BY created_at DESC, id"
+        f"SELECT {COLUMNS} FROM backups WHERE server_id = :server AND state <> 'deleted' ORDER BY created_at DESC, id"
     )
     return [Backup(*row) for row in conn.execute(find, {"server": server_id})]
 

@@ -68,7 +68,8 @@ def release(conn: Connection, name: str, by: str, now: datetime, allowance: int 
     # Those whom it held are looked at at once. Rows that somebody is deciding right now look again by themselves.
     waiters = text(
         "UPDATE accounts SET held_until = NULL WHERE id IN (SELECT id FROM accounts WHERE due_at <= :now "
-        "AND held_until IS NOT NULL AND waiting @> jsonb_build_array(jsonb_build_object('permit', CAST(:name AS text))) "
+        "AND held_until IS NOT NULL "
+        "AND waiting @> jsonb_build_array(jsonb_build_object('permit', CAST(:name AS text))) "
         "ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"
     )
     conn.execute(waiters, {"now": now, "name": name})

@@ -1,4 +1,7 @@
-"""The `forbear audit` and `forbear db` commands, and `forbear policy deploy`. Exit 0: fine; 1: faults were found; 2: could not look."""
+"""The `forbear audit` and `forbear db` commands, and `forbear policy deploy`.
+
+Exit status: 0 fine, 1 faults were found, 2 nothing could be looked at.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ def verify(account: UUID | None) -> None:
                 click.echo(str(each))
         if account is not None and so_far.chains == 0:
             raise click.ClickException(f"no account has the id `{account}`")
-    chains = f"{so_far.chains} chain{'s' if so_far.chains != 1 else ''}, {so_far.rows} row{'s' if so_far.rows != 1 else ''}"
+    chains = (
+        f"{so_far.chains} chain{'s' if so_far.chains != 1 else ''}, {so_far.rows} row{'s' if so_far.rows != 1 else ''}"
+    )
     if not found:
         click.echo(f"{chains}: every row follows the one before it, up to its head")
         return

@@ -47,7 +47,7 @@ class NotMigrated(StorageError):
         self.found = found
         self.expected = expected
         super().__init__(
-            f"the database is at migration `{found or 'none'}`, this version needs `{expected}`; run `forbear db upgrade`"
+            f"the database is at migration `{found or 'none'}`, expected `{expected}`; run `forbear db upgrade`"
         )
 
 

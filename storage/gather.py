@@ -1,7 +1,7 @@
 """Reads accounts into the snapshots that decisions are made on.
 
-Whoever decides locks the accounts in an earlier statement (`storage.ledger`): one statement that locks and reads can miss
-a payment that has just committed.
+Whoever decides locks the accounts in an earlier statement (`storage.ledger`): one statement that locks and reads can
+miss a payment that has just committed.
 """
 
 from __future__ import annotations
@@ -44,12 +44,16 @@ FROM clock c, policy_in_force p
 """
 ACCOUNTS = f"""
 SELECT id::text, zone, plan, subscription_status, has_active_plan, overdue_invoices, past_due_since,
-       subscription_ended_at, exempt_until, standing_fetched_at, states::text, episodes::text, notices::text, senders::text,
-       stamps::text, {", ".join(STAMP_COLUMNS)}, server_billing_state, server_billing_machine, server_billing_code,
+       subscription_ended_at, exempt_until, standing_fetched_at, states::text, episodes::text, notices::text,
+       senders::text, stamps::text,
+       {", ".join(STAMP_COLUMNS)}, server_billing_state, server_billing_machine, server_billing_code,
        policy_digest, epoch, due_at, held_until, waiting::text, audit_seq, audit_hash, audit_at
 FROM accounts WHERE id = ANY(%s::uuid[])
-"""  # noqa: S608 - our own names
-HOLDS = "SELECT account_id::text, kind, until FROM holds WHERE ended_at IS NULL AND (account_id IS NULL OR account_id = ANY(%s::uuid[]))"
+"""
+HOLDS = """
+SELECT account_id::text, kind, until FROM holds
+WHERE ended_at IS NULL AND (account_id IS NULL OR account_id = ANY(%s::uuid[]))
+"""
 SERVERS = """
 SELECT account_id::text, id::text, lifecycle, observed FROM servers
 WHERE account_id = ANY(%s::uuid[]) AND lifecycle <> 'deleted' ORDER BY created_at, id
@@ -92,8 +96,8 @@ class Known:
     """One account as read: its snapshot, and what is written down about it beside."""
 
     __slots__ = (
-        "audit_at", "audit_hash", "audit_seq", "code", "digest", "due_at", "epoch", "held_until", "machine", "server_state",
-        "snapshot", "waiting",
+        "audit_at", "audit_hash", "audit_seq", "code", "digest", "due_at", "epoch", "held_until", "machine",
+        "server_state", "snapshot", "waiting",
     )  # fmt: skip
 
     snapshot: Snapshot
@@ -195,10 +199,10 @@ class Reader:
     def known(self, row: tuple[Any, ...]) -> Known:
         """Read one row of ACCOUNTS."""
         (
-            account_id, zone, plan, subscription, has_active_plan, overdue_invoices, past_due_since, subscription_ended_at,
-            exempt_until, standing_fetched_at, states, episodes, notices, senders, stamps, warning_sent_at,
-            final_warning_sent_at, backup_blocked_at, suspended_at, retention_until, server_state, machine, code, digest,
-            epoch, due_at, held_until, waiting, audit_seq, audit_hash, audit_at,
+            account_id, zone, plan, subscription, has_active_plan, overdue_invoices, past_due_since,
+            subscription_ended_at, exempt_until, standing_fetched_at, states, episodes, notices, senders, stamps,
+            warning_sent_at, final_warning_sent_at, backup_blocked_at, suspended_at, retention_until, server_state,
+            machine, code, digest, epoch, due_at, held_until, waiting, audit_seq, audit_hash, audit_at,
         ) = row  # fmt: skip
         servers = self.servers.get(account_id, ())
         exempt = exempt_until is not None and exempt_until > self.now

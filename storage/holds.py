@@ -1,4 +1,4 @@
-"""Holds: enforcement paused, for one account (an extension) or for everybody (an outage), until an instant or for now."""
+"""Holds: enforcement paused, for one account (an extension) or everybody (an outage), until an instant or for now."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def set_hold(
     reason: str = "",
     world: World | None = None,
 ) -> tuple[UUID, tuple[Outbox, ...]]:
-    """Pause enforcement and decide again; return the hold and the intents that follow. Raises UnknownHold, UnknownAccount.
+    """Pause enforcement and decide again; return the hold and the intents that follow. Raises UnknownHold.
 
     account_id: None pauses it for everybody. until: None, until somebody ends it.
     """
@@ -96,7 +96,7 @@ def end_hold(
 def active(conn: Connection, account_id: UUID | None = None) -> list[HoldRow]:
     """Return the holds that are in effect: for an account its own and everybody's; without one, all."""
     find = text(
-        f"SELECT {COLUMNS} FROM holds WHERE ended_at IS NULL AND (until IS NULL OR until > :now) "  # noqa: S608
+        f"SELECT {COLUMNS} FROM holds WHERE ended_at IS NULL AND (until IS NULL OR until > :now) "
         "AND (CAST(:account AS uuid) IS NULL OR account_id IS NULL OR account_id = :account) ORDER BY created_at, id"
     )
     return [HoldRow(*row) for row in conn.execute(find, {"account": account_id, "now": clock.now(conn)})]

@@ -1,4 +1,4 @@
-"""Intents from being asked for to their end. A worker claims one, acts without holding any lock, and reports how it ended.
+"""Intents, from being asked for to their end. A worker claims one, acts without any lock, and reports how it ended.
 
 The account's row is locked first, then the intent: the order in which decisions take them. What is no longer wanted is
 dropped at the claim, so a payment cancels what was asked for before it.

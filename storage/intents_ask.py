@@ -93,8 +93,8 @@ def ask_server(
 ) -> tuple[Outbox, ...]:
     """Ask for work on one server: a request that a gate has let through, or a repair.
 
-    While the same work by the same `machine` (who asks: `server`, `repair`, …) is open or under way and takes no `args`,
-    nothing is added. Raises UnknownServer, UnknownIntent.
+    While the same work by the same `machine` (who asks: `server`, `repair`, …) is open or under way and takes no
+    `args`, nothing is added. Raises UnknownServer, UnknownIntent.
     """
     intent = policy.intents.get(action)
     if intent is None:
@@ -138,7 +138,7 @@ def ask_again(
     return _recorded(conn, policy, account_id, change, actor, world or World())
 
 
-def _refuse(
+def _refuse(  # noqa: PLR0917 - where, what, who
     conn: Connection, policy: Policy, action: str, account_id: UUID, server_id: UUID | None, actor: str
 ) -> DestructiveRefused:
     """Write down that somebody asked for destruction, also on an account that nobody knows."""
@@ -229,9 +229,7 @@ def _servers_of(conn: Connection, account_id: UUID, server_id: UUID | None) -> t
     return servers
 
 
-def _unfinished(  # noqa: PLR0917 - the columns that name it
-    conn: Connection, account_id: UUID, action: str, server_id: UUID | None, machine: str
-) -> Outbox | None:
+def _unfinished(conn: Connection, account_id: UUID, action: str, server_id: UUID | None, machine: str) -> Outbox | None:
     about = {"account": account_id, "intent": action, "server": server_id, "machine": machine}
     row = conn.execute(UNFINISHED, about).first()
     return None if row is None else Outbox(*row)

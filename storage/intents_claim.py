@@ -28,8 +28,9 @@ ADMIN: Final = "admin"
 CLAIM_SECONDS: Final = 600.0
 
 START: Final = text(
-    "UPDATE intents SET status = 'started', claim = :token, claimed_by = :worker, tries = tries + 1, started_at = :now, "
-    "claimed_until = clock_timestamp() + make_interval(secs => :seconds), promise_at = :promise_at, not_before = NULL, "
+    "UPDATE intents SET status = 'started', claim = :token, claimed_by = :worker, tries = tries + 1, "
+    "started_at = :now, claimed_until = clock_timestamp() + make_interval(secs => :seconds), "
+    "promise_at = :promise_at, not_before = NULL, "
     "outcome = NULL WHERE id = :id RETURNING claimed_until"
 )
 SNOOZE: Final = text("UPDATE intents SET not_before = :until, outcome = :why WHERE id = :id")
@@ -44,10 +45,10 @@ def claim(
     world: World | None = None,
     seconds: float = CLAIM_SECONDS,
 ) -> Claim | None:
-    """Take an intent for one try; None when there is nothing to do: it is not open, not yet due, must wait, or was dropped.
+    """Take an intent for one try; None when there is nothing to do: it is not open, must wait, or was dropped.
 
-    The caller commits before it acts, and acts without any lock. worker: the process's id (`storage.processes`); its lock
-    says whether it lives. seconds: how long the try may take, in real time.
+    The caller commits before it acts, and acts without any lock. worker: the process's id (`storage.processes`); its
+    lock says whether it lives. seconds: how long the try may take, in real time.
     """
     row = lock_intent(conn, intent_id)
     if row is None or row.status != "open":

@@ -1,4 +1,4 @@
-"""Finishing: a worker reports how its try ended, perhaps too late. Delivered notices stamp, and what follows is decided."""
+"""Finishing: a worker reports how its try ended, perhaps too late. A delivery stamps, and what follows is decided."""
 
 from __future__ import annotations
 

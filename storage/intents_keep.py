@@ -74,7 +74,7 @@ def requeue_dead(
     A claim is dead when its worker's lock is free or its time is over. Returns what can be worked again.
     """
     find = text(
-        "SELECT id, account_id FROM intents WHERE status = 'started' AND (claimed_until < clock_timestamp() "  # noqa: S608
+        "SELECT id, account_id FROM intents WHERE status = 'started' AND (claimed_until < clock_timestamp() "
         f"OR (claimed_by IS NOT NULL AND claimed_by NOT IN ({LIVING}))) ORDER BY claimed_until LIMIT :limit"
     )
     dead = conn.execute(find, {"limit": limit}).all()
@@ -98,7 +98,7 @@ def resolve(
     actor: str,
     world: World | None = None,
 ) -> tuple[Outbox, ...]:
-    """Settle what is unknown or failed, as a person who has looked: it was delivered (or done), or it is to be tried again.
+    """Settle what is unknown or failed, as a person who has looked: it was delivered (or done), or is tried again.
 
     Raises UnknownIntent, and IntentSettled when it is neither unknown nor failed.
     """
@@ -132,7 +132,7 @@ def listed(
 ) -> list[IntentRow]:
     """Return intents, newest first: of an account, in certain statuses, or both."""
     find = text(
-        f"SELECT {COLUMNS} FROM intents WHERE (CAST(:account AS uuid) IS NULL OR account_id = :account) "  # noqa: S608
+        f"SELECT {COLUMNS} FROM intents WHERE (CAST(:account AS uuid) IS NULL OR account_id = :account) "
         "AND (cardinality(CAST(:statuses AS text[])) = 0 OR status = ANY(:statuses)) "
         "ORDER BY created_at DESC, id LIMIT :limit"
     )
@@ -142,7 +142,7 @@ def listed(
 
 def get(conn: Connection, intent_id: UUID) -> IntentRow:
     """Return one intent, unlocked. Raises UnknownIntent."""
-    find = text(f"SELECT {COLUMNS} FROM intents WHERE id = :id")  # noqa: S608 - our own names
+    find = text(f"SELECT {COLUMNS} FROM intents WHERE id = :id")
     row = conn.execute(find, {"id": intent_id}).one_or_none()
     if row is None:
         raise UnknownIntent(intent_id)
@@ -152,15 +152,13 @@ def get(conn: Connection, intent_id: UUID) -> IntentRow:
 def _is_dead(conn: Connection, intent_id: UUID) -> bool:
     """Look again under the lock: its worker may have finished and another may have claimed it meanwhile."""
     look = text(
-        f"SELECT claimed_until < clock_timestamp() OR coalesce(claimed_by NOT IN ({LIVING}), false) "  # noqa: S608
+        f"SELECT claimed_until < clock_timestamp() OR coalesce(claimed_by NOT IN ({LIVING}), false) "
         "FROM intents WHERE id = :id"
     )
     return bool(conn.execute(look, {"id": intent_id}).scalar_one())
 
 
-def _take_back(  # noqa: PLR0917 - where, what, under what
-    conn: Connection, policy: Policy, row: IntentRow, fence: Fence | None, world: World
-) -> list[Outbox]:
+def _take_back(conn: Connection, policy: Policy, row: IntentRow, fence: Fence | None, world: World) -> list[Outbox]:
     if row.is_notice:
         close(conn, policy, row, unknown_of(row, DIED, "controller"), world=world, fence=fence)
         return []

@@ -19,8 +19,8 @@ from storage.leases import Fence
 from storage.ledger_batch import Change, Recorded, lock, record_batch
 
 COLUMNS: Final = (
-    "id, key, account_id, server_id, machine, episode, round, intent, kind, queue, args, status, tries, not_before, claim, "
-    "claimed_by, claimed_until, started_at, finished_at, outcome, promise_at, actor, created_at"
+    "id, key, account_id, server_id, machine, episode, round, intent, kind, queue, args, status, tries, not_before, "
+    "claim, claimed_by, claimed_until, started_at, finished_at, outcome, promise_at, actor, created_at"
 )
 
 
@@ -67,7 +67,7 @@ def lock_intent(conn: Connection, intent_id: UUID) -> IntentRow | None:
     if owner is None:
         return None
     lock(conn, [owner])
-    find = text(f"SELECT {COLUMNS} FROM intents WHERE id = :id FOR UPDATE")  # noqa: S608 - our own names
+    find = text(f"SELECT {COLUMNS} FROM intents WHERE id = :id FOR UPDATE")
     return row_of(conn.execute(find, {"id": intent_id}).one())
 
 

@@ -1,8 +1,8 @@
 """The ledger: the one writer of account states and server lifecycles.
 
-Everything that may move an account goes through `record_many`: a sweep with thousands, a webhook with a few, a worker with
-one. In one transaction it locks the accounts in sorted order, reads them in a later statement, settles them, gives out the
-brakes' slots, and writes states, audit and intents.
+Everything that may move an account goes through `record_many`: a sweep with thousands, a webhook with a few, a worker
+with one. In one transaction it locks the accounts in sorted order, reads them in a later statement, settles them, gives
+out the brakes' slots, and writes states, audit and intents.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def record_many(
     changes: Mapping[UUID, Change] | None = None,
     world: World | None = None,
 ) -> list[Recorded]:
-    """Decide these accounts now and write down what follows; in the order given, which is also who gets a brake's slots.
+    """Decide these accounts now and write down what follows. Their order is the order in which brakes give slots.
 
     conn: inside a transaction; evidence that it wrote before is seen, and commits with what follows from it. An error
     leaves the transaction to be rolled back: nothing of the batch stays. If another policy has come into force than the

@@ -16,9 +16,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from engine.decide import settle
-from engine.model import Policy
+from engine.model import PermitKind, Policy
 from engine.snapshot import Asked, Command, Settlement, Snapshot
 from storage import brakes, leases, policies
+from storage.alerts import raise_alert
 from storage.audit import AuditNote, Chain, Link, instant_text
 from storage.database import raw
 from storage.errors import UnknownAccount
@@ -35,6 +36,10 @@ CHUNK: Final = 500
 
 # What waits for something whose end is not known is looked at again after this.
 LOOK_AGAIN: Final = timedelta(minutes=1)
+
+# A permit that names an alert and no time for it is given so long.
+PATIENCE: Final = timedelta(hours=1)
+NO_PATIENCE: Final = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,7 @@ class _Batch:
         self.world = world
         self.changes = changes
         self.look_again = moment.now + LOOK_AGAIN
+        self.alarms: dict[str, tuple[str, str, UUID | None]] = {}
 
     def run(
         self, actor: str, command: Command | None, chunks: Sequence[Sequence[UUID]], questions: list[Questions]
@@ -169,6 +175,8 @@ class _Batch:
                     stack.enter_context(self.pg.pipeline())
                 decided += [(each, self._take(*each)) for each in settled]
                 self.writer.send(self.pg)
+        for key, (kind, words, account_id) in self.alarms.items():
+            raise_alert(self.conn, kind, words, account_id, key=key)
         is_new = self.writer.new_intents(self.pg)
         return [
             Recorded(each[0], each[3], tuple([one for one in outbox if is_new(one.intent_id)]), self.now)
@@ -221,10 +229,12 @@ class _Batch:
         waits = settlement.waiting
         held_until = held_until_of(waits, self.now, self.look_again) if waits else None
         waiting = waiting_text(waits) if waits else "[]"
+        if waits:
+            self._watch(account_id, settlement)
         steps = settlement.steps
-        if not (steps or change is not NOTHING or before is not account.snapshot or self._differs(account, settlement)):
-            if account.held_until == held_until and account.waiting == waiting:
-                return []
+        untouched = not steps and change is NOTHING and before is account.snapshot
+        if untouched and not self._differs(account, settlement, held_until, waiting):
+            return []
         name = account.snapshot.account_id
         links: list[Link] = []
         if steps or change.notes:
@@ -236,17 +246,36 @@ class _Batch:
             account, settlement, links, held_until=held_until, waiting=waiting, enforcement=change.enforcement
         )
         outbox = [self.writer.intent(name, each.asked, each.args, each.queue) for each in change.orders]
-        for step in steps:
-            for asked in step.asked:
-                outbox.append(self.writer.intent(name, asked))
+        outbox += [self.writer.intent(name, asked) for step in steps for asked in step.asked]
         return outbox
 
-    def _differs(self, account: Known, settlement: Settlement) -> bool:
+    def _watch(self, account_id: UUID, settlement: Settlement) -> None:
+        """See whether a person has to be told that something due has waited for its permit for too long.
+
+        What answers for everybody, such as the clock, is told once an hour; what is the account's own, once a wait.
+        """
+        for wait in settlement.waiting:
+            permit = self.policy.permits[wait.permit]
+            due_at = settlement.due_at
+            if permit.alert is None or permit.kind is PermitKind.BRAKE or due_at is None:
+                continue
+            of_all = permit.kind is PermitKind.SERVICE
+            patience = permit.alert_after or (NO_PATIENCE if permit.service == "database_clock" else PATIENCE)
+            if self.now - due_at < patience:
+                continue
+            about = f"{self.now:%Y-%m-%dT%H}" if of_all else f"{account_id}:{due_at.isoformat()}"
+            words = (
+                f"{wait.rule} is due since {instant_text(due_at)} and waits for {permit.name}, for account {account_id}"
+            )
+            words += " and maybe others" if of_all else ""
+            self.alarms.setdefault(f"{permit.alert}:{about}", (permit.alert, words, None if of_all else account_id))
+
+    def _differs(self, account: Known, settlement: Settlement, held_until: datetime | None, waiting: str) -> bool:
         server = settlement.server
         return (
             account.due_at != settlement.due_at
+            or (account.held_until, account.waiting) != (held_until, waiting)
             or account.digest != self.policy.digest
             or account.epoch != self.moment.epoch
             or (account.server_state, account.machine, account.code) != (server.state, server.machine, server.code)
         )
-

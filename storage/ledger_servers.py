@@ -31,7 +31,8 @@ READ: Final = text(
 )
 WRITE: Final = text(
     "UPDATE servers SET lifecycle = :lifecycle, desired = :desired, stamps = CAST(:stamps AS jsonb), due_at = :due_at, "
-    "round = :round, lifecycle_since = CASE WHEN lifecycle = :lifecycle THEN lifecycle_since ELSE :now END WHERE id = :id"
+    "round = :round, lifecycle_since = CASE WHEN lifecycle = :lifecycle THEN lifecycle_since ELSE :now END "
+    "WHERE id = :id"
 )
 DUE: Final = text("SELECT id FROM servers WHERE due_at <= :now ORDER BY due_at LIMIT :limit")
 
@@ -63,8 +64,8 @@ def move_server(
 ) -> Moved:
     """Let an event, or the passing of time (None), move a server, and whatever follows from that by itself.
 
-    desired: what people want of it from now on, written in the same transaction. args: for the actions that the moves ask
-    for. The account is decided again afterwards, because a server that leaves a safe point may be what it waited for.
+    desired: what people want of it from now on, written in the same transaction. args: for the actions that the moves
+    ask for. The account is decided again afterwards: a server that leaves a safe point may be what it waited for.
     Raises UnknownServer, and ServersStopped when a suspended server is asked to run.
     """
     account_id = conn.execute(OWNER, {"id": server_id}).scalar_one_or_none()

@@ -82,7 +82,8 @@ def _sets(columns: Iterable[tuple[str, str]]) -> str:
 
 UPDATE_ACCOUNTS: Final = (
     f"UPDATE accounts a SET {_sets(ACCOUNT_COLUMNS[1:])}, policy_digest = %(policy)s, epoch = %(epoch)s, "
-    "updated_at = %(now)s, audit_at = CASE WHEN n.audit_seq > a.audit_seq THEN %(now)s::timestamptz ELSE a.audit_at END "
+    "updated_at = %(now)s, "
+    "audit_at = CASE WHEN n.audit_seq > a.audit_seq THEN %(now)s::timestamptz ELSE a.audit_at END "
     f"FROM {_unnest(ACCOUNT_COLUMNS)} WHERE a.id = n.id"
 )
 INSERT_AUDIT: Final = (
@@ -91,7 +92,8 @@ INSERT_AUDIT: Final = (
 )
 INSERT_INTENTS: Final = (
     f"INSERT INTO intents ({_names(INTENT_COLUMNS)}, actor, created_at) "
-    f"SELECT {_names(INTENT_COLUMNS, 'n.')}, %(actor)s, %(now)s FROM {_unnest(INTENT_COLUMNS)} ON CONFLICT (id) DO NOTHING"
+    f"SELECT {_names(INTENT_COLUMNS, 'n.')}, %(actor)s, %(now)s FROM {_unnest(INTENT_COLUMNS)} "
+    "ON CONFLICT (id) DO NOTHING"
 )
 # INVARIANT: whatever imposes a suspension, it and the wish that the servers be stopped are one transaction.
 STOP_SERVERS: Final = (
@@ -169,9 +171,7 @@ class Writer:
         )
 
     def _stamps(self, facts: Mapping[str, Value]) -> str:
-        stamps = {
-            name: at.isoformat() for name in self._other_stamps if isinstance(at := facts.get(name), datetime)
-        }
+        stamps = {name: at.isoformat() for name in self._other_stamps if isinstance(at := facts.get(name), datetime)}
         return json.dumps(stamps) if stamps else "{}"
 
     def intent(self, account_id: str, asked: Asked, args: str = "{}", queue: str | None = None) -> Outbox:
@@ -209,7 +209,7 @@ class Writer:
 
 
 def held_until_of(waiting: tuple[Waiting, ...], now: datetime, unknown_until: datetime) -> datetime | None:
-    """Return when to look again at what is due and not permitted: at the first `until`; `unknown_until` where it has none."""
+    """Return when to look again at what is due and not permitted: the first `until`; `unknown_until` for none."""
     if not waiting:
         return None
     return min(each.until if each.until is not None and each.until > now else unknown_until for each in waiting)

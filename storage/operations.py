@@ -14,8 +14,8 @@ from sqlalchemy import Connection, text
 from storage.errors import KeyReused, UnknownOperation
 
 COLUMNS: Final = (
-    "id, customer_id, account_id, idempotency_key, request_hash, kind, state, phase, server_id, error, args, created_at, "
-    "updated_at"
+    "id, customer_id, account_id, idempotency_key, request_hash, kind, state, phase, server_id, error, args, "
+    "created_at, updated_at"
 )
 State = Literal["queued", "in_progress", "succeeded", "failed"]
 
@@ -51,11 +51,11 @@ def create(
     kind: str,
     args: Mapping[str, Any] | None = None,
 ) -> tuple[Operation, bool]:
-    """Write an operation down; return it and whether it is new. Raises KeyReused when the key belongs to another request."""
+    """Write an operation down; return it and whether it is new. Raises KeyReused when the key was another request's."""
     add = text(
         "INSERT INTO operations (customer_id, account_id, idempotency_key, request_hash, kind, args) "
         "VALUES (:customer, :account, :key, :hash, :kind, CAST(:args AS jsonb)) "
-        f"ON CONFLICT (customer_id, idempotency_key) DO NOTHING RETURNING {COLUMNS}"  # noqa: S608 - our own names
+        f"ON CONFLICT (customer_id, idempotency_key) DO NOTHING RETURNING {COLUMNS}"
     )
     given = {
         "customer": customer_id,
@@ -68,7 +68,7 @@ def create(
     made = conn.execute(add, given).one_or_none()
     if made is not None:
         return Operation(*made), True
-    find = text(f"SELECT {COLUMNS} FROM operations WHERE customer_id = :customer AND idempotency_key = :key")  # noqa: S608
+    find = text(f"SELECT {COLUMNS} FROM operations WHERE customer_id = :customer AND idempotency_key = :key")
     there = Operation(*conn.execute(find, given).one())
     if bytes(there.request_hash) != request_hash:
         raise KeyReused(idempotency_key)
@@ -77,7 +77,7 @@ def create(
 
 def get(conn: Connection, operation_id: UUID) -> Operation:
     """Return an operation. Raises UnknownOperation."""
-    find = text(f"SELECT {COLUMNS} FROM operations WHERE id = :id")  # noqa: S608 - our own names
+    find = text(f"SELECT {COLUMNS} FROM operations WHERE id = :id")
     row = conn.execute(find, {"id": operation_id}).one_or_none()
     if row is None:
         raise UnknownOperation(operation_id)
@@ -95,8 +95,9 @@ def progress(
 ) -> None:
     """Note how far an operation has come. One that has ended stays as it ended; None keeps a phase or server."""
     move = text(
-        "UPDATE operations SET state = :state, phase = coalesce(:phase, phase), server_id = coalesce(:server, server_id), "
-        "error = :error, updated_at = clock_timestamp() WHERE id = :id AND state IN ('queued', 'in_progress')"
+        "UPDATE operations SET state = :state, phase = coalesce(:phase, phase), "
+        "server_id = coalesce(:server, server_id), error = :error, "
+        "updated_at = clock_timestamp() WHERE id = :id AND state IN ('queued', 'in_progress')"
     )
     given = {"id": operation_id, "state": state, "phase": phase, "server": server_id, "error": error}
     conn.execute(move, given)
@@ -105,7 +106,6 @@ def progress(
 def unfinished(conn: Connection, limit: int = 1000) -> list[Operation]:
     """Return operations that have not ended, oldest first."""
     find = text(
-        f"SELECT {COLUMNS} FROM operations WHERE state IN ('queued', 'in_progress') "  # noqa: S608 - our own names
-        "ORDER BY created_at LIMIT :limit"
+        f"SELECT {COLUMNS} FROM operations WHERE state IN ('queued', 'in_progress') ORDER BY created_at LIMIT :limit"
     )
     return [Operation(*row) for row in conn.execute(find, {"limit": limit})]

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, text
 
 from engine.model import Policy
 from storage import audit
+from storage.alerts import raise_alert
 from storage.audit import AuditNote
 from storage.database import engine_of
 from storage.errors import NoPolicy, StateVanished
@@ -41,9 +42,9 @@ def deploy_folder(
 ) -> tuple[Policy, bool]:
     """Check a policy folder and put it in force; return it and whether anything changed.
 
-    env: the environment; its `BILLING_…` overrides are resolved now, once, and become part of the digest. Every account is
-    decided again under the new policy by the sweeps that follow. Raises PolicyFaults with every fault, and StateVanished
-    when an account or server is in a state that the new policy lacks: nothing has changed then.
+    env: the environment; its `BILLING_…` overrides are resolved now, once, and become part of the digest. Every account
+    is decided again under the new policy by the sweeps that follow. Raises PolicyFaults with every fault, and
+    StateVanished when an account or server is in a state that the new policy lacks: nothing has changed then.
     """
     from engine.load import bundle, load_texts
 
@@ -73,7 +74,8 @@ def deploy(
     store = text(
         "INSERT INTO policies (digest, texts, env, deployed_by, note) "
         "VALUES (:digest, CAST(:texts AS jsonb), CAST(:env AS jsonb), :by, :note) "
-        "ON CONFLICT (digest) DO UPDATE SET deployed_at = now(), deployed_by = excluded.deployed_by, note = excluded.note"
+        "ON CONFLICT (digest) DO UPDATE "
+        "SET deployed_at = now(), deployed_by = excluded.deployed_by, note = excluded.note"
     )
     values = {"digest": policy.digest, "texts": _json(texts), "env": _json(overrides), "by": by, "note": note}
     conn.execute(store, values)
@@ -81,6 +83,7 @@ def deploy(
     conn.execute(move, {"digest": policy.digest})
     said = AuditNote("policy", "deploy_policy", by, because=note, from_=before, to=policy.digest, facts=overrides)
     audit.append(conn, None, [said], policy.digest)
+    raise_alert(conn, "policy_deployed", f"{by} put policy {policy.digest[:12]} in force{': ' if note else ''}{note}")
     return True
 
 
@@ -150,7 +153,7 @@ def _json(texts: Mapping[str, str]) -> str:
 
 
 def _refuse_vanished(conn: Connection, policy: Policy, before: str | None) -> None:
-    """Look for accounts and servers in states that the new policy lacks. A machine that is gone may have rested at its start."""
+    """Look for accounts and servers in states that the new policy lacks; where a gone machine rested does not count."""
     if before is None:
         return
     occupied = []

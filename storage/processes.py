@@ -1,4 +1,4 @@
-"""Who is running: one row a process, and a lock that its own session holds, which says without doubt whether it lives."""
+"""Who is running: one row a process, and a lock held by its own session, which says without doubt whether it lives."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FORGOTTEN_AFTER: Final = "1 day"
 
 # Held by a session of the process as long as it lives: the database frees it the moment the session ends.
 LIVING: Final = (
-    f"SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = {LOCK_CLASS} AND objsubid = 2 AND granted "  # noqa: S608
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    f"SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = {LOCK_CLASS} AND objsubid = 2 "
+    "AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 
 
@@ -49,7 +49,8 @@ def register(
     assert row is not None
     session.execute("SELECT pg_advisory_lock(%s::integer, %s::integer)", [LOCK_CLASS, row[0]])
     session.execute(
-        f"DELETE FROM processes WHERE seen_at < clock_timestamp() - interval '{FORGOTTEN_AFTER}' AND id NOT IN ({LIVING})"  # noqa: S608
+        f"DELETE FROM processes WHERE seen_at < clock_timestamp() - interval '{FORGOTTEN_AFTER}' "
+        f"AND id NOT IN ({LIVING})"
     )
     return int(row[0])
 
@@ -69,7 +70,7 @@ def leave(session: psycopg.Connection[Any], process_id: int) -> None:
 def listed(conn: Connection) -> list[Process]:
     """Return every process that is known, and whether it lives."""
     find = text(
-        "SELECT id, role, pid, version, policy_digest, started_at, seen_at, "  # noqa: S608 - our own names
+        "SELECT id, role, pid, version, policy_digest, started_at, seen_at, "
         f"id IN ({LIVING}) FROM processes ORDER BY id"
     )
     return [Process(*row) for row in conn.execute(find)]

@@ -1,4 +1,4 @@
-"""Servers: made, asked to start and stop, and what hosts show of them. Their lifecycles move in `storage.ledger_servers`."""
+"""Servers: made, asked to start and stop, and what hosts show of them. Lifecycles move in `storage.ledger_servers`."""
 
 from __future__ import annotations
 
@@ -203,7 +203,8 @@ def observe(
     changes = [Change(*row) for row in conn.execute(write, given) if row.was != row.observed]
     if changes:
         let_go = text(
-            "UPDATE intents SET not_before = NULL WHERE status = 'open' AND outcome = :why AND account_id = ANY(:accounts)"
+            "UPDATE intents SET not_before = NULL "
+            "WHERE status = 'open' AND outcome = :why AND account_id = ANY(:accounts)"
         )
         conn.execute(let_go, {"why": WAITS_OBSERVED, "accounts": sorted({each.account_id for each in changes})})
     return changes
@@ -216,7 +217,7 @@ def set_port(conn: Connection, server_id: UUID, port: int) -> None:
 
 def _servers(conn: Connection, where: str, given: Mapping[str, Any]) -> list[Server]:
     find = text(
-        f"SELECT {COLUMNS} FROM servers s JOIN accounts a ON a.id = s.account_id "  # noqa: S608 - our own names
+        f"SELECT {COLUMNS} FROM servers s JOIN accounts a ON a.id = s.account_id "
         f"WHERE {where} ORDER BY s.created_at, s.id"
     )
     return [Server(*row) for row in conn.execute(find, given)]

@@ -5,8 +5,6 @@ Only the ledger (`storage.ledger*`) writes the columns below `# ladder` and a se
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -16,42 +14,57 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    Interval,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    }
+from storage.tables_columns import EMPTY_LIST, EMPTY_OBJECT, NEW_ID, NOW, instant, metadata, required
+from storage.tables_running import (
+    alerts,
+    announcements,
+    clock,
+    leases,
+    observations,
+    policies,
+    policy_in_force,
+    processes,
+    repair_events,
+    wakeups,
 )
+from storage.tables_stripe import invoices, stripe_events, subscriptions
 
-EMPTY_OBJECT = text("'{}'::jsonb")
-EMPTY_LIST = text("'[]'::jsonb")
-NOW = text("now()")
-NEW_ID = text("gen_random_uuid()")
-
-
-def instant(name: str, **more: Any) -> Column[Any]:
-    """Make a column that holds an instant; null unless told otherwise."""
-    return Column(name, DateTime(timezone=True), **more)
-
-
-def required(name: str, kind: Any = Text, *more: Any, **options: Any) -> Column[Any]:
-    """Make a column that is never null."""
-    return Column(name, kind, *more, nullable=False, **options)
-
+__all__ = [
+    "accounts",
+    "alerts",
+    "announcements",
+    "audit",
+    "audit_heads",
+    "backups",
+    "brake_slots",
+    "brakes",
+    "clock",
+    "customers",
+    "holds",
+    "intents",
+    "invoices",
+    "leases",
+    "metadata",
+    "observations",
+    "operations",
+    "policies",
+    "policy_in_force",
+    "processes",
+    "repair_events",
+    "servers",
+    "stripe_events",
+    "subscriptions",
+    "wakeups",
+]
 
 customers = Table(
     "customers",
@@ -122,78 +135,6 @@ accounts = Table(
     # Accounts decided before the last deploy, or before the last hold for everybody, are found here.
     Index("accounts_epoch", "epoch"),
     CheckConstraint("overdue_invoices >= 0", name="overdue_invoices"),
-)
-
-# The mirror of Stripe: written by storage.evidence alone, always under the lock of the account that owns the row.
-invoices = Table(
-    "invoices",
-    metadata,
-    Column("id", Text, primary_key=True),  # Stripe's
-    required("account_id", Uuid, ForeignKey("accounts.id"), index=True),
-    Column("stripe_customer_id", Text),
-    Column("stripe_subscription_id", Text),
-    required("status"),
-    required("amount_remaining_cents", BigInteger),
-    Column("currency", Text),
-    instant("first_failed_at"),  # earliest failed attempt that any event told
-    Column("hosted_invoice_url", Text),
-    instant("evidence_at", nullable=False),  # `created` of the newest event
-    required("evidence_event_id"),  # empty: seen by a fetch
-)
-
-subscriptions = Table(
-    "subscriptions",
-    metadata,
-    Column("id", Text, primary_key=True),  # Stripe's
-    required("account_id", Uuid, ForeignKey("accounts.id"), index=True),
-    Column("stripe_customer_id", Text),
-    required("status"),  # `none`: a checkout named it, and nothing else is known yet
-    required("prices", ARRAY(Text), server_default=text("'{}'::text[]")),  # price ids and lookup keys
-    Column("plan_name", Text),  # from metadata
-    Column("known_plan", Text),  # by the newest evidence that named a plan of the policy
-    instant("known_plan_at"),
-    required("known_plan_event_id", server_default=""),
-    instant("started_at"),
-    instant("ended_at"),
-    instant("current_period_end"),
-    instant("evidence_at", nullable=False),  # `created` of the newest event
-    required("evidence_event_id"),  # empty: seen by a fetch
-    instant("not_late_at"),  # `created` of the newest event with a status that is never late
-    required("late_statuses", JSONB, server_default=EMPTY_OBJECT),  # second -> status, of every late event after that
-    Index("subscriptions_stripe_customer_id", "stripe_customer_id"),
-)
-
-stripe_events = Table(
-    "stripe_events",
-    metadata,
-    Column("id", Text, primary_key=True),  # Stripe's: a second copy is the same row
-    required("type"),
-    instant("created_at", nullable=False),
-    Column("livemode", Boolean),
-    Column("api_version", Text),
-    required("payload"),  # as received, so that it can be read again with better eyes
-    Column("object_id", Text),
-    Column("stripe_customer_id", Text),
-    Column("stripe_subscription_id", Text),
-    required("claims", ARRAY(Uuid), server_default=text("'{}'::uuid[]")),  # ids of ours in its metadata
-    Column("account_id", Uuid),  # no foreign key: a check per event would cost more than the insert, and rows stay
-    required("status"),
-    Column("reason", Text),
-    instant("received_at", nullable=False, server_default=NOW),
-    instant("applied_at"),
-    CheckConstraint("status IN ('applied', 'parked', 'quarantined', 'ignored')", name="status"),
-    Index("stripe_events_account_id", "account_id", postgresql_where=text("account_id IS NOT NULL")),
-    Index(
-        "stripe_events_unsettled",
-        "status",
-        "received_at",
-        postgresql_where=text("status IN ('parked', 'quarantined')"),
-    ),
-    # A parked event is found by whatever may make its account known.
-    Index("stripe_events_parked_customer", "stripe_customer_id", postgresql_where=text("status = 'parked'")),
-    Index("stripe_events_parked_subscription", "stripe_subscription_id", postgresql_where=text("status = 'parked'")),
-    Index("stripe_events_parked_object", "object_id", postgresql_where=text("status = 'parked'")),
-    Index("stripe_events_parked_claims", "claims", postgresql_using="gin", postgresql_where=text("status = 'parked'")),
 )
 
 servers = Table(
@@ -346,111 +287,4 @@ brake_slots = Table(
     required("account_id", Uuid),
     instant("at", nullable=False),
     Index("brake_slots_brake_at", "brake", "at"),
-)
-
-leases = Table(
-    "leases",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("holder", Text),
-    required("token", BigInteger, server_default=text("0")),  # grows with each holder: the fence
-    instant("expires_at"),  # real time
-)
-
-wakeups = Table(
-    "wakeups",
-    metadata,
-    Column("name", Text, primary_key=True),
-    required("requested", BigInteger, server_default=text("0")),
-    required("done", BigInteger, server_default=text("0")),
-    required("report", JSONB, server_default=EMPTY_OBJECT),
-)
-
-policies = Table(
-    "policies",
-    metadata,
-    Column("digest", Text, primary_key=True),
-    required("texts", JSONB),  # file -> text
-    required("env", JSONB),  # overrides that were resolved into it
-    instant("deployed_at", nullable=False, server_default=NOW),
-    required("deployed_by"),
-    required("note", server_default=""),
-)
-
-policy_in_force = Table(
-    "policy_in_force",
-    metadata,
-    Column("single", Boolean, primary_key=True, server_default=text("true")),
-    Column("digest", Text, ForeignKey("policies.digest")),  # null: none was deployed yet
-    required("epoch", BigInteger, server_default=text("0")),  # grows when every account has to be decided anew
-    instant("since", nullable=False, server_default=NOW),
-    CheckConstraint("single", name="single"),
-)
-
-processes = Table(
-    "processes",
-    metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=True),  # also the number of its liveness lock
-    required("role"),
-    required("pid", Integer),
-    required("version"),
-    Column("policy_digest", Text),
-    instant("started_at", nullable=False, server_default=NOW),
-    instant("seen_at", nullable=False, server_default=NOW),
-)
-
-alerts = Table(
-    "alerts",
-    metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=True),
-    required("kind"),
-    required("text"),
-    Column("account_id", Uuid),
-    Column("key", Text, unique=True),  # the same key is told once; null: each is told
-    instant("created_at", nullable=False, server_default=NOW),
-    instant("sent_at"),
-    required("tries", Integer, server_default=text("0")),
-    instant("not_before"),  # real time
-    Column("outcome", Text),
-    Index("alerts_unsent", "id", postgresql_where=text("sent_at IS NULL")),
-)
-
-announcements = Table(
-    "announcements",
-    metadata,
-    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
-    required("title"),
-    required("text"),
-    instant("starts_at", nullable=False, server_default=NOW),
-    instant("ends_at"),
-    required("by", server_default=""),
-)
-
-repair_events = Table(
-    "repair_events",
-    metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=True),
-    required("server_id", Uuid, ForeignKey("servers.id"), index=True),
-    required("repair"),
-    Column("did", Text),  # null: only recommended
-    required("reason", server_default=""),
-    instant("at", nullable=False),
-)
-
-observations = Table(
-    "observations",
-    metadata,
-    Column("server_id", Uuid, ForeignKey("servers.id"), primary_key=True),
-    required("signature"),  # what was seen against what is wanted
-    required("count", Integer, server_default=text("1")),  # how often in a row
-    instant("since", nullable=False, server_default=NOW),
-)
-
-clock = Table(
-    "clock",
-    metadata,
-    Column("single", Boolean, primary_key=True, server_default=text("true")),
-    required("offset_by", Interval, server_default=text("'0'::interval")),  # moved by the test clock alone
-    instant("seen_at"),  # how far time had come when the controller last looked
-    CheckConstraint("single", name="single"),
 )

@@ -1,4 +1,4 @@
-"""Wake-ups: ask another process to look now, and learn when it has. A number, so that no request is lost or answered twice."""
+"""Wake-ups: ask another process to look now, and learn when it has. Numbered, so none is lost or answered twice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read(conn: Connection, name: str) -> Wakeup:
 
 
 def report(conn: Connection, name: str, number: int, said: Mapping[str, Any]) -> None:
-    """Note that requests up to this number are answered, and what the last look found; tell whoever listens on `name_done`."""
+    """Note that requests up to this number are answered, and what was found; tell whoever listens on `{name}_done`."""
     done = text(
         "INSERT INTO wakeups (name, requested, done, report) VALUES (:name, 0, :number, CAST(:said AS jsonb)) "
         "ON CONFLICT (name) DO UPDATE SET done = greatest(wakeups.done, excluded.done), report = excluded.report"

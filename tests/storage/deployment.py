@@ -1,4 +1,4 @@
-"""A deployment of one test: a migrated database, a policy, accounts put into any condition, and time that the test moves."""
+"""A deployment of one test: a migrated database, a policy, accounts in any condition, and time that the test moves."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ class Deployment:
         since = self.now() - timedelta(hours=hours)
         return self.account(overdue_invoices=1, past_due_since=since, due_at=since, **columns)
 
-    def server(self, account_id: UUID, *, lifecycle: str = "running", observed: str = "running", **columns: Any) -> UUID:
+    def server(
+        self, account_id: UUID, *, lifecycle: str = "running", observed: str = "running", **columns: Any
+    ) -> UUID:
         """Make a server that should run."""
         values = {"account_id": account_id, "name": "s", "kind": "game", "desired": "running"} | columns
         values |= {"lifecycle": lifecycle, "observed": observed}

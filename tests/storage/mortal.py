@@ -12,7 +12,7 @@ from storage.settings import Settings
 
 
 class Mortal(Database):
-    """Counts statements, of the driver and of SQLAlchemy alike, and the commit; the one numbered `last` is never sent."""
+    """Counts statements, of the driver and of SQLAlchemy alike, and the commit; number `last` is never sent."""
 
     def __init__(self, settings: Settings, last: int) -> None:
         super().__init__(settings, pool_size=1)

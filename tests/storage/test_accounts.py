@@ -29,7 +29,11 @@ def test_customer_is_found_by_their_token_alone(deployment: Deployment) -> None:
     with deployment.begin() as conn:
         made = accounts.create_customer(conn, "a@example.org", "Ada", "Europe/Zurich")
         found = accounts.customer_by_token(conn, made.token)
-        assert found == accounts.customer(conn, made.id) == accounts.Customer(made.id, "a@example.org", "Ada", "Europe/Zurich")
+        assert (
+            found
+            == accounts.customer(conn, made.id)
+            == accounts.Customer(made.id, "a@example.org", "Ada", "Europe/Zurich")
+        )
         for wrong in ("", made.token[:-1], made.token + " ", "\udcff", str(made.id)):
             assert accounts.customer_by_token(conn, wrong) is None
     kept = deployment.rows("SELECT * FROM customers")
@@ -56,7 +60,9 @@ def test_account_shows_its_servers_but_not_deleted_ones(deployment: Deployment) 
     deployment.server(account, lifecycle="deleted")
     with deployment.begin() as conn:
         (view,) = accounts.accounts_of(conn, customer)
-        assert [each.id for each in accounts.accounts(conn, limit=1)] == [min(each.id for each in accounts.accounts(conn))]
+        assert [each.id for each in accounts.accounts(conn, limit=1)] == [
+            min(each.id for each in accounts.accounts(conn))
+        ]
     assert [(line.id, line.server_billing_state) for line in view.servers] == [(server, "allowed")]
 
 
@@ -89,5 +95,3 @@ def test_exemption_lifts_the_ladder_and_its_end_starts_at_the_notice(deployment:
     assert deployment.row(account)["billing_status"] == "overdue_warning"
     with pytest.raises(UnknownAccount), deployment.begin() as conn:
         accounts.exempt(conn, deployment.policy, uuid4(), None, by="ada")
-
-

@@ -28,9 +28,15 @@ def test_chain_that_holds_is_said_to_hold(deployment: Deployment) -> None:
     account = deployment.late()
     deployment.record(account)
     told = run(deployment, audit, "verify")
-    assert (told.exit_code, told.output) == (0, "2 chains, 2 rows: every row follows the one before it, up to its head\n")
+    assert (told.exit_code, told.output) == (
+        0,
+        "2 chains, 2 rows: every row follows the one before it, up to its head\n",
+    )
     told = run(deployment, audit, "verify", "--account", str(account))
-    assert (told.exit_code, told.output) == (0, "1 chain, 2 rows: every row follows the one before it, up to its head\n")
+    assert (told.exit_code, told.output) == (
+        0,
+        "1 chain, 2 rows: every row follows the one before it, up to its head\n",
+    )
 
 
 def test_tampering_is_named_and_fails(deployment: Deployment, superuser: psycopg.Connection[Any]) -> None:
@@ -60,7 +66,10 @@ def test_audit_is_shown_to_people_and_to_programs(deployment: Deployment) -> Non
     lines = run(deployment, audit, "show", str(account)).output.splitlines()
     assert "transition late active -> past_due because billing.late (test.yaml:1) by sweep" in lines[0]
     assert "asked send_billing_warning" in lines[1]
-    rows = [json.loads(line) for line in run(deployment, audit, "show", str(account), "--format", "json").output.splitlines()]
+    rows = [
+        json.loads(line)
+        for line in run(deployment, audit, "show", str(account), "--format", "json").output.splitlines()
+    ]
     assert [row["action"] for row in rows] == ["late", "warn"]
 
 

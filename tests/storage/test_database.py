@@ -74,7 +74,11 @@ def test_mistake_is_not_tried_again(deployment: Deployment) -> None:
 
 def test_sessions_bound_themselves(deployment: Deployment) -> None:
     with deployment.session() as session:
-        for name, value in (("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "1min"), ("timezone", "UTC")):
+        for name, value in (
+            ("lock_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "1min"),
+            ("timezone", "UTC"),
+        ):
             assert session.execute("SELECT current_setting(%s, true)", [name]).fetchone() == (value,)
 
 

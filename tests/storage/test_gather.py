@@ -8,10 +8,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from engine.load import load_policy
 from engine.model import Permit, PermitKind
 from engine.snapshot import Hold, ServerFacts, Snapshot
 from storage import clock, gather
 from storage.gather import World
+from storage.settings import SHIPPED_POLICY
 from tests.factories import HERE
 from tests.storage.deployment import Deployment
 
@@ -87,12 +89,14 @@ def test_holds_of_the_account_and_of_everybody_count_while_they_last(deployment:
         (deployment.account(), None, None),
     ):
         deployment.rows(
-            "INSERT INTO holds (account_id, kind, until, by, ended_at) VALUES (:owner, 'extension', :until, 'x', :ended) "
-            "RETURNING 1",
+            "INSERT INTO holds (account_id, kind, until, by, ended_at) "
+            "VALUES (:owner, 'extension', :until, 'x', :ended) RETURNING 1",
             owner=owner, until=until, ended=ended,
         )  # fmt: skip
     held = snapshot(deployment, account).holds
-    assert sorted(held, key=str) == sorted([Hold("extension", None), Hold("extension", now + timedelta(hours=1))], key=str)
+    assert sorted(held, key=str) == sorted(
+        [Hold("extension", None), Hold("extension", now + timedelta(hours=1))], key=str
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,6 +129,17 @@ def test_clock_that_ran_backwards_is_not_sane(deployment: Deployment) -> None:
     assert snapshot(deployment, account).permits["clock_sane"] is True
     deployment.advance(-0.5)
     assert snapshot(deployment, account).permits["clock_sane"] is False
+
+
+def test_pressure_waits_while_the_clock_is_not_sane_and_a_person_is_told_once(deployment: Deployment) -> None:
+    deployment.policy = load_policy(SHIPPED_POLICY)
+    accounts = [deployment.late() for _ in range(3)]
+    wrong = World(app_clock=lambda: gather.real_clock() + timedelta(hours=1))
+    deployment.record(*accounts, world=wrong)
+    assert [deployment.row(account)["billing_status"] for account in accounts] == ["active"] * 3
+    assert deployment.alerts() == ["clock_not_sane"]
+    deployment.record(*accounts)
+    assert [deployment.row(account)["billing_status"] for account in accounts] == ["overdue_warning"] * 3
 
 
 def test_account_whose_audit_lies_in_the_future_is_not_pressed(deployment: Deployment) -> None:

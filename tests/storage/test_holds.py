@@ -20,7 +20,9 @@ def hold(deployment: Deployment, account: UUID | None, hours: float | None, kind
     """Pause enforcement for so many hours, or until somebody ends it."""
     until = deployment.now() + timedelta(hours=hours) if hours is not None else None
     with deployment.begin() as conn:
-        made, _ = holds.set_hold(conn, deployment.policy, kind, account_id=account, until=until, by="ada", reason="asked")
+        made, _ = holds.set_hold(
+            conn, deployment.policy, kind, account_id=account, until=until, by="ada", reason="asked"
+        )
     return made
 
 

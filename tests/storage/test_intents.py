@@ -252,7 +252,9 @@ def test_late_word_of_a_failure_changes_nothing(deployment: Deployment) -> None:
 
 def expire(deployment: Deployment) -> None:
     """Let the time of every claim be over."""
-    deployment.rows("UPDATE intents SET claimed_until = clock_timestamp() - interval '1 s' WHERE status = 'started' RETURNING 1")
+    deployment.rows(
+        "UPDATE intents SET claimed_until = clock_timestamp() - interval '1 s' WHERE status = 'started' RETURNING 1"
+    )
 
 
 # ---- effects ---------------------------------------------------------------------------------------------------------
@@ -385,7 +387,10 @@ def test_intent_asked_for_by_an_admin_is_checked_like_any_other(deployment: Depl
 def test_asking_twice_while_it_is_open_is_one_intent(deployment: Deployment) -> None:
     account, server = suspended(deployment)
     deployment.work()
-    first, second = ask(deployment, "shutdown_suspended_server", account), ask(deployment, "shutdown_suspended_server", account)
+    first, second = (
+        ask(deployment, "shutdown_suspended_server", account),
+        ask(deployment, "shutdown_suspended_server", account),
+    )
     assert first == second
     assert deployment.work() == ["shutdown_suspended_server"]
     assert ask(deployment, "shutdown_suspended_server", account, server) != first
@@ -426,7 +431,13 @@ def test_work_on_a_server_is_asked_once_while_it_is_open(deployment: Deployment)
     def repair() -> int:
         with deployment.begin() as conn:
             asked = intents.ask_server(
-                conn, deployment.policy, server, "shutdown_suspended_server", actor="controller", machine="repair", queue="repair"
+                conn,
+                deployment.policy,
+                server,
+                "shutdown_suspended_server",
+                actor="controller",
+                machine="repair",
+                queue="repair",
             )
             return len(asked)
 

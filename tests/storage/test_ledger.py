@@ -157,7 +157,9 @@ def test_unknown_account_stops_the_batch_and_leaves_nothing(deployment: Deployme
 def test_account_of_a_machine_that_is_new_in_the_policy_starts_at_its_beginning(deployment: Deployment) -> None:
     account = deployment.account()
     with deployment.begin() as conn:
-        conn.execute(text("UPDATE accounts SET states = '{}', episodes = '{}', overdue_invoices = 1, past_due_since = now()"))
+        conn.execute(
+            text("UPDATE accounts SET states = '{}', episodes = '{}', overdue_invoices = 1, past_due_since = now()")
+        )
     deployment.record(account)
     assert deployment.row(account)["billing_status"] == "overdue_warning"
 
@@ -175,7 +177,9 @@ def test_many_accounts_are_decided_as_one_would_be(deployment: Deployment) -> No
     recorded = deployment.record(*accounts)
     assert [each.account_id for each in recorded] == accounts
     assert all(len(each.intents) == 1 for each in recorded)
-    assert {row["billing_status"] for row in deployment.rows("SELECT billing_status FROM accounts")} == {"overdue_warning"}
+    assert {row["billing_status"] for row in deployment.rows("SELECT billing_status FROM accounts")} == {
+        "overdue_warning"
+    }
     with deployment.begin() as conn:
         assert audit_verify.verify(conn) == []
 

@@ -85,10 +85,18 @@ def test_requests_at_once_have_numbers_of_their_own(deployment: Deployment) -> N
 # ---- operations ------------------------------------------------------------------------------------------------------
 
 
-def operate(conn: Connection, account: UUID, customer: UUID, key: str, body: bytes) -> tuple[operations.Operation, bool]:
+def operate(
+    conn: Connection, account: UUID, customer: UUID, key: str, body: bytes
+) -> tuple[operations.Operation, bool]:
     """Ask for an operation."""
     return operations.create(
-        conn, customer_id=customer, account_id=account, idempotency_key=key, request_hash=body, kind="create", args={"a": 1}
+        conn,
+        customer_id=customer,
+        account_id=account,
+        idempotency_key=key,
+        request_hash=body,
+        kind="create",
+        args={"a": 1},
     )
 
 

@@ -94,7 +94,9 @@ def test_every_account_is_decided_again_under_the_new_policy(shipped: Deployment
     shipped.settle()
     shipped.record(quiet)
     before = shipped.row(late)["due_at"]
-    policy, changed = deploy(shipped, folder, BILLING_FINAL_WARNING_AFTER_HOURS="90", BILLING_BACKUP_BLOCK_AFTER_HOURS="90")
+    policy, changed = deploy(
+        shipped, folder, BILLING_FINAL_WARNING_AFTER_HOURS="90", BILLING_BACKUP_BLOCK_AFTER_HOURS="90"
+    )
     assert changed
     assert stale(shipped) == {quiet, late}
     shipped.sweep()
@@ -105,7 +107,9 @@ def test_every_account_is_decided_again_under_the_new_policy(shipped: Deployment
 
 def test_process_with_an_older_policy_in_memory_decides_by_the_one_in_force(shipped: Deployment, folder: Path) -> None:
     account = shipped.late(hours=1)
-    change(folder, "billing.yaml", "warning_after:            {default: 0h,", "warning_after:            {default: 12h,")
+    change(
+        folder, "billing.yaml", "warning_after:            {default: 0h,", "warning_after:            {default: 12h,"
+    )
     policy, _ = deploy(shipped, folder)
     shipped.record(account)  # with the shipped one
     row = shipped.row(account)
@@ -132,7 +136,7 @@ def test_state_that_somebody_is_in_cannot_vanish(shipped: Deployment, folder: Pa
     assert caught.value.occupied == [("abuse", "restricted", f"account {account}")]
     with shipped.begin() as conn:
         assert policies.digest_in_force(conn) == shipped.policy.digest
-    shipped.rows("UPDATE accounts SET states = states || '{\"abuse\": \"clear\"}' RETURNING 1")
+    shipped.rows('UPDATE accounts SET states = states || \'{"abuse": "clear"}\' RETURNING 1')
     assert deploy(shipped, folder)[1]
 
 

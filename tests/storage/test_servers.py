@@ -168,6 +168,11 @@ def test_suspension_waits_for_the_safe_point_and_then_applies(deployment: Deploy
     waiting = deployment.row(account)
     assert waiting["billing_status"] == "final_warning"
     assert [each["permit"] for each in waiting["waiting"]] == ["safe_point"]
+    assert "safe_point_missed" not in deployment.alerts()
+    deployment.advance(7)
+    deployment.sweep(force=True)
+    deployment.sweep(force=True)
+    assert deployment.alerts().count("safe_point_missed") == 1
     assert move(deployment, server, "backup_finished").to == "running"
     assert deployment.row(account)["billing_status"] == "suspended"
     assert row(deployment, server)["desired"] == "stopped"

@@ -200,7 +200,8 @@ CREATE INDEX accounts_customer_id ON accounts (customer_id);
 CREATE INDEX accounts_due ON accounts (GREATEST(due_at, held_until)) WHERE due_at IS NOT NULL;
 CREATE INDEX accounts_epoch ON accounts (epoch);
 CREATE INDEX accounts_stripe_customer_id ON accounts (stripe_customer_id);
-CREATE UNIQUE INDEX accounts_stripe_subscription_id ON accounts (stripe_subscription_id) WHERE stripe_subscription_id IS NOT NULL;
+CREATE UNIQUE INDEX accounts_stripe_subscription_id ON accounts (stripe_subscription_id)
+    WHERE stripe_subscription_id IS NOT NULL;
 
 CREATE TABLE policy_in_force (
     single boolean NOT NULL DEFAULT true,

@@ -1,0 +1,128 @@
+"""What running needs beside accounts: who leads, who lives, which policy is in force, what people are told."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Interval,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from storage.tables_columns import EMPTY_OBJECT, NEW_ID, NOW, instant, metadata, required
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text),
+    required("token", BigInteger, server_default=text("0")),  # grows with each holder: the fence
+    instant("expires_at"),  # real time
+)
+
+wakeups = Table(
+    "wakeups",
+    metadata,
+    Column("name", Text, primary_key=True),
+    required("requested", BigInteger, server_default=text("0")),
+    required("done", BigInteger, server_default=text("0")),
+    required("report", JSONB, server_default=EMPTY_OBJECT),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    required("texts", JSONB),  # file -> text
+    required("env", JSONB),  # overrides that were resolved into it
+    instant("deployed_at", nullable=False, server_default=NOW),
+    required("deployed_by"),
+    required("note", server_default=""),
+)
+
+policy_in_force = Table(
+    "policy_in_force",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("digest", Text, ForeignKey("policies.digest")),  # null: none was deployed yet
+    required("epoch", BigInteger, server_default=text("0")),  # grows when every account has to be decided anew
+    instant("since", nullable=False, server_default=NOW),
+    CheckConstraint("single", name="single"),
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),  # also the number of its liveness lock
+    required("role"),
+    required("pid", Integer),
+    required("version"),
+    Column("policy_digest", Text),
+    instant("started_at", nullable=False, server_default=NOW),
+    instant("seen_at", nullable=False, server_default=NOW),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    required("kind"),
+    required("text"),
+    Column("account_id", Uuid),
+    Column("key", Text, unique=True),  # the same key is told once; null: each is told
+    instant("created_at", nullable=False, server_default=NOW),
+    instant("sent_at"),
+    required("tries", Integer, server_default=text("0")),
+    instant("not_before"),  # real time
+    Column("outcome", Text),
+    Index("alerts_unsent", "id", postgresql_where=text("sent_at IS NULL")),
+)
+
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("title"),
+    required("text"),
+    instant("starts_at", nullable=False, server_default=NOW),
+    instant("ends_at"),
+    required("by", server_default=""),
+)
+
+repair_events = Table(
+    "repair_events",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    required("server_id", Uuid, ForeignKey("servers.id"), index=True),
+    required("repair"),
+    Column("did", Text),  # null: only recommended
+    required("reason", server_default=""),
+    instant("at", nullable=False),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("server_id", Uuid, ForeignKey("servers.id"), primary_key=True),
+    required("signature"),  # what was seen against what is wanted
+    required("count", Integer, server_default=text("1")),  # how often in a row
+    instant("since", nullable=False, server_default=NOW),
+)
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    required("offset_by", Interval, server_default=text("'0'::interval")),  # moved by the test clock alone
+    instant("seen_at"),  # how far time had come when the controller last looked
+    CheckConstraint("single", name="single"),
+)

@@ -1,0 +1,80 @@
+"""The mirror of Stripe and the log of its events. Instants and ids as in `storage.tables`."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Index, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from storage.tables_columns import EMPTY_OBJECT, NOW, instant, metadata, required
+
+# The mirror of Stripe: written by storage.evidence alone, always under the lock of the account that owns the row.
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("id", Text, primary_key=True),  # Stripe's
+    required("account_id", Uuid, ForeignKey("accounts.id"), index=True),
+    Column("stripe_customer_id", Text),
+    Column("stripe_subscription_id", Text),
+    required("status"),
+    required("amount_remaining_cents", BigInteger),
+    Column("currency", Text),
+    instant("first_failed_at"),  # earliest failed attempt that any event told
+    Column("hosted_invoice_url", Text),
+    instant("evidence_at", nullable=False),  # `created` of the newest event
+    required("evidence_event_id"),  # empty: seen by a fetch
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Text, primary_key=True),  # Stripe's
+    required("account_id", Uuid, ForeignKey("accounts.id"), index=True),
+    Column("stripe_customer_id", Text),
+    required("status"),  # `none`: a checkout named it, and nothing else is known yet
+    required("prices", ARRAY(Text), server_default=text("'{}'::text[]")),  # price ids and lookup keys
+    Column("plan_name", Text),  # from metadata
+    Column("known_plan", Text),  # by the newest evidence that named a plan of the policy
+    instant("known_plan_at"),
+    required("known_plan_event_id", server_default=""),
+    instant("started_at"),
+    instant("ended_at"),
+    instant("current_period_end"),
+    instant("evidence_at", nullable=False),  # `created` of the newest event
+    required("evidence_event_id"),  # empty: seen by a fetch
+    instant("not_late_at"),  # `created` of the newest event with a status that is never late
+    required("late_statuses", JSONB, server_default=EMPTY_OBJECT),  # second -> status, of every late event after that
+    Index("subscriptions_stripe_customer_id", "stripe_customer_id"),
+)
+
+stripe_events = Table(
+    "stripe_events",
+    metadata,
+    Column("id", Text, primary_key=True),  # Stripe's: a second copy is the same row
+    required("type"),
+    instant("created_at", nullable=False),
+    Column("livemode", Boolean),
+    Column("api_version", Text),
+    required("payload"),  # as received, so that it can be read again with better eyes
+    Column("object_id", Text),
+    Column("stripe_customer_id", Text),
+    Column("stripe_subscription_id", Text),
+    required("claims", ARRAY(Uuid), server_default=text("'{}'::uuid[]")),  # ids of ours in its metadata
+    Column("account_id", Uuid),  # no foreign key: a check per event would cost more than the insert, and rows stay
+    required("status"),
+    Column("reason", Text),
+    instant("received_at", nullable=False, server_default=NOW),
+    instant("applied_at"),
+    CheckConstraint("status IN ('applied', 'parked', 'quarantined', 'ignored')", name="status"),
+    Index("stripe_events_account_id", "account_id", postgresql_where=text("account_id IS NOT NULL")),
+    Index(
+        "stripe_events_unsettled",
+        "status",
+        "received_at",
+        postgresql_where=text("status IN ('parked', 'quarantined')"),
+    ),
+    # A parked event is found by whatever may make its account known.
+    Index("stripe_events_parked_customer", "stripe_customer_id", postgresql_where=text("status = 'parked'")),
+    Index("stripe_events_parked_subscription", "stripe_subscription_id", postgresql_where=text("status = 'parked'")),
+    Index("stripe_events_parked_object", "object_id", postgresql_where=text("status = 'parked'")),
+    Index("stripe_events_parked_claims", "claims", postgresql_using="gin", postgresql_where=text("status = 'parked'")),
+)
