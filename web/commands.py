@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from storage.settings import Settings
 
 THREADS = 40  # requests worked on at once; a host that hangs for seconds holds one of them
 GRACE_SECONDS = 15
@@ -26,20 +35,51 @@ PENDING_CONNECTIONS = 1_000
 )
 def serve(host: str, port: int | None, trusted_proxies: str | None) -> None:
     """Serve the webhook, the API and health. Ends gracefully on SIGTERM and Ctrl-C."""
+    from jobs import logs
+    from storage.settings import Settings
+
+    settings = Settings.from_env(os.environ)
+    port = port or settings.port
+    with bound(host, port) as listener:
+        logs.set_up("json" if os.environ.get("FORBEAR_LOG") == "json" else "text")
+        logging.getLogger("forbear.web").info("serving on http://%s:%s", host, port)
+        run(settings, listener, trusted_proxies)
+
+
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """Take the address before anything slow is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise click.ClickException(f"cannot listen on port {port} of {host}: {why}") from None
+        yield listener
+
+
+def run(settings: Settings, listener: socket.socket, trusted_proxies: str | None) -> None:
+    """Serve on a socket until a signal."""
     import uvicorn
     from litestar.concurrency import set_asyncio_executor
 
-    from jobs import logs
-    from storage.settings import Settings
     from web.app import create_app
 
-    logs.set_up("json" if os.environ.get("FORBEAR_LOG") == "json" else "text")
-    settings = Settings.from_env(os.environ)
+    class Server(uvicorn.Server):
+        """Ends with 0 on SIGTERM and Ctrl-C: being told to end is no failure."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, self.handle_exit)
+            yield
+
     set_asyncio_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="request"))
     config = uvicorn.Config(
         create_app(settings),
-        host=host,
-        port=port or settings.port,
         loop="uvloop" if os.name == "posix" else "auto",
         http="httptools",
         ws="websockets-sansio",
@@ -55,8 +95,7 @@ def serve(host: str, port: int | None, trusted_proxies: str | None) -> None:
         ws_ping_timeout=PING_SECONDS,
         ws_max_size=MESSAGE_BYTES,
     )
-    server = uvicorn.Server(config)
-    logging.getLogger("forbear.web").info("serving on http://%s:%s", host, port or settings.port)
-    server.run()
+    server = Server(config)
+    server.run(sockets=[listener])
     if not server.started:
-        raise click.ClickException(f"port {port or settings.port} of {host} cannot be listened on")
+        raise click.ClickException("the server could not start; what it said before tells why")

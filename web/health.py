@@ -11,7 +11,7 @@ import sqlalchemy.exc
 from litestar import Response, get
 
 from jobs import queues
-from storage import policies, processes
+from storage import migrate, policies, processes
 from storage.database import Database
 from storage.errors import StorageError
 from web.services import TheServices
@@ -50,6 +50,7 @@ def show_health(services: TheServices) -> Response[dict[str, Any]]:
 def _database(database: Database) -> tuple[str, str | None, list[dict[str, Any]]]:
     try:
         with database.begin() as conn:
+            migrate.require(conn)
             digest = policies.in_force(conn).digest
             serving = [
                 {
@@ -63,8 +64,10 @@ def _database(database: Database) -> tuple[str, str | None, list[dict[str, Any]]
         return "ok", digest, serving
     except sqlalchemy.exc.OperationalError:
         return "unreachable", None, []
-    except (StorageError, sqlalchemy.exc.SQLAlchemyError) as error:
-        return str(error).split("\n", 1)[0] if isinstance(error, StorageError) else "not ready", None, []
+    except StorageError as error:
+        return str(error), None, []
+    except sqlalchemy.exc.SQLAlchemyError:
+        return "not ready", None, []
 
 
 def _queue(redis_url: str) -> str:

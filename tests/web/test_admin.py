@@ -1,0 +1,168 @@
+"""What administrators may do: more time, exemptions, commands, brakes, and what waits for a person."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+
+from tests.acceptance.system import invoice_event, sign
+from tests.web.routes import MISSING
+from tests.web.site import SECRET, Site, Tenant
+
+
+def fail_payment(site: Site, customer: str, event: str) -> None:
+    """Let a charge of this Stripe customer fail."""
+    shape = invoice_event(
+        "payment_failed", event=event, invoice=f"in_{event}", customer=customer, status="open", created=int(time.time())
+    )
+    body = json.dumps(shape).encode()
+    headers = {"Stripe-Signature": sign(body, SECRET)}
+    assert site.nobody.post("/api/billing/webhook", content=body, headers=headers).status_code == 200
+
+
+def events_of(site: Site, tenant: Tenant) -> list[str]:
+    """Return what happened to an account, by its actions."""
+    return [e["action"] for e in site.admin.get(f"/api/admin/accounts/{tenant.account_id}/events").json()]
+
+
+def test_a_hold_is_set_listed_ended_and_audited(site: Site) -> None:
+    tenant = site.tenant()
+    until = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    wish = {"kind": "extension", "accountId": tenant.account_id, "until": until, "reason": "asked by phone"}
+    made = site.admin.post("/api/admin/holds", json=wish)
+    assert made.status_code == 201
+    (listed,) = site.admin.get("/api/admin/holds", params={"accountId": tenant.account_id}).json()
+    assert (listed["holdId"], listed["kind"], listed["reason"]) == (
+        made.json()["holdId"],
+        "extension",
+        "asked by phone",
+    )
+    assert site.admin.delete(f"/api/admin/holds/{listed['holdId']}").status_code == 204
+    assert site.admin.delete(f"/api/admin/holds/{listed['holdId']}").status_code == 404
+    assert events_of(site, tenant)[-2:] == ["extension_set", "extension_ended"]
+
+
+def test_a_hold_for_everybody_needs_no_account(site: Site) -> None:
+    made = site.admin.post("/api/admin/holds", json={"kind": "processor_outage"})
+    assert made.status_code == 201
+    assert site.admin.get("/api/admin/holds").json()[0]["accountId"] is None
+    assert site.admin.delete(f"/api/admin/holds/{made.json()['holdId']}").status_code == 204
+
+
+def test_a_hold_that_is_over_or_of_no_kind_or_of_nobody_is_refused(site: Site) -> None:
+    over = site.admin.post("/api/admin/holds", json={"kind": "extension", "until": "2020-01-01T00:00:00Z"})
+    kind = site.admin.post("/api/admin/holds", json={"kind": "mercy"})
+    nobody = site.admin.post("/api/admin/holds", json={"kind": "extension", "accountId": MISSING})
+    zone = site.admin.post("/api/admin/holds", json={"kind": "extension", "until": "2199-01-01T00:00:00"})
+    assert [answer.status_code for answer in (over, kind, nobody, zone)] == [400, 400, 404, 400]
+    assert "`extension`" in kind.json()["detail"]
+
+
+def test_an_exempt_account_is_no_longer_pressed(site: Site) -> None:
+    tenant = site.tenant()
+    fail_payment(site, tenant.stripe_customer, "evt_exempt")
+    view = f"/api/admin/accounts/{tenant.account_id}"
+    assert site.admin.get(view).json()["billingStatus"] == "overdue_warning"
+    until = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    answer = site.admin.post(f"{view}/exemption", json={"until": until, "reason": "a school"})
+    assert answer.status_code == 200
+    assert site.admin.get(view).json()["billingStatus"] == "active"
+    assert site.admin.post(f"{view}/exemption", json={"until": None}).status_code == 200
+    assert site.admin.get(view).json()["billingStatus"] == "overdue_warning"
+
+
+def test_commands_are_those_of_the_policy_and_are_refused_when_nothing_follows(site: Site) -> None:
+    tenant = site.tenant()
+    path = f"/api/admin/accounts/{tenant.account_id}/commands"
+    unknown = site.admin.post(path, json={"event": "explode"})
+    assert unknown.status_code == 400
+    assert "`abuse_reported`" in unknown.json()["detail"]
+    early = site.admin.post(path, json={"event": "deletion_requested"})
+    assert (early.status_code, early.json()["code"]) == (409, "COMMAND_REFUSED")
+    reported = site.admin.post(path, json={"event": "abuse_reported"})
+    assert (reported.status_code, reported.json()["states"]["abuse"]) == (202, "restricted")
+    (mine,) = tenant.client.get("/api/account").json()
+    assert "report" in mine["message"]
+    assert mine["payUrl"] is None, "a payment changes nothing here"
+
+
+def test_a_tripped_brake_is_shown_and_released_once(site: Site) -> None:
+    with site.database.begin() as conn:
+        conn.execute(text("INSERT INTO brakes (name, latched_at) VALUES ('suspension_brake', now())"))
+    (brake,) = site.admin.get("/api/admin/brakes").json()
+    assert brake["latchedAt"] is not None
+    release = "/api/admin/brakes/suspension_brake/release"
+    assert site.admin.post(release, json={"allowance": 5}).status_code == 200
+    again = site.admin.post(release)
+    assert (again.status_code, again.json()["code"]) == (409, "BRAKE_NOT_TRIPPED")
+    assert site.admin.post("/api/admin/brakes/other/release").status_code == 404
+
+
+def test_parked_events_are_listed(site: Site) -> None:
+    fail_payment(site, "cus_nobody_knows", "evt_parked")
+    (parked,) = site.admin.get("/api/admin/stripe-events", params={"status": "parked"}).json()
+    assert (parked["id"], parked["status"], parked["accountId"]) == ("evt_parked", "parked", None)
+    assert site.admin.get("/api/admin/stripe-events", params={"status": "lost"}).status_code == 400
+
+
+def test_a_notice_whose_end_is_unknown_is_listed_and_settled_by_a_person(site: Site) -> None:
+    tenant = site.tenant()
+    fail_payment(site, tenant.stripe_customer, "evt_unknown")
+    with site.database.begin() as conn:
+        conn.execute(
+            text("UPDATE intents SET status = 'unknown' WHERE account_id = :id AND kind = 'notice'"),
+            {"id": tenant.account_id},
+        )
+    (unknown,) = site.admin.get("/api/admin/intents").json()
+    assert (unknown["intent"], unknown["accountId"]) == ("send_billing_warning", tenant.account_id)
+    settle = f"/api/admin/intents/{unknown['intentId']}/resolve"
+    assert site.admin.post(settle, json={"outcome": "delivered"}).status_code == 200
+    again = site.admin.post(settle, json={"outcome": "delivered"})
+    assert (again.status_code, again.json()["code"]) == (409, "ALREADY_SETTLED")
+    assert site.admin.get(f"/api/admin/accounts/{tenant.account_id}").json()["warningSentAt"] is not None
+    assert site.admin.get("/api/admin/intents").json() == []
+
+
+def test_announcements_come_and_go_by_their_dates(site: Site) -> None:
+    tenant = site.tenant()
+    told = {"title": "Maintenance", "text": "On Sunday\nwe move <racks>."}
+    made = site.admin.post("/api/admin/announcements", json=told)
+    assert made.status_code == 201
+    later = {**told, "startsAt": "2199-01-01T00:00:00Z"}
+    assert site.admin.post("/api/admin/announcements", json=later).status_code == 201
+    (shown,) = tenant.client.get("/api/announcements").json()
+    assert (shown["title"], shown["text"]) == ("Maintenance", "On Sunday we move <racks>.")
+    backwards = {**later, "endsAt": "2198-01-01T00:00:00Z"}
+    assert site.admin.post("/api/admin/announcements", json=backwards).status_code == 400
+    assert site.admin.delete(f"/api/admin/announcements/{made.json()['announcementId']}").status_code == 204
+    assert tenant.client.get("/api/announcements").json() == []
+
+
+def test_accounts_are_listed_page_by_page(site: Site) -> None:
+    ids = {site.tenant().account_id for _ in range(3)}
+    seen: list[str] = []
+    while page := site.admin.get(
+        "/api/admin/accounts", params={"limit": "2", "after": seen[-1] if seen else ""}
+    ).json():
+        seen += [each["accountId"] for each in page]
+    assert ids <= set(seen)
+    assert len(seen) == len(set(seen))
+    for limit in ("0", "-1", "x", "1001", "1e9"):
+        assert site.admin.get("/api/admin/accounts", params={"limit": limit}).status_code == 400
+
+
+def test_alerts_are_listed(site: Site) -> None:
+    tenant = site.tenant()
+    wish = {"action": "wipe_server_data", "accountId": tenant.account_id}
+    assert site.admin.post("/api/admin/intents", json=wish).status_code == 409
+    assert site.admin.get("/api/admin/alerts").json()[0]["kind"] == "intent_rejected"
+
+
+def test_a_backup_is_not_asked_for_as_a_bare_intent(site: Site) -> None:
+    tenant = site.tenant()
+    wish = {"action": "create_backup", "accountId": tenant.account_id}
+    answer = site.admin.post("/api/admin/intents", json=wish)
+    assert (answer.status_code, answer.json()["code"]) == (409, "ASK_ELSEWHERE")
