@@ -15,8 +15,11 @@ import sys
 # From linux/prctl.h and linux/capability.h
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
+PR_GET_SECUREBITS = 27
+PR_SET_SECUREBITS = 28
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAPABILITY_VERSION_3 = 0x20080522
 CAP_DAC_OVERRIDE = 1
 
@@ -40,6 +43,9 @@ def become(uid: int, libc: ctypes.CDLL) -> None:
     would be a change to something that is not ours; an ambient capability is a right of this process alone.
     """
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    # PostgreSQL asks access(2) about its own programs, which leaves the capabilities of anybody but root out of account
+    # unless this bit is set.
+    libc.prctl(PR_SET_SECUREBITS, libc.prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) | SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)

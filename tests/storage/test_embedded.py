@@ -19,6 +19,7 @@ import redis
 
 from storage.embedded import EmbeddedError, Postgres, Redis, logs
 from storage.embedded.folder import ServerFolder
+from storage.embedded.process import UNPRIVILEGED_UID, Child, server_uid
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -288,6 +289,21 @@ def test_servers_hold_no_right_but_the_one_to_pass_closed_folders(postgres: Post
     assert uid != 0
     allowed = 1 << 1 if os.geteuid() == 0 else 0  # CAP_DAC_OVERRIDE
     assert rights["CapEff"] == rights["CapPrm"] == rights["CapAmb"] == allowed
+
+
+def test_programs_beneath_a_closed_folder_can_be_run_and_looked_at(tmp_path: Path) -> None:
+    # As in a home of mode 0700: the system's check with the real user's rights must pass too, PostgreSQL makes it.
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = closed / "program"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o700)
+    look = f"import os; print(os.geteuid(), os.access({str(program)!r}, os.R_OK | os.X_OK))"
+    log = tmp_path / "log"
+    child = Child([sys.executable, "-S", "-c", look], log=log, uid=server_uid())
+    assert child.wait(30) == 0, log.read_text()
+    assert log.read_text() == f"{os.geteuid() or UNPRIVILEGED_UID} True\n"
+    assert Child([program], log=log, uid=server_uid()).wait(30) == 0, log.read_text()
 
 
 def test_parents_of_the_folder_keep_their_permissions(folder: Path, postgres: Postgres) -> None:
