@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,7 +33,6 @@ class Judgement:
     guarantee: Guarantee
     verdict: Verdict
     states: int  # explored, or looked at
-    seconds: float
     why: str = ""
     where: Place | None = None
     space: Space | None = None
@@ -47,11 +45,10 @@ Found = tuple[Verdict, int, str, Place | None]
 
 def judge(policy: Policy, guarantee: Guarantee, most_states: int = MOST_STATES) -> Judgement:
     """Return whether the policy keeps the guarantee."""
-    began = time.perf_counter()
     if isinstance(guarantee, Never | AtMostOnce):
-        return _explored(policy, guarantee, most_states, began)
+        return _explored(policy, guarantee, most_states)
     verdict, looked, why, where = _looked(policy, guarantee)
-    return Judgement(guarantee, verdict, looked, time.perf_counter() - began, why, where)
+    return Judgement(guarantee, verdict, looked, why, where)
 
 
 def _looked(policy: Policy, guarantee: Guarantee) -> Found:
@@ -66,7 +63,7 @@ def _looked(policy: Policy, guarantee: Guarantee) -> Found:
 # ---- by exploring ----------------------------------------------------------------------------------------------------
 
 
-def _explored(policy: Policy, guarantee: Never | AtMostOnce, most_states: int, began: float) -> Judgement:
+def _explored(policy: Policy, guarantee: Never | AtMostOnce, most_states: int) -> Judgement:
     states, why = 0, ""
     slices = [_slice(policy, guarantee)] if isinstance(guarantee, Never) else _askers(policy, guarantee)
     for machines in slices:
@@ -76,14 +73,12 @@ def _explored(policy: Policy, guarantee: Never | AtMostOnce, most_states: int, b
         watch: Watch = NeverWatch(guarantee, space) if isinstance(guarantee, Never) else OnceWatch(guarantee, space)
         outcome: Outcome = explore(space, watch, most_states)
         states += outcome.states
-        seconds = time.perf_counter() - began
         if outcome.broken is not None:
             where = Place(outcome.path[-1].move.place, 0, 0) if outcome.path[-1].move is not None else None
             return Judgement(
                 guarantee,
                 Verdict.BROKEN,
                 states,
-                seconds,
                 outcome.broken.why,
                 where,
                 space,
@@ -91,10 +86,10 @@ def _explored(policy: Policy, guarantee: Never | AtMostOnce, most_states: int, b
                 outcome.broken,
             )
         if not outcome.complete:
-            return Judgement(guarantee, Verdict.NOT_PROVEN, states, seconds, f"stopped at {most_states} states")
+            return Judgement(guarantee, Verdict.NOT_PROVEN, states, f"stopped at {most_states} states")
     if not states:
         why = "no rule does this"
-    return Judgement(guarantee, Verdict.HOLDS, states, time.perf_counter() - began, why)
+    return Judgement(guarantee, Verdict.HOLDS, states, why)
 
 
 def _guards(guarantee: Never | AtMostOnce) -> tuple[Guard, ...]:
