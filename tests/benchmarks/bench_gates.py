@@ -7,7 +7,8 @@ from transitions import Machine
 from engine.decide import compiled, settle
 from engine.gates import verdict
 from tests.benchmarks.table import Row, microseconds_each
-from tests.factories import Story, at, shipped_policy
+from tests.factories import at, shipped_policy
+from tests.story import Story
 
 COUNT = 20_000
 QUIET_MICROSECONDS = 5.0

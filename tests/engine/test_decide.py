@@ -1,4 +1,4 @@
-"""How decisions are made: order, commands, permits, stamps, and when an account looks at itself again."""
+"""How decisions are made: order, episodes, stamps, and when an account looks at itself again."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from datetime import timedelta
 import pytest
 
 from engine.decide import blank, settle
-from engine.errors import CommandRefused, UnknownState, UnsafePolicy, Unsettled
+from engine.errors import UnknownState, UnsafePolicy, Unsettled
 from engine.model import FactType, Machine, Origin, Policy, RuleKind
-from engine.snapshot import Command, Hold, ServerFacts, Snapshot, Waiting
+from engine.snapshot import Command, Snapshot
 from tests.factories import (
     NOTHING_OWED,
     OWING,
     STANDING_FACTS,
     START,
-    Story,
     at,
     atom,
     effect,
@@ -27,15 +26,15 @@ from tests.factories import (
     notice,
     policy_of,
     rule,
-    small_permits,
     small_policy,
     snapshot_of,
 )
+from tests.story import Story
 
 POLICY = small_policy()
 
 
-def suspended_after(count: float) -> Story:
+def late_customer_after(count: float) -> Story:
     """Return a late customer's account so many hours after the failed payment."""
     story = Story(POLICY)
     story.evidence(overdue_invoices=1, past_due_since=START)
@@ -61,7 +60,7 @@ def test_a_blank_account_stands_on_the_lowest_rung_of_every_machine() -> None:
 
 
 def test_settling_again_does_nothing() -> None:
-    story = suspended_after(24 * 40)
+    story = late_customer_after(24 * 40)
     again = settle(POLICY, story.snapshot, story.now)
     assert again.steps == ()
     assert again.snapshot is story.snapshot
@@ -69,7 +68,7 @@ def test_settling_again_does_nothing() -> None:
 
 
 def test_the_snapshot_that_came_in_is_never_written_on() -> None:
-    story = suspended_after(119)
+    story = late_customer_after(119)
     before = (dict(story.snapshot.states), dict(story.snapshot.facts), dict(story.snapshot.notices))
     settle(POLICY, story.snapshot, at(120))
     assert (story.snapshot.states, story.snapshot.facts, story.snapshot.notices) == before
@@ -77,7 +76,7 @@ def test_the_snapshot_that_came_in_is_never_written_on() -> None:
 
 @pytest.mark.parametrize(("seconds", "state"), [(-1, "final_warning"), (0, "suspended"), (1, "suspended")])
 def test_a_rule_is_due_at_its_instant_and_not_before(seconds: int, state: str) -> None:
-    story = suspended_after(119)
+    story = late_customer_after(119)
     assert settle(POLICY, story.snapshot, at(120) + timedelta(seconds=seconds)).snapshot.states["billing"] == state
 
 
@@ -156,7 +155,7 @@ def test_one_rule_a_decision_and_relief_looks_again_before_the_next() -> None:
 
 
 def test_leaving_the_lowest_rung_begins_an_episode_and_returning_ends_it() -> None:
-    story = suspended_after(0)
+    story = late_customer_after(0)
     assert story.snapshot.episodes == {"billing": 1, "abuse": 0}
     story.evidence(overdue_invoices=0)
     assert story.snapshot.episodes == {"billing": 1, "abuse": 0}
@@ -188,7 +187,7 @@ def test_relief_that_descends_part_of_the_way_forgets_what_was_entered_above() -
 
 
 def test_a_machine_that_is_new_in_the_policy_starts_on_its_lowest_rung() -> None:
-    story = suspended_after(0)
+    story = late_customer_after(0)
     without = {name: state for name, state in story.snapshot.states.items() if name != "abuse"}
     settlement = settle(POLICY, replace(story.snapshot, states=without), START, story.admin("abuse_reported"))
     assert settlement.snapshot.states["abuse"] == "restricted"
@@ -217,184 +216,6 @@ def test_a_policy_that_never_comes_to_rest_is_refused_and_changes_nothing() -> N
         settle(policy_of(restless), Snapshot("a", {"m": "low"}, {"m": 0}, {"push": True}), START)
 
 
-# ---- commands --------------------------------------------------------------------------------------------------------
-
-
-def test_a_command_needs_its_role() -> None:
-    story = suspended_after(0)
-    for role in ("customer", "worker"):
-        with pytest.raises(CommandRefused, match="only the role admin may send it"):
-            settle(POLICY, story.snapshot, START, Command("abuse_reported", role, "mallory"))
-    assert story.settle(story.admin("abuse_reported")).snapshot.states["abuse"] == "restricted"
-
-
-@pytest.mark.parametrize(
-    ("event", "hour", "reason"),
-    [
-        ("no_such_event", 0, "no rule knows it"),
-        ("abuse_confirmed", 0, "abuse is clear"),
-        ("deletion_requested", 0, "billing is overdue_warning"),
-        ("deletion_requested", 200, "it counts from `retention_warned_at`, which has not happened"),
-        ("deletion_requested", 400, "not before 2026-03-20T08:00:00"),
-    ],
-)
-def test_a_command_that_no_rule_takes_is_refused_with_its_reason(event: str, hour: float, reason: str) -> None:
-    story = suspended_after(hour)
-    with pytest.raises(CommandRefused, match=reason):
-        settle(POLICY, story.snapshot, story.now, story.admin(event))
-
-
-def test_deletion_is_asked_for_by_a_person_after_the_retention_that_was_told_and_never_by_time() -> None:
-    story = suspended_after(24 * 365)
-    assert story.state() == "retained"
-    story.settle(story.admin("deletion_requested"))
-    assert story.state() == "pending_deletion"
-    assert story.last.server.state == "retained"
-    story.settle(story.admin("deletion_withdrawn"))
-    assert story.state() == "retained"
-    story.settle(story.admin("deletion_requested"))
-    story.evidence(overdue_invoices=0)
-    assert story.state() == "active"
-
-
-def test_a_command_under_a_hold_is_refused_and_says_until_when() -> None:
-    one = rule("m", "up", RuleKind.PRESSURE, ("low",), "high", event="go", by="admin", needs=("no_hold",))
-    policy = policy_of(
-        machine("m", ("low", "high"), (one,)), permits=small_permits(), intents=(notice("send_hold_changed_notice"),)
-    )
-    story = Story(policy, snapshot_of(policy))
-    story.hold(Hold("extension", at(1)))
-    with pytest.raises(CommandRefused, match="`no_hold` does not permit it until 2026-03-01T09:00:00"):
-        settle(policy, story.snapshot, START, story.admin("go"))
-    assert settle(policy, story.snapshot, at(1), story.admin("go")).snapshot.states["m"] == "high"
-
-
-def test_a_payment_that_is_known_beats_a_command() -> None:
-    story = suspended_after(24 * 365)
-    paid = replace(story.snapshot, facts={**story.snapshot.facts, "overdue_invoices": 0})
-    with pytest.raises(CommandRefused, match="billing is active"):
-        settle(POLICY, paid, story.now, story.admin("deletion_requested"))
-
-
-def test_a_command_is_taken_once() -> None:
-    story = suspended_after(0)
-    story.settle(story.admin("abuse_reported"))
-    assert story.state("abuse") == "restricted", "one rung, although a second report would find no rule"
-    with pytest.raises(CommandRefused):
-        settle(POLICY, story.snapshot, START, story.admin("abuse_reported"))
-
-
-def test_a_command_for_one_machine_is_not_taken_by_another() -> None:
-    story = suspended_after(0)
-    with pytest.raises(CommandRefused, match="no rule knows it"):
-        settle(POLICY, story.snapshot, START, Command("abuse_reported", "admin", "ada", machine="billing"))
-
-
-def two_people_policy() -> Policy:
-    """Return a machine whose second step needs another person than its first."""
-    steps = machine(
-        "deletion",
-        ("none", "requested", "approved"),
-        (
-            rule("deletion", "request", RuleKind.PRESSURE, ("none",), "requested", event="requested", by="admin"),
-            rule("deletion", "approve", RuleKind.PRESSURE, ("requested",), "approved", event="approved", by="admin",
-                 other_than="requested"),
-            rule("deletion", "off", RuleKind.RELIEF, ("requested", "approved"), "none", event="withdrawn", by="admin"),
-        ),
-    )  # fmt: skip
-    return policy_of(steps)
-
-
-def test_two_people_means_two_different_people() -> None:
-    policy = two_people_policy()
-    story = Story(policy, snapshot_of(policy))
-    story.settle(story.admin("requested", "ada"))
-    with pytest.raises(CommandRefused, match="whoever sent `requested` may not send it too"):
-        story.settle(story.admin("approved", "ada"))
-    story.settle(story.admin("approved", "grace"))
-    assert story.state("deletion") == "approved"
-
-
-def test_who_sent_what_is_forgotten_with_the_episode_and_an_unknown_sender_counts_as_nobody() -> None:
-    policy = two_people_policy()
-    story = Story(policy, snapshot_of(policy))
-    story.settle(story.admin("requested", "ada"))
-    with pytest.raises(CommandRefused, match="nobody is known to have sent `requested`"):
-        settle(policy, replace(story.snapshot, senders={}), START, story.admin("approved", "grace"))
-    story.settle(story.admin("withdrawn", "grace"))
-    assert story.snapshot.senders == {}
-
-
-# ---- permits ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("answer", [False, None])
-@pytest.mark.parametrize("permit", ["fresh_standing", "suspension_brake"])
-def test_a_permit_that_is_not_known_does_not_permit(permit: str, answer: bool | None) -> None:
-    story = suspended_after(119)
-    story.permit(**{permit: answer})
-    story.until(130)
-    assert story.state() == "final_warning"
-    assert story.last.waiting == (Waiting("billing.suspend", permit, None),)
-    assert story.last.due_at == at(120), "due in the past, and `waiting` says what holds it"
-    story.permit(**{permit: True})
-    assert story.state() == "suspended"
-
-
-def test_a_permit_that_nobody_answered_does_not_permit() -> None:
-    story = suspended_after(119)
-    story.snapshot = replace(story.snapshot, permits={})
-    story.until(130)
-    assert story.state() == "final_warning"
-    assert [each.permit for each in story.last.waiting] == ["fresh_standing"]
-
-
-def test_a_brake_is_asked_for_last_and_counted_once_a_step() -> None:
-    story = suspended_after(119)
-    story.permit(suspension_brake=None, fresh_standing=None)
-    story.until(120)
-    assert [each.permit for each in story.last.waiting] == ["fresh_standing"]
-    story.permit(fresh_standing=True)
-    assert [each.permit for each in story.last.waiting] == ["suspension_brake"]
-    assert story.last.brakes == ()
-    settlement = settle(
-        POLICY, replace(story.snapshot, permits={"suspension_brake": True, "fresh_standing": True}), at(120)
-    )
-    assert settlement.brakes == ("suspension_brake",)
-
-
-def test_a_server_in_the_middle_of_something_is_a_safe_point_that_suspension_waits_for() -> None:
-    story = suspended_after(119)
-    busy = (ServerFacts("s1", "running", "running"), ServerFacts("s2", "backing_up", "running"))
-    story.snapshot = replace(story.snapshot, servers=busy)
-    story.until(121)
-    assert story.last.waiting == (Waiting("billing.suspend", "safe_point", None),)
-    story.snapshot = replace(story.snapshot, servers=(busy[0], replace(busy[1], lifecycle="running")))
-    story.settle()
-    assert story.state() == "suspended"
-
-
-def test_a_hold_says_until_when_it_blocks() -> None:
-    story = Story(POLICY)
-    story.hold(Hold("extension", at(5)), Hold("extension", at(9)))
-    story.evidence(overdue_invoices=1, past_due_since=START)
-    assert story.state() == "active"
-    assert story.last.waiting == (Waiting("billing.late", "no_hold", at(9)),)
-    assert story.last.due_at == START
-    story.hold(Hold("extension", at(5)), Hold("processor_outage", None))
-    assert story.last.waiting == (Waiting("billing.late", "no_hold", None),)
-    story.now = at(9)
-    story.hold(Hold("extension", at(9)))
-    assert story.state() == "overdue_warning", "a hold ends at its instant"
-
-
-def test_relief_asks_no_permit() -> None:
-    story = suspended_after(130)
-    story.snapshot = replace(story.snapshot, permits={}, holds=(Hold("processor_outage", None),))
-    story.evidence(overdue_invoices=0)
-    assert story.state() == "active"
-
-
 # ---- looking again ---------------------------------------------------------------------------------------------------
 
 
@@ -407,14 +228,14 @@ def test_an_exemption_that_will_end_is_looked_at_then() -> None:
 
 
 def test_the_next_instant_is_the_earliest_of_all_rules_from_here() -> None:
-    story = suspended_after(121)
+    story = late_customer_after(121)
     assert story.last.due_at == at(192)
     story.until(192)
     assert story.last.due_at == at(120 + 14 * 24 - 72)
 
 
 def test_a_null_anchor_has_not_elapsed_and_is_never_due() -> None:
-    story = suspended_after(0)
+    story = late_customer_after(0)
     story.evidence(past_due_since=None)
     story.until(24 * 365)
     assert story.state() == "overdue_warning"

@@ -13,7 +13,8 @@ from engine.decide import settle
 from engine.errors import Disagreement
 from engine.executor import Executor, Subject
 from engine.model import Policy, RuleKind, Value
-from tests.factories import START, Story, at, atom, machine, policy_of, rule, small_policy
+from tests.factories import START, at, atom, machine, policy_of, rule, small_policy
+from tests.story import Story
 
 POLICY = small_policy()
 BLOCKED: dict[str, Value] = {"warning_sent_at": START, "backup_blocked_at": START}

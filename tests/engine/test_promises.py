@@ -13,7 +13,8 @@ from engine.due import held, promise_date, rule_due
 from engine.errors import EngineError
 from engine.model import Machine, Policy, Timer
 from engine.snapshot import Hold, NoticeStatus, StepKind
-from tests.factories import HERE, START, Story, at, hours, small_policy
+from tests.factories import HERE, START, at, hours, small_policy
+from tests.story import Story
 
 POLICY = small_policy()
 FINAL = "send_final_warning"

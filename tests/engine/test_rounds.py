@@ -10,7 +10,8 @@ from engine.decide import blank
 from engine.delivered import ended
 from engine.model import FactType, Machine, Origin, Policy, RuleKind
 from engine.snapshot import NoticeStatus, Snapshot
-from tests.factories import START, Story, at, atom, fact, hours, machine, notice, policy_of, rule
+from tests.factories import START, at, atom, fact, hours, machine, notice, policy_of, rule
+from tests.story import Story
 
 
 def swing(name: str) -> Machine:

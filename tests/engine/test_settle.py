@@ -11,7 +11,8 @@ from engine.decide import settle
 from engine.model import Policy
 from engine.servers import server_state
 from engine.snapshot import Hold, ServerFacts, StepKind
-from tests.factories import LADDER, START, Story, at, small_policy
+from tests.factories import LADDER, START, at, small_policy
+from tests.story import Story
 
 POLICY = small_policy()
 

@@ -11,7 +11,8 @@ from engine.delivered import claimed, stamped
 from engine.gates import verdict
 from engine.model import STOPPED_BILLING_STATES, Value
 from engine.snapshot import Hold, NoticeStatus, ServerFacts
-from tests.factories import LADDER, START, Story, at, shipped_policy, snapshot_of
+from tests.factories import LADDER, START, at, shipped_policy, snapshot_of
+from tests.story import Story
 
 FINAL = "send_final_warning"
 

@@ -8,7 +8,8 @@ import pytest
 
 from engine.model import Intent, IntentKind
 from engine.wanted import Verdict, wanted
-from tests.factories import HERE, START, Story, at, small_policy
+from tests.factories import HERE, START, at, small_policy
+from tests.story import Story
 
 POLICY = small_policy()
 FINAL = "send_final_warning"
