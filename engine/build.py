@@ -27,7 +27,7 @@ from engine.build_parts import (
 from engine.build_settings import build_settings, check_settings_used
 from engine.faults import Faults
 from engine.meaning import Meaning
-from engine.model import Machine, Place, Policy, Setting
+from engine.model import Machine, Place, Policy, Setting, Timer
 from engine.source import Node
 
 
@@ -82,7 +82,8 @@ def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, los
         "dates": dates,
         "guarantees": guarantees,
     }
-    return Policy(digest=digest_of(parts), **parts)
+    by_name = {guarantee.name: guarantee for guarantee in guarantees}  # a map in the policy: its order says nothing
+    return Policy(digest=digest_of({**parts, "guarantees": by_name}), **parts)
 
 
 def digest_of(meaning: object) -> str:
@@ -118,6 +119,8 @@ def _canonical(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted(str(each) for each in value)
     if isinstance(value, list | tuple):
+        if value and isinstance(value[0], Timer):
+            value = sorted(value, key=lambda timer: timer.anchor)  # a map in the policy: all must have elapsed
         return [_canonical(each) for each in value]
     if isinstance(value, float):
         return repr(value)

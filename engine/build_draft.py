@@ -161,7 +161,7 @@ class Draft:
         settings = self.settings.get(machine.name, {})
         if node.text not in settings:
             declared = machine.root.get("settings")
-            if declared is None or declared.kind == "map":
+            if machine.states_known and (declared is None or declared.kind == "map"):
                 message = f"machine `{machine.name}` has no setting `{shown(node.text)}`"
                 self.fault(
                     "M303",

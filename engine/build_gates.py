@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal, cast
 
 from engine.build_draft import Draft, MachineDraft, each, entries, text_of
-from engine.build_facts import GuardReader
+from engine.build_guards import GuardReader
 from engine.build_parts import check_lifecycles, read_brake
 from engine.durations import parse_duration
 from engine.faults import listed, meant, shown
@@ -37,6 +37,8 @@ class GatesReader:
         root = self.draft.tree("gates")
         if root is None:
             return None
+        if any(part is not None and part.hurt for part in (root.get("account"), root.get("server"))):
+            self.draft.names["action"].complete = False
         account = self._account(root)
         server = self._server(root)
         codes = self._codes(root)

@@ -59,8 +59,13 @@ def check_shapes(trees: Mapping[str, Node], faults: Faults) -> None:
             )
             root.hurt = True
             continue
-        for error in _validator(name).iter_errors(root.plain()):
-            _explain(error, root, faults)
+        check_shape(root, name, faults)
+
+
+def check_shape(root: Node, name: str, faults: Faults) -> None:
+    """Note where a tree does not have the shape that the schema of this name describes."""
+    for error in _validator(name).iter_errors(root.plain()):
+        _explain(error, root, faults)
 
 
 @cache

@@ -177,8 +177,9 @@ class _Reader:
                 node = self.open.pop()
                 self.keys.pop()
                 node.end = _at(event.end_mark)
-        if self.root is None:
+        if self.root is None or (self.root.kind == "scalar" and self.root.value is None):
             self.faults.add("P115", Place(self.file, 1, 1), "the file is empty", "write the policy, or delete the file")
+            return None
         return self.root
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
@@ -263,7 +264,10 @@ class _Reader:
             return int(word)
         if _DOUBTFUL.fullmatch(word):
             self._fault(
-                "P113", node, f"YAML readers disagree on the number `{shown(word)}`", "write it plainly, or quote it"
+                "P113",
+                node,
+                f"`{shown(word)}` is a number on which YAML readers disagree",
+                "write it plainly, or quote it",
             )
         elif _FLOAT.fullmatch(word):
             self._fault(
