@@ -64,7 +64,8 @@ class GuaranteeReader:
 
     def _notices(self, node: Node) -> tuple[str, ...]:
         if node.kind == "scalar" and node.text == ANY_NOTICE:
-            return tuple(i.name for i in self.draft.intents.values() if i is not None and i.kind is IntentKind.NOTICE)
+            notices = (i for i in self.draft.intents.values() if i is not None and i.kind is IntentKind.NOTICE)
+            return tuple(sorted(i.name for i in notices))
         return tuple(item.text for item in each(node) if self.draft.intent(item, kind=IntentKind.NOTICE) is not None)
 
     def _leads_to(self, name: str, says: str, key: Node, node: Node) -> LeadsTo | None:
