@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from engine.model import IntentKind
 from storage import accounts, audit_verify, intents, processes, servers
 from storage.errors import DestructiveRefused, IntentSettled, UnknownAccount, UnknownIntent, UnknownServer
 from storage.intents import Again, Done, GiveUp, Unknown
 from tests.storage.deployment import Deployment, together
+from tests.storage.mortal import Mortal
 
 
 def warned(deployment: Deployment) -> UUID:
@@ -475,3 +479,30 @@ def test_chains_hold_after_everything_that_intents_do(deployment: Deployment) ->
         assert audit_verify.verify(conn) == []
         assert accounts.account_view(conn, account).billing_status == "active"
         assert [each.id for each in servers.of_account(conn, account)] == [server]
+
+
+@pytest.mark.parametrize("last", range(2, 18))
+def test_session_that_ends_at_any_statement_of_a_claim_or_finish_leaves_all_or_nothing(
+    deployment: Deployment, last: int
+) -> None:
+    account = warned(deployment)
+    notice = the(deployment, account, "send_billing_warning")
+    mortal = Mortal(deployment.settings, last)
+    with contextlib.suppress(psycopg.Error, DBAPIError), mortal.begin() as conn:
+        intents.claim(conn, deployment.policy, notice, None)
+    claim_died = mortal.died
+    row = deployment.row(account)["notices"]["send_billing_warning"]
+    assert (status(deployment, notice), "claimed_at" in row) == (("open", False) if claim_died else ("started", True))
+    claim = claimed(deployment, notice) if claim_died else None
+    mortal.close()
+    if claim is None:
+        return
+    mortal = Mortal(deployment.settings, last)
+    with contextlib.suppress(psycopg.Error, DBAPIError), mortal.begin() as conn:
+        intents.finish(conn, deployment.policy, claim, Done())
+    mortal.close()
+    told = (status(deployment, notice), deployment.row(account)["warning_sent_at"] is not None)
+    assert told == (("started", False) if mortal.died else ("done", True))
+    assert deployment.finish(claim, Done()).status == "done"
+    assert deployment.row(account)["warning_sent_at"] is not None
+    assert [each["to"] for each in deployment.audit_of(account) if each["kind"] == "notice"] == ["delivered"]
