@@ -21,7 +21,7 @@ from engine.model import Policy
 from jobs.alerts import AlertSender
 from jobs.context import Context
 from jobs.drain import CONTROLLER
-from jobs.isolation import by_itself
+from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
 from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
@@ -81,6 +81,7 @@ class Controller:
         self.digest: str | None = None
         self.booted = False
         self._parked_at = float("-inf")
+        self._renewed_at = float("-inf")
         self._session: psycopg.Connection[Any] | None = None
 
     def run(self) -> None:
@@ -124,6 +125,7 @@ class Controller:
         report = Report()
         context = self.context
         with context.database.begin() as conn:
+            made_anew_each_tick(conn)
             leases.check(conn, fence)
             clock.mark(conn)
             asked = wakeups.read(conn, CONTROLLER)
@@ -207,18 +209,25 @@ class Controller:
         if report.failed:
             say(log, logging.WARNING, "the tick was not whole", failed=",".join(report.failed))
             number = 0
+        if not (number or report.changed):
+            return
         with self.context.database.begin() as conn:
+            made_anew_each_tick(conn)
             leases.check(conn, fence)
-            if number or report.changed:
-                wakeups.report(conn, CONTROLLER, number, {**asdict(report), "changed": report.changed})
+            wakeups.report(conn, CONTROLLER, number, {**asdict(report), "changed": report.changed})
 
     # ---- leading -----------------------------------------------------------------------------------------------------
 
     def _lead(self) -> bool:
         """Renew the lease, or take it when it is free, expired, or held by a process that has died."""
+        self._renewed_at = time.monotonic()
+        if self.fence is not None:
+            with self.context.database.begin() as conn:
+                made_anew_each_tick(conn)
+                if leases.renew(conn, self.fence, LEASE_SECONDS):
+                    return True
+        # Taking it has to last: a token that a crash forgets would be given out twice.
         with self.context.database.begin() as conn:
-            if self.fence is not None and leases.renew(conn, self.fence, LEASE_SECONDS):
-                return True
             _release_the_dead(conn)
             fence = leases.acquire(conn, CONTROLLER, f"{HOLDER}{self.context.presence.process_id}", LEASE_SECONDS)
         if fence is not None and fence != self.fence:
@@ -229,9 +238,14 @@ class Controller:
         return fence is not None
 
     def _renew(self, fence: Fence) -> None:
+        """Lengthen the lease in the middle of a tick, when the tick takes long."""
+        if time.monotonic() - self._renewed_at < LEASE_SECONDS / 4:
+            return
         with self.context.database.begin() as conn:
+            made_anew_each_tick(conn)
             if not leases.renew(conn, fence, LEASE_SECONDS):
                 raise FenceLost(fence.name, fence.token)
+        self._renewed_at = time.monotonic()
 
     def _step_down(self) -> None:
         fence, self.fence = self.fence, None

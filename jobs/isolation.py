@@ -6,11 +6,18 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy import Connection
+
 from jobs.logs import say
 from storage.database import is_lost
 from storage.errors import Busy, FenceLost
 
 log = logging.getLogger(__name__)
+
+
+def made_anew_each_tick(conn: Connection) -> None:
+    """Let this transaction's commit not wait for the disk: whatever it writes is found out and written again soon."""
+    conn.exec_driver_sql("SET LOCAL synchronous_commit TO off")
 
 
 @contextmanager

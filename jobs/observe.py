@@ -18,7 +18,7 @@ from engine.lifecycle import lifecycle_machine
 from engine.model import Policy
 from jobs.context import Context
 from jobs.hosts.base import HostError, HostUnavailable, Observation
-from jobs.isolation import by_itself
+from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
 from storage import clock, policies, servers
 from storage.leases import Fence
@@ -82,6 +82,7 @@ class Lookout:
         answers = self._ask_all(seconds)
 
         def write(conn: Connection) -> list[Change]:
+            made_anew_each_tick(conn)
             # a worker that has looked since the hosts were asked knows better
             newer = set(conn.execute(LOOKED_AT_SINCE, {"began": began}).scalars())
             seen = {seat.id: _seen(seat, answers.get(seat.host)) for seat in seats if seat.id not in newer}

@@ -103,13 +103,12 @@ def repair(context: Context, policy: Policy, fence: Fence) -> Repaired:
                 f"server `{need.seat.id}`",
                 lambda conn, need=need: _ask(conn, context, policy, need, fence),  # type: ignore[misc]
             )
-    _tell_impatience(context, policy, needs, now)
+    _tell_impatience(context, needs, now, fence)
     return done
 
 
 def _weigh(conn: Connection, policy: Policy, fence: Fence, now: datetime) -> list[Need]:
     """Compare what is recommended now with what was before, and write down what changed."""
-    check(conn, fence)
     before = {server_id: Standing(*standing) for server_id, *standing in conn.execute(SEEN)}
     needs = []
     for seat in fleet(conn):
@@ -123,6 +122,9 @@ def _weigh(conn: Connection, policy: Policy, fence: Fence, now: datetime) -> lis
             standing = Standing(advice.repair, min(known.count + 1, max(advice.agreeing, known.count)), known.since)
         needs.append(Need(seat, advice, standing))
     changed = [need for need in needs if before.get(need.seat.id) != need.standing]
+    gone = sorted(set(before) - {need.seat.id for need in needs})
+    if changed or gone:
+        check(conn, fence)
     if changed:
         conn.execute(
             NOTE,
@@ -133,7 +135,7 @@ def _weigh(conn: Connection, policy: Policy, fence: Fence, now: datetime) -> lis
                 "sinces": [need.standing.since for need in changed],
             },
         )
-    if gone := sorted(set(before) - {need.seat.id for need in needs}):
+    if gone:
         conn.execute(FORGET, {"ids": gone})
     return needs
 
@@ -202,7 +204,7 @@ def _slot(conn: Connection, policy: Policy, name: str, seat: Seat, now: datetime
     return bool(brakes.take(conn, permit, [seat.id], now))
 
 
-def _tell_impatience(context: Context, policy: Policy, needs: Sequence[Need], now: datetime) -> None:
+def _tell_impatience(context: Context, needs: Sequence[Need], now: datetime, fence: Fence) -> None:
     """Tell people what has lasted too long: one alert for each host and reason, not one for each server."""
     lasting: dict[tuple[str, str], list[Need]] = {}
     for need in needs:
@@ -216,6 +218,7 @@ def _tell_impatience(context: Context, policy: Policy, needs: Sequence[Need], no
             f"for one {group[0].seat.id}: {group[0].advice.reason}"
         )
         with by_itself("an alert"), context.database.begin() as conn:
+            check(conn, fence)
             raise_alert(conn, kind, words, key=f"{kind}:{host}:{signature}:{since.isoformat()}")
 
 
