@@ -60,6 +60,7 @@ class Floor(Deployment):
         )
         with self.begin() as conn:
             policies.deploy(conn, self.policy, bundle(SHIPPED_POLICY), {}, "test")
+            conn.execute(text("DELETE FROM alerts"))  # that it was deployed
         self.host = HostDouble()
         mails = mailer or MaildirMailer(data_dir / "mail", "Billing <billing@host.example>")
         self.context = Context(
