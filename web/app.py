@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request
 from litestar.datastructures import State
+from litestar.datastructures.response_header import ResponseHeader
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 from litestar.openapi import OpenAPIConfig
@@ -30,7 +31,7 @@ from web import (
     instances,
     servers,
 )
-from web.problems import HANDLERS, Problem
+from web.problems import HANDLERS, SAFE_HEADERS, Problem
 from web.services import Services
 from web.webhook import WebhookPlugin
 
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> Litestar:
         before_request=read_body,
         request_max_body_size=BODY_BYTES,
         lifespan=[_open_and_close],
+        response_headers=[ResponseHeader(name=name, value=value) for name, value in SAFE_HEADERS.items()],
         state=State({"services": services}),
         openapi_config=_openapi(),
         logging_config=None,

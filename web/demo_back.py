@@ -63,8 +63,8 @@ def customer_was_told(scene: Scene) -> None:
     read = ""
     for told in scene.told:
         step = told.next_step or {}
-        by = f", by {moment(step['at'])}" if step.get("at") else ""
-        words = f"next step: {step['what']}{by}" if step else "nothing to do"
+        date = f" ({moment(step['at'])})" if step.get("at") else ""
+        words = f"{step['what']}{date}" if step else "nothing to do"
         scene.holds(is_clear(told), told.rung, words, "words, a next step, a way to pay")
         if told.message != read:
             scene.show.quote("API", told.message)

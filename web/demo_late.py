@@ -129,7 +129,7 @@ def server_is_suspended(scene: Scene) -> None:
     scene.kept_files = system.files(scene.server)
     changed = sorted(name for name in mine if scene.kept_files.get(name) != mine[name])
     lost = sorted(set(mine) - set(scene.kept_files))
-    saved = f"; the game saved {', '.join(changed)} as it ended" if changed else ""
+    saved = f"; the game saved {', '.join(changed)} as it ended" if changed else ", byte for byte as before"
     scene.holds(
         not lost and "notes.txt" not in changed, "her files", seal(scene.kept_files) + saved, f"all of {sorted(mine)}"
     )

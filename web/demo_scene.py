@@ -155,7 +155,7 @@ class Scene:
 
     def advance(self, hours: float) -> None:
         """Move the test clock, and let everything that follows happen."""
-        with self.show.waiting(f"{hours:g} hours pass"):
+        with self.show.waiting(f"{hours:g} hour{'s' * (hours != 1)} pass"):
             self.must(self.system.admin.post("/api/admin/clock/advance", json={"hours": hours}), 200)
         self.hours += hours
 

@@ -121,8 +121,6 @@ def streamed(download: Download, still: StillPermitted) -> Stream:
         headers={
             "Content-Length": str(download.size_bytes),
             "Content-Disposition": attachment(download.name),
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "private, no-store",
         },
     )
 

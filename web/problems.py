@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from litestar.types import ExceptionHandlersMap
 
 MEDIA_TYPE = "application/problem+json"
+# Answers are one person's, and never a page: nothing keeps them, nothing runs them.
+SAFE_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 log = logging.getLogger("forbear.web")
@@ -74,7 +81,7 @@ class Problem(Exception):
             msgspec.json.encode(self.document()),
             status_code=self.status,
             media_type=MEDIA_TYPE,
-            headers={"Cache-Control": "no-store", **self.headers},
+            headers={**SAFE_HEADERS, **self.headers},
         )
 
 

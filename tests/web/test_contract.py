@@ -256,6 +256,16 @@ def test_health_is_public_and_names_what_serves(site: Site) -> None:
     assert (health.json()["database"], health.json()["queue"]) == ("ok", "ok")
 
 
+def test_no_answer_is_kept_or_run_by_a_browser(site: Site) -> None:
+    tenant = site.tenant()
+    site.host.write_file(site.spec(tenant.server_id), "page.html", "<script>")
+    download = tenant.client.get(f"/api/servers/{tenant.server_id}/files/download", params={"path": "page.html"})
+    for answer in (download, tenant.client.get("/api/account"), site.nobody.get("/api/account"), site.nobody.get("/x")):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 def test_the_schema_names_every_path_and_loads_nothing_from_elsewhere(site: Site) -> None:
     schema = site.nobody.get("/schema/openapi.json")
     assert schema.status_code == 200

@@ -44,6 +44,8 @@ class Endpoint(Billing):
     def open(self) -> Iterator[Endpoint]:
         """Put the policy in force and serve."""
         policies.deploy_folder(self.database.engine, SHIPPED_POLICY, {}, "test")
+        with self.database.begin() as conn:
+            conn.execute(text("DELETE FROM alerts"))
         settings = Settings(database_url=self.url, stripe_webhook_secrets=self.secrets, stripe_api_key=self.key)
         app = Litestar(
             plugins=[WebhookPlugin(settings, self.database)],
