@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from storage.evidence_mirror import (
     unseen_subscription,
 )
 from storage.evidence_standing import Standing, standing_of
+from storage.ledger_write import arrays
 from storage.stripe_event import InvoiceSeen
 
 INVOICE_COLUMNS: Final = (
@@ -41,10 +43,14 @@ SUBSCRIPTION_COLUMNS: Final = (
 )  # fmt: skip
 STANDING_COLUMNS: Final = (
     ("id", "uuid"), ("stripe_subscription_id", "text"), ("subscription_status", "text"), ("plan", "text"),
-    ("has_active_plan", "boolean"), ("overdue_invoices", "integer"), ("past_due_since", "timestamptz"),
+    ("has_active_plan", "boolean"), ("overdue_invoices", "bigint"), ("past_due_since", "timestamptz"),
     ("subscription_ended_at", "timestamptz"), ("last_billing_event_at", "timestamptz"),
     ("last_stripe_event_id", "text"), ("standing_fetched_at", "timestamptz"),
 )  # fmt: skip
+
+
+_INVOICE_VALUES: Final = attrgetter(*(name for name, _ in INVOICE_COLUMNS))
+_SUBSCRIPTION_VALUES: Final = attrgetter(*SUBSCRIPTION_COLUMNS)
 
 
 def _names(columns: Iterable[tuple[str, str]]) -> str:
@@ -52,7 +58,7 @@ def _names(columns: Iterable[tuple[str, str]]) -> str:
 
 
 def _unnest(columns: Sequence[tuple[str, str]]) -> str:
-    return f"unnest({', '.join(f'%s::{kind}[]' for _, kind in columns)}) AS n({_names(columns)})"
+    return f"unnest({', '.join(f'%({name})s::{kind}[]' for name, kind in columns)}) AS n({_names(columns)})"
 
 
 # Every account that the evidence may concern, so that who owns it is decided under the lock. Sorted: two groups that
@@ -139,6 +145,8 @@ class Mirror:
     touched: dict[UUID, None] = field(default_factory=dict)
     adopted: dict[str, UUID] = field(default_factory=dict)
     undecided: set[UUID] = field(default_factory=set)
+    _standing_rows: list[tuple[Any, ...]] = field(default_factory=list)
+    _sent: list[tuple[str, int, psycopg.Cursor[Any]]] = field(default_factory=list)
     _changed_invoices: set[str] = field(default_factory=set)
     _changed_subscriptions: set[str] = field(default_factory=set)
 
@@ -197,39 +205,47 @@ class Mirror:
             [row for row in self.subscriptions.values() if row.account_id == account_id],
         )
 
-    def write(self, pg: psycopg.Connection[Any], *, more: Sequence[Question] = ()) -> dict[UUID, Standing]:
-        """Write what changed, and the standing of every account that was touched. Raises OwnerMoved.
-
-        more: further statements that ride in the same round trip.
-        """
-        invoices = [self.invoices[object_id] for object_id in sorted(self._changed_invoices)]
-        subscriptions = [self.subscriptions[object_id] for object_id in sorted(self._changed_subscriptions)]
+    def settle(self) -> dict[UUID, Standing]:
+        """Return the standing that follows for every account that was touched. Nothing may be folded after it."""
         standings = {account_id: self.standing(account_id) for account_id in self.touched}
-        with pg.pipeline():
-            for question in more:
-                question.ask(pg)
-            for subscription_id, account_id in self.adopted.items():
-                pg.execute(ADOPT_SUBSCRIPTION, [account_id, subscription_id])
-                pg.execute(ADOPT_INVOICES, [account_id, subscription_id, list(self.accounts)])
-            written = [(row.id, pg.execute(WRITE_SUBSCRIPTION, _subscription_values(row))) for row in subscriptions]
-            if invoices:
-                columns = _columns([[getattr(row, name) for name, _ in INVOICE_COLUMNS] for row in invoices])
-                many = pg.execute(WRITE_INVOICES, columns)
-            if standings:
-                pg.execute(WRITE_STANDING, _columns([self._standing_values(*each) for each in standings.items()]))
-        for object_id, cursor in written:
-            if cursor.rowcount != 1:
-                raise OwnerMoved(object_id)
-        if invoices and many.rowcount != len(invoices):
-            raise OwnerMoved(", ".join(row.id for row in invoices))
+        self._standing_rows = [self._standing_values(*each) for each in standings.items()]
         return standings
 
-    def _standing_values(self, account_id: UUID, standing: Standing) -> list[Any]:
+    def send(self, pg: psycopg.Connection[Any]) -> None:
+        """Send what changed, within a pipeline of the caller's; `check` after its end."""
+        for subscription_id, account_id in self.adopted.items():
+            pg.execute(ADOPT_SUBSCRIPTION, [account_id, subscription_id])
+            pg.execute(ADOPT_INVOICES, [account_id, subscription_id, list(self.accounts)])
+        for subscription_id in sorted(self._changed_subscriptions):
+            values = _subscription_values(self.subscriptions[subscription_id])
+            self._sent.append((subscription_id, 1, pg.execute(WRITE_SUBSCRIPTION, values)))
+        invoices = [self.invoices[object_id] for object_id in sorted(self._changed_invoices)]
+        if invoices:
+            given = arrays(INVOICE_COLUMNS, [_INVOICE_VALUES(row) for row in invoices])
+            self._sent.append((invoices[0].id, len(invoices), pg.execute(WRITE_INVOICES, given)))
+        if self._standing_rows:
+            pg.execute(WRITE_STANDING, arrays(STANDING_COLUMNS, self._standing_rows))
+
+    def check(self) -> None:
+        """Make sure that every row was written. Raises OwnerMoved."""
+        for object_id, rows, cursor in self._sent:
+            if cursor.rowcount != rows:
+                raise OwnerMoved(object_id)
+
+    def write(self, pg: psycopg.Connection[Any]) -> dict[UUID, Standing]:
+        """Settle, send and check by itself."""
+        standings = self.settle()
+        with pg.pipeline():
+            self.send(pg)
+        self.check()
+        return standings
+
+    def _standing_values(self, account_id: UUID, standing: Standing) -> tuple[Any, ...]:
         account = self.accounts[account_id]
         account.plan = standing.plan or account.plan
         if standing.has_active_plan is not None:
             account.has_active_plan = standing.has_active_plan
-        return [
+        return (
             account_id,
             account.stripe_subscription_id,
             standing.subscription_status,
@@ -241,7 +257,7 @@ class Mirror:
             account.last_billing_event_at,
             account.last_stripe_event_id,
             account.standing_fetched_at,
-        ]
+        )
 
 
 def lock_and_read(
@@ -252,15 +268,14 @@ def lock_and_read(
     more: further questions that are asked after the lock, in the second round trip.
     """
     invoices = list(sought.invoices)
-    found = pg.execute(
-        LOCK,
-        {
-            "customers": list(sought.customers),
-            "subscriptions": list(sought.subscriptions),
-            "claims": list(sought.claims),
-            "invoices": invoices,
-        },
-    )
+    given = {
+        "customers": list(sought.customers),
+        "subscriptions": list(sought.subscriptions),
+        "claims": list(sought.claims),
+        "invoices": invoices,
+    }
+    with pg.pipeline():  # so that BEGIN goes along with it
+        found = pg.execute(LOCK, given)
     mirror = Mirror(policy, {row[0]: AccountRow(*row) for row in found})
     read(pg, mirror, invoices, more=more)
     return mirror
@@ -299,10 +314,6 @@ class Question:
         return self.answer.fetchall()
 
 
-def _columns(rows: list[list[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
 def _subscription_row(row: tuple[Any, ...]) -> SubscriptionRow:
     values = list(row)
     values[4] = tuple(values[4])
@@ -310,6 +321,6 @@ def _subscription_row(row: tuple[Any, ...]) -> SubscriptionRow:
 
 
 def _subscription_values(row: SubscriptionRow) -> list[Any]:
-    values = [getattr(row, name) for name in SUBSCRIPTION_COLUMNS]
+    values = list(_SUBSCRIPTION_VALUES(row))
     values[4], values[15] = list(row.prices), json.dumps(dict(row.late_statuses))
     return values

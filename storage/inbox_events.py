@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from storage.ledger_write import arrays
 from storage.stripe_event import StripeEvent
 
 Status = Literal["applied", "parked", "quarantined", "ignored", "duplicate"]
@@ -35,6 +36,7 @@ SELECT {_NAMES.replace("claims", "claims::uuid[]")}, CASE WHEN status = 'applied
 FROM unnest({_ARRAYS}) AS n({_NAMES})
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
+UNPARK_COLUMNS: Final = (("id", "text"), ("status", "text"), ("account_id", "uuid"), ("reason", "text"))
 UNPARK: Final = """
 UPDATE stripe_events e SET status = n.status, account_id = n.account_id, reason = n.reason, applied_at = now()
 FROM unnest(%(id)s::text[], %(status)s::text[], %(account_id)s::uuid[], %(reason)s::text[])
@@ -45,33 +47,20 @@ WHERE e.id = n.id AND e.status = 'parked'
 
 def inserting(verdicts: list[Verdict]) -> dict[str, Any]:
     """Return what INSERT is given, in the order of ids: two groups with the same events never wait crosswise."""
-    verdicts = sorted(verdicts, key=lambda verdict: verdict.event.id)
-    events = [verdict.event for verdict in verdicts]
-    return {
-        "id": [event.id for event in events],
-        "type": [event.type for event in events],
-        "created_at": [event.created_at for event in events],
-        "livemode": [event.livemode for event in events],
-        "api_version": [event.api_version for event in events],
-        "payload": [event.payload for event in events],
-        "object_id": [event.object_id for event in events],
-        "stripe_customer_id": [event.about.customer_id for event in events],
-        "stripe_subscription_id": [event.about.subscription_id for event in events],
-        "claims": ["{" + ",".join(map(str, event.about.claims)) + "}" for event in events],
-        "account_id": [_only(verdict.accounts) for verdict in verdicts],
-        "status": [verdict.status for verdict in verdicts],
-        "reason": [verdict.reason for verdict in verdicts],
-    }
+    rows = []
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.event.id):
+        event, about = verdict.event, verdict.event.about
+        claims = "{" + ",".join(map(str, about.claims)) + "}"
+        told = (event.id, event.type, event.created_at, event.livemode, event.api_version, event.payload)
+        concerned = (event.object_id, about.customer_id, about.subscription_id, claims, _only(verdict.accounts))
+        rows.append((*told, *concerned, verdict.status, verdict.reason))
+    return arrays(EVENT_COLUMNS, rows)
 
 
 def unparking(verdicts: list[Verdict]) -> dict[str, Any]:
     """Return what UNPARK is given."""
-    return {
-        "id": [verdict.event.id for verdict in verdicts],
-        "status": [verdict.status for verdict in verdicts],
-        "account_id": [_only(verdict.accounts) for verdict in verdicts],
-        "reason": [verdict.reason for verdict in verdicts],
-    }
+    rows = [(verdict.event.id, verdict.status, _only(verdict.accounts), verdict.reason) for verdict in verdicts]
+    return arrays(UNPARK_COLUMNS, rows)
 
 
 def _only(accounts: tuple[UUID, ...]) -> UUID | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Self
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection
 
 from engine.model import Policy, Value
@@ -22,7 +23,7 @@ from storage.gather import World
 from storage.inbox_events import INSERT, KNOWN, UNPARK, Status, Verdict, inserting, unparking
 from storage.inbox_owners import Owner, link_checkout, owner_of, sought
 from storage.intents_outbox import Outbox
-from storage.ledger import record_many
+from storage.ledger import Recorded, record_many
 from storage.settings import Settings
 from storage.stripe_event import (
     API_VERSION,
@@ -103,9 +104,7 @@ class Group:
         placing = [verdict.event for verdict in verdicts if verdict.status == "applied"]
         mirror = self._read(placing, list(unique))
         decided = [self._place(mirror, verdict) for verdict in sorted(verdicts, key=_checkouts_first)]
-        inserted = self._write(mirror, [verdict for verdict in decided if verdict.status != "duplicate"])
-        outcomes = {verdict.event.id: self._outcome(verdict, inserted) for verdict in decided}
-        self._record(mirror, outcomes)
+        outcomes = self._write(mirror, decided)
         taken = [outcomes.pop(event.id, Taken(event.id, "duplicate")) for event in events]
         for account_id in self.linked:
             Group(self.conn, self.policy, self.terms).welcome(account_id)
@@ -251,19 +250,58 @@ class Group:
 
     # ---- writing -----------------------------------------------------------------------------------------------------
 
-    def _write(self, mirror: Mirror, verdicts: list[Verdict]) -> set[str]:
-        """Write events and mirror in one round trip; return the ids of events that were not there before."""
-        new = [each for each in verdicts if each.event.id not in self.known]
-        formerly_parked = [each for each in verdicts if each.event.id in self.known]
+    def _write(self, mirror: Mirror, verdicts: list[Verdict]) -> dict[str, Taken]:
+        """Write events and mirror, and decide what follows; return what became of each event."""
+        news = [each for each in verdicts if each.status != "duplicate"]
+        new = [each for each in news if each.event.id not in self.known]
+        formerly_parked = [each for each in news if each.event.id in self.known]
         questions = [Question(INSERT, inserting(new))] if new else []
         if formerly_parked:
             questions.append(Question(UNPARK, unparking(formerly_parked)))
-        self.standings = mirror.write(self.pg, more=questions)
+        standings = mirror.settle()
+
+        def send(pg: psycopg.Connection[Any]) -> None:
+            for question in questions:
+                question.ask(pg)
+            mirror.send(pg)
+
+        recorded = self._record(mirror, standings, send)
+        mirror.check()
         self._refetch_undecided(mirror)
         for kind, words, account_id, key in self.alerts:
             raise_alert(self.conn, kind, words, account_id, key)
-        inserted = {each for (each,) in questions[0].rows()} if new else set()
-        return inserted | {each.event.id for each in formerly_parked}
+        written = {each.event.id for each in formerly_parked}
+        if new:
+            written.update(event_id for (event_id,) in questions[0].rows())
+        outcomes = {verdict.event.id: self._outcome(verdict, written) for verdict in verdicts}
+        self._tell_intents(recorded, outcomes)
+        return outcomes
+
+    def _record(
+        self, mirror: Mirror, standings: dict[UUID, Standing], send: Callable[[psycopg.Connection[Any]], None]
+    ) -> list[Recorded]:
+        """Decide the accounts that were touched, the rows of events and mirror going ahead in the same round trip."""
+        touched = sorted(mirror.touched)
+        if not touched:
+            with self.pg.pipeline():
+                send(self.pg)
+            return []
+        evidence = {
+            account_id: [
+                _note(event, facts, standings[account_id], mirror.accounts[account_id]) for event, facts in notes
+            ]
+            for account_id, notes in self.notes.items()
+        }
+        return record_many(
+            self.conn, self.policy, touched, actor=ACTOR, evidence=evidence, world=self.terms.world, first=send
+        )
+
+    def _tell_intents(self, recorded: list[Recorded], outcomes: dict[str, Taken]) -> None:
+        """Hand an account's new intents out with the last of its events."""
+        for each in recorded:
+            if each.intents and each.account_id in self.notes:
+                event_id = self.notes[each.account_id][-1][0].id
+                outcomes[event_id] = replace(outcomes[event_id], intents=outcomes[event_id].intents + each.intents)
 
     def _refetch_undecided(self, mirror: Mirror) -> None:
         """Let nothing be enforced before Stripe was asked, where two sightings of one second contradict each other."""
@@ -277,22 +315,6 @@ class Group:
         if verdict.status == "applied":
             raise TakenMeanwhile(verdict.event.id)
         return Taken(verdict.event.id, "duplicate")
-
-    def _record(self, mirror: Mirror, outcomes: dict[str, Taken]) -> None:
-        touched = sorted(mirror.touched)
-        if not touched:
-            return
-        evidence = {
-            account_id: [
-                _note(event, facts, self.standings[account_id], mirror.accounts[account_id]) for event, facts in notes
-            ]
-            for account_id, notes in self.notes.items()
-        }
-        recorded = record_many(self.conn, self.policy, touched, actor=ACTOR, evidence=evidence, world=self.terms.world)
-        for each in recorded:
-            if each.intents and each.account_id in self.notes:
-                event_id = self.notes[each.account_id][-1][0].id
-                outcomes[event_id] = replace(outcomes[event_id], intents=outcomes[event_id].intents + each.intents)
 
 
 def read_again(payloads: Iterable[tuple[str]]) -> list[StripeEvent]:

@@ -55,6 +55,8 @@ class InboxSession:
         conn = self._conn = self._database.engine.connect()
         with conn.begin():
             conn.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+            # The same statements over arrays of much the same length: planning each anew costs as much as running it.
+            conn.execute(text("SET plan_cache_mode = force_generic_plan"))
         return conn
 
     def _in_force(self, conn: Connection) -> Policy:

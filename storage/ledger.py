@@ -7,10 +7,12 @@ out the brakes' slots, and writes states, audit and intents.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection
 
 from engine.model import Policy
@@ -51,20 +53,22 @@ def record_many(
     evidence: Mapping[UUID, AuditNote | Sequence[AuditNote]] | None = None,
     changes: Mapping[UUID, Change] | None = None,
     world: World | None = None,
+    first: Callable[[psycopg.Connection[Any]], None] | None = None,
 ) -> list[Recorded]:
     """Decide these accounts now and write down what follows. Their order is the order in which brakes give slots.
 
     conn: inside a transaction; evidence that it wrote before is seen, and commits with what follows from it. An error
     leaves the transaction to be rolled back: nothing of the batch stays. If another policy has come into force than the
     one given, that one decides.
-    evidence: audited before the steps that follow from it. Raises UnknownAccount, FenceLost, CommandRefused.
+    evidence: audited before the steps that follow from it. first: sends what has to be written before the accounts are
+    read, in the same round trip. Raises UnknownAccount, FenceLost, CommandRefused.
     """
     every = dict(changes or {})
     for account_id, notes in (evidence or {}).items():
         given = (notes,) if isinstance(notes, AuditNote) else tuple(notes)
         every[account_id] = Change(notes=given)
     return record_batch(
-        conn, policy, account_ids, every, command=command, actor=actor, fence=fence, world=world or World()
+        conn, policy, account_ids, every, command=command, actor=actor, fence=fence, world=world or World(), first=first
     )
 
 

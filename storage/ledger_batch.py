@@ -10,9 +10,10 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection
 
 from engine.decide import settle
@@ -102,6 +103,7 @@ def record_batch(
     actor: str,
     fence: leases.Fence | None,
     world: World,
+    first: Callable[[psycopg.Connection[Any]], None] | None = None,
 ) -> list[Recorded]:
     """Decide these accounts now. Raises UnknownAccount, FenceLost, and what `engine.decide.settle` raises."""
     if not account_ids:
@@ -111,6 +113,8 @@ def record_batch(
     chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
     with pg.pipeline():
         held = leases.ask(pg, fence) if fence is not None else None
+        if first is not None:
+            first(pg)
         pg.execute(LOCK, [ids])
         clock = Clock(pg)
         questions = [Questions(pg, chunk) for chunk in chunks[:1]]

@@ -280,6 +280,7 @@ def _bytes(values: tuple[Any, ...]) -> str:
 _ARRAY_OF: Final[Mapping[str, Callable[[tuple[Any, ...]], str]]] = {
     "uuid": _plain,
     "bigint": _plain,
+    "boolean": _plain,
     "timestamptz": _instants,
     "text": _quoted,
     "jsonb": _quoted,
