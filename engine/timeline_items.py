@@ -43,6 +43,9 @@ class Timeline:
     zone: str = "UTC"
     items: tuple[Item, ...] = ()
     servers: tuple[str, ...] = ("s1",)
+    begins: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the lifecycle of servers that are not running at the start
     given: Mapping[str, Value] = field(default_factory=dict)  # evidence that differs from good standing
     snapshot: Snapshot | None = None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from engine.lifecycle import due, lifecycle_machine, move
+from engine.lifecycle import due, lifecycle_machine, move, since
 from engine.model import STOPPED_BILLING_STATES, Policy, Value
 from engine.snapshot import Asked, ServerFacts, ServerState, Snapshot
 from engine.wanted import wanted
@@ -39,6 +39,7 @@ class ServerMove:
     asked: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     reason: str = ""
+    facts: Mapping[str, Value] = field(default_factory=dict)  # of the server, as the move read them
 
 
 @dataclass(slots=True)
@@ -60,13 +61,16 @@ class Servers:
         self.has_lifecycle = any(machine.of == "server" for machine in policy.machines.values())
         states = lifecycle_machine(policy).ladder if self.has_lifecycle else ()
         begins = "running" if "running" in states or not states else states[0]
-        known = snapshot.servers or tuple(ServerFacts(name, begins, "running") for name in timeline.servers)
-        self.all = {
-            each.server_id: Server(
-                each.server_id, each.lifecycle, {"observed": each.observed, "desired": _wish(each.observed)}
-            )
-            for each in known
-        }
+        known = snapshot.servers or tuple(
+            ServerFacts(name, timeline.begins.get(name, begins), "stopped" if name in timeline.begins else "running")
+            for name in timeline.servers
+        )
+        self.all = {each.server_id: self._server(each, timeline.start) for each in known}
+
+    def _server(self, known: ServerFacts, now: datetime) -> Server:
+        desired = "stopped" if known.lifecycle == "stopped" else "running"
+        stamps = since(self.policy, known.lifecycle, now) if self.has_lifecycle else {}
+        return Server(known.server_id, known.lifecycle, {"observed": known.observed, "desired": desired, **stamps})
 
     def facts(self) -> tuple[ServerFacts, ...]:
         """Return what decisions about the account read of its servers."""
@@ -129,7 +133,7 @@ class Servers:
 
     def _carry_out(self, each: Server, intent: str, snapshot: Snapshot | None, now: datetime) -> None:
         shows = SHOWS.get(intent)
-        if shows is not None and self.obeys and each.facts["observed"] != shows:
+        if shows is not None and self.obeys:
             self.observe(each.server_id, shows, now, snapshot)
 
     def _move(self, each: Server, event: str | None, snapshot: Snapshot | None, now: datetime, role: str) -> bool:
@@ -137,6 +141,7 @@ class Servers:
         if found is None:
             return False
         start, each.lifecycle = each.lifecycle, found.to
+        read = dict(each.facts)
         each.facts.update(found.stamps)
         asked, dropped, why = [], [], ""
         for ask in found.asks:
@@ -148,13 +153,18 @@ class Servers:
                 why = verdict.reason
         self.moves.append(
             ServerMove(
-                each.server_id, found.rule.name, found.place, start, found.to, event, tuple(asked), tuple(dropped), why
+                each.server_id,
+                found.rule.name,
+                found.place,
+                start,
+                found.to,
+                event,
+                tuple(asked),
+                tuple(dropped),
+                why,
+                read,
             )
         )
         for intent in asked:
             self._carry_out(each, intent, snapshot, now)
         return True
-
-
-def _wish(observed: str) -> str:
-    return "stopped" if observed == "stopped" else "running"

@@ -1,0 +1,259 @@
+"""Scenarios: stories of one account with what must follow, one a file under a policy's `scenarios/`.
+
+Reads them with every fault at its place. Whether they come true is `engine.scenario_run`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from engine.durations import parse_duration
+from engine.faults import Faults
+from engine.model import IntentKind, Place, Policy, Value
+from engine.shape import check_shape
+from engine.source import MOST_BYTES, Node, decode, parse
+from engine.timeline_items import Timeline
+from engine.timeline_text import NOTHING, TimelineReader
+
+FOLDER = "scenarios"
+MOST_SCENARIOS = 500
+OTHERS = "others"  # `allow: others`: every action on servers that is not denied here
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What must be so after an item. None or empty: nothing is said of it. `places` tells where each key stands."""
+
+    states: tuple[tuple[str, str], ...] = ()  # (machine, state)
+    because: tuple[str, ...] = ()  # rule names
+    nothing: bool = False
+    servers: str | None = None
+    lifecycle: Mapping[str, str] = field(default_factory=dict)
+    repair: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] | None = None
+    promised: Mapping[str, datetime | None] = field(default_factory=dict)
+    actor: str = "customer"
+    allow: tuple[str, ...] = ()
+    deny: Mapping[str, str] = field(default_factory=dict)  # action -> code
+    intents: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    facts: Mapping[str, Value] = field(default_factory=dict)
+    due: datetime | None = None
+    waiting: tuple[str, ...] | None = None
+    refused: str | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One story. `expects` has an entry for each item of the timeline; None where nothing is expected."""
+
+    title: str
+    file: str
+    timeline: Timeline
+    expects: tuple[Expect | None, ...]
+    notes: tuple[str, ...]  # a word on each item, or nothing
+    until: datetime | None = None
+    settings: Mapping[tuple[str, str], timedelta] = field(default_factory=dict)  # (machine, name): other numbers
+
+
+def read_scenarios(policy: Policy, folder: Path) -> list[Scenario]:
+    """Return the scenarios of a policy's folder, by file name. Raises PolicyFaults with every fault of all of them."""
+    faults = Faults()
+    home = folder / FOLDER
+    try:
+        names = sorted(entry.name for entry in os.scandir(home) if entry.name.endswith(".yaml"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    texts = {}
+    for name in names[:MOST_SCENARIOS]:
+        file = f"{FOLDER}/{name}"
+        with (home / name).open("rb") as handle:
+            text = decode(file, handle.read(MOST_BYTES + 1), faults)
+        if text is not None:
+            texts[file] = text
+    found = [scenario for file, text in texts.items() if (scenario := _read(policy, file, text, faults)) is not None]
+    faults.raise_if_any()
+    return found
+
+
+def read_scenario(policy: Policy, file: str, text: str) -> Scenario:
+    """Return the scenario that a text is. Raises PolicyFaults with every fault."""
+    faults = Faults()
+    scenario = _read(policy, file, text, faults)
+    faults.raise_if_any()
+    assert scenario is not None, "a scenario that could not be read has a fault"
+    return scenario
+
+
+def _read(policy: Policy, file: str, text: str, faults: Faults) -> Scenario | None:
+    root = parse(file, text, faults)
+    if root is None:
+        return None
+    before = len(faults)
+    check_shape(root, "scenario", faults)
+    if len(faults) > before:
+        return None
+    reader = _ScenarioReader(policy, faults)
+    timeline = reader.read(root)
+    nodes = root.get("timeline")
+    items = nodes.items if nodes is not None else []
+    expects = tuple(
+        reader.expect(item.get("expect"), timeline.start + timeline.items[at].at if at < len(timeline.items) else None)
+        for at, item in enumerate(items)
+    )
+    notes = tuple(note.text if (note := item.get("note")) is not None else "" for item in items)
+    title, until = root.get("scenario"), root.get("until")
+    return Scenario(
+        title.text if title is not None else Path(file).stem.replace("_", " "),
+        file,
+        timeline,
+        expects,
+        notes,
+        reader.when(until) if until is not None else None,
+        reader.settings(root.get("settings")),
+    )
+
+
+class _ScenarioReader(TimelineReader):
+    """Reads what a scenario expects."""
+
+    def __init__(self, policy: Policy, faults: Faults) -> None:
+        super().__init__(policy, faults)
+        self.first = policy.account_machines[0].name
+        self.rules = [rule.name for machine in policy.machines.values() for rule in machine.rules]
+        self.promising = {i.promises for i in policy.intents.values() if i.promises is not None}
+        codes = {*policy.gates.codes.values(), *(also.deny for also in policy.gates.also)}
+        codes |= {line.code for m in policy.machines.values() for line in m.servers if line.code is not None}
+        self.codes = codes
+
+    def expect(self, node: Node | None, now: datetime | None) -> Expect | None:
+        """Return what is expected of an item at this instant."""
+        if node is None:
+            return None
+        servers, refused, due, actor = node.get("servers"), node.get("refused"), node.get("due"), node.get("actor")
+        at = now or self.start
+        allow, deny = self._gates(node)
+        return Expect(
+            states=tuple(self._state(each) for each in _each(node.get("state"))),
+            because=tuple(self._rule(each) for each in _each(node.get("because"))),
+            nothing=node.get("nothing") is not None,
+            servers=servers.text if servers is not None else None,
+            lifecycle=self.by_server(node.get("lifecycle"), self._check_lifecycle),
+            repair=self.by_server(node.get("repair"), self._check_repair),
+            notices=self._intents(node.get("notices"), IntentKind.NOTICE) if node.get("notices") else None,
+            promised={self._rule(key): self._instant(value, at) for _, key, value in _pairs(node.get("promised"))},
+            actor=actor.text if actor is not None else "customer",
+            allow=allow,
+            deny=deny,
+            intents=self._intents(node.get("intents")) or (),
+            dropped=self._intents(node.get("dropped")) or (),
+            never=self._intents(node.get("never")) or (),
+            facts=self.values(node.get("facts"), self.account_facts, at),
+            due=self._instant(due, at) if due is not None else None,
+            waiting=self._waiting(node.get("waiting")),
+            refused=refused.text if refused is not None else None,
+            places={key: node.key(key).place for key in node.entries},
+        )
+
+    def settings(self, node: Node | None) -> dict[tuple[str, str], timedelta]:
+        """Return the numbers that differ in this story; only those that a rule waits for can."""
+        waited = {
+            (machine.name, timer.setting)
+            for machine in self.policy.machines.values()
+            for rule in machine.rules
+            for timer in rule.after + rule.before
+        }
+        names = [f"{machine}.{setting}" for machine, setting in waited if setting is not None]
+        found = {}
+        for name, key, value in _pairs(node):
+            machine, _, setting = (name if "." in name else f"{self.first}.{name}").partition(".")
+            duration = parse_duration(value.text)
+            if self.known("M303", key, "setting of a timer", names, f"{machine}.{setting}") and duration is not None:
+                found[machine, setting] = duration
+        return found
+
+    def _state(self, node: Node) -> tuple[str, str]:
+        machine, dot, state = node.text.partition(".")
+        if not dot:
+            machine, state = self.first, node.text
+        accounts = {m.name: m.ladder for m in self.policy.account_machines}
+        if self.known("M307", node, "machine", accounts, machine):
+            self.known("M304", node, f"state of `{machine}`", accounts[machine], state)
+        return machine, state
+
+    def _rule(self, node: Node) -> str:
+        name = node.text if "." in node.text else f"{self.first}.{node.text}"
+        self.known("M308", node, "rule", self.rules, name)
+        return name
+
+    def _instant(self, node: Node, now: datetime) -> datetime | None:
+        return None if node.value is None or node.text == NOTHING else self.when(node, now)
+
+    def _intents(self, node: Node | None, kind: IntentKind | None = None) -> tuple[str, ...] | None:
+        if node is None:
+            return None
+        names = [name for name, intent in self.policy.intents.items() if kind is None or intent.kind is kind]
+        for each in node.items:
+            self.known("M305", each, "notice" if kind is IntentKind.NOTICE else "intent", names)
+        return tuple(each.text for each in node.items)
+
+    def _gates(self, node: Node) -> tuple[tuple[str, ...], dict[str, str]]:
+        gates = self.policy.gates
+        actions = [*gates.account, *gates.server]
+        deny: dict[str, str] = {}
+        for name, key, value in _pairs(node.get("deny")):
+            if value.kind == "list":
+                self.known("M363", key, "code", self.codes)
+                deny |= dict.fromkeys((each.text for each in value.items), name)
+                for each in value.items:
+                    self.known("M311", each, "action", actions)
+            else:
+                self.known("M311", key, "action", actions)
+                self.known("M363", value, "code", self.codes)
+                deny[name] = value.text
+        allow = node.get("allow")
+        if allow is None:
+            return (), deny
+        if allow.kind == "list":
+            for each in allow.items:
+                self.known("M311", each, "action", actions)
+            return tuple(each.text for each in allow.items), deny
+        if allow.text != OTHERS:
+            self.fault("M404", allow, f"expected a list of actions or `{OTHERS}`")
+        return tuple(action for action in gates.server if action not in deny), deny
+
+    def _waiting(self, node: Node | None) -> tuple[str, ...] | None:
+        if node is None:
+            return None
+        if node.kind == "scalar" and node.text == NOTHING:
+            return ()
+        for each in _each(node):
+            self.known("M306", each, "permit", self.policy.permits)
+        return tuple(each.text for each in _each(node))
+
+    def _check_lifecycle(self, node: Node) -> None:
+        states = [state for m in self.policy.machines.values() if m.of == "server" for state in m.ladder]
+        self.known("M304", node, "state of servers", states)
+
+    def _check_repair(self, node: Node) -> None:
+        if node.text != NOTHING:
+            self.known("M314", node, "repair", [line.id for line in self.policy.repairs.lines])
+
+
+def _each(node: Node | None) -> Iterable[Node]:
+    if node is None:
+        return ()
+    return node.items if node.kind == "list" else [node]
+
+
+def _pairs(node: Node | None) -> Iterable[tuple[str, Node, Node]]:
+    return node.pairs() if node is not None and node.kind == "map" else ()
+
+
+__all__ = ["FOLDER", "OTHERS", "Expect", "Scenario", "read_scenario", "read_scenarios"]
