@@ -268,6 +268,7 @@ WRONG_NUMBERS = [
         "2030-12-01T09:00Z",
     ),
     Mistake("M393", "repairs.yaml", ", start_stopped: live}", "}", "start_stopped"),
+    Mistake("M395", "guarantees.yaml", "never: {enter: billing.suspended}", "never: {enter: suspended}", "suspended"),
 ]
 
 MEANING_MISTAKES = [*WRONG_LADDERS, *WRONG_INTENTS, *WRONG_COVERAGE, *WRONG_NUMBERS]
