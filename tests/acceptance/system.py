@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRET = "whsec_acceptance"  # noqa: S105 - a test's own secret
+SECRET = "whsec_acceptance"
 ADMIN = "acceptance-admin-token"
 
 
@@ -47,7 +47,7 @@ class System:
         self.process: subprocess.Popen[str] | None = None
         self.output: list[str] = []
         self.admin = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=150)
-        self._counter = 0
+        self.customers = 0  # made so far
 
     def start(self, *options: str) -> float:
         """Start it, wait for its `ready` line, and return the seconds that took."""
@@ -87,8 +87,8 @@ class System:
 
     def customer(self) -> tuple[str, httpx.Client]:
         """Create a customer; return its id and a client that is signed in as them."""
-        self._counter += 1
-        body = {"email": f"c{self._counter}@example.org", "name": f"Customer {self._counter}"}
+        self.customers += 1
+        body = {"email": f"c{self.customers}@example.org", "name": f"Customer {self.customers}"}
         made = self.admin.post("/api/admin/customers", json=body)
         assert made.status_code == 201, made.text
         token = made.json()["token"]

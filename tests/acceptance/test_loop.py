@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import itertools
-import os
 import signal
 import socket
 import time
@@ -28,16 +27,27 @@ def system(tmp_path: Path) -> Iterator[System]:
     assert left_behind(data) == []
 
 
-def mails(data: Path) -> list[str]:
-    return [p.read_text(errors="replace") for p in sorted(data.rglob("new/*")) if p.is_file()]
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One system for the tests that leave each other's customers alone."""
+    running = System(tmp_path_factory.mktemp("shared"))
+    running.start()
+    yield running
+    if running.process is not None:
+        running.stop()
+    assert left_behind(running.data) == []
 
 
-def fail_payment(system: System, customer: str, invoice: str = "in_1", event: str = "evt_fail", **more: object) -> int:
+def mails(data: Path, customer: str = "") -> list[str]:
+    """Return the letters that left, of all customers or of one."""
+    letters = [p.read_text(errors="replace") for p in sorted(data.rglob("new/*")) if p.is_file()]
+    return [letter for letter in letters if not customer or f"To: {customer}" in letter or f"<{customer}>" in letter]
+
+
+def fail_payment(system: System, customer: str, invoice: str = "in_1", event: str = "evt_fail") -> int:
     created = int(time.time() + system.offset_seconds)
     answer = system.deliver(
-        invoice_event(
-            "payment_failed", event=event, invoice=invoice, customer=customer, status="open", created=created, **more
-        )  # type: ignore[arg-type]
+        invoice_event("payment_failed", event=event, invoice=invoice, customer=customer, status="open", created=created)
     )
     assert answer.status_code == 200, answer.text
     return created
@@ -128,7 +138,6 @@ def test_a_late_account_climbs_the_ladder_and_a_paid_one_comes_back(system: Syst
     view = system.view(account)
     assert (view["billingStatus"], view["serverBillingState"]) == ("active", "allowed")
     assert view["suspendedAt"] is None
-    assert view["servers"][0] | {} == view["servers"][0]
     assert view["servers"][0]["observed"] == "stopped", "nothing starts by itself on return"
     system.advance(1)
     assert system.view(account)["servers"][0]["observed"] == "stopped"
@@ -142,9 +151,9 @@ def test_a_late_account_climbs_the_ladder_and_a_paid_one_comes_back(system: Syst
     assert "rejected" in kinds
 
 
-def test_fifty_copies_of_one_event_are_one_effect(system: System) -> None:
-    customer_id, _ = system.customer()
-    account = system.account(customer_id, "cus_copies")
+def test_fifty_copies_of_one_event_are_one_effect(shared: System) -> None:
+    customer_id, _ = shared.customer()
+    account = shared.account(customer_id, "cus_copies")
     event = invoice_event(
         "payment_failed",
         event="evt_same",
@@ -154,21 +163,22 @@ def test_fifty_copies_of_one_event_are_one_effect(system: System) -> None:
         created=int(time.time()),
     )
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
-        statuses = [r.status_code for r in pool.map(lambda _: system.deliver(event), range(50))]
+        statuses = [r.status_code for r in pool.map(lambda _: shared.deliver(event), range(50))]
     assert statuses == [200] * 50
-    system.drain()
-    transitions = [e for e in system.events(account) if e["kind"] == "transition"]
+    shared.drain()
+    transitions = [e for e in shared.events(account) if e["kind"] == "transition"]
     assert [(e["from"], e["to"]) for e in transitions] == [("active", "past_due"), ("past_due", "overdue_warning")]
-    assert len(mails(system.data)) == 1
+    assert len(mails(shared.data, f"c{shared.customers}@example.org")) == 1
 
 
-def test_every_order_of_the_same_events_ends_the_same(system: System) -> None:
+def test_every_order_of_the_same_events_ends_the_same(shared: System) -> None:
     base = int(time.time()) - 3600
     ends = set()
-    for number, order in enumerate(itertools.permutations(range(5))):
-        customer_id, _ = system.customer()
+    every = list(itertools.permutations(range(5)))  # all 120 are tried closer to the ledger; these go over HTTP
+    for number, order in enumerate(every[::10]):
+        customer_id, _ = shared.customer()
         stripe = f"cus_o{number}"
-        account = system.account(customer_id, stripe, subscription=f"sub_o{number}")
+        account = shared.account(customer_id, stripe, subscription=f"sub_o{number}")
         events = [
             subscription_event(
                 "updated",
@@ -209,8 +219,8 @@ def test_every_order_of_the_same_events_ends_the_same(system: System) -> None:
             ),
         ]
         for index in order:
-            assert system.deliver(events[index]).status_code == 200
-        view = system.view(account)
+            assert shared.deliver(events[index]).status_code == 200
+        view = shared.view(account)
         ends.add((view["billingStatus"] != "active", view["subscriptionStatus"], view["plan"], view["pastDueSince"]))
     assert len(ends) == 1, ends
     late, status, plan, _ = ends.pop()
@@ -252,12 +262,12 @@ def test_the_brake_lets_one_of_few_through_and_holds_the_rest(system: System) ->
     assert system.drain() >= 3
 
 
-def test_an_event_of_an_unknown_account_is_parked_until_it_is_known(system: System) -> None:
-    fail_payment(system, "cus_later")
-    customer_id, _ = system.customer()
-    account = system.account(customer_id, "cus_later")
-    system.drain()
-    assert system.view(account)["billingStatus"] == "overdue_warning"
+def test_an_event_of_an_unknown_account_is_parked_until_it_is_known(shared: System) -> None:
+    fail_payment(shared, "cus_later")
+    customer_id, _ = shared.customer()
+    account = shared.account(customer_id, "cus_later")
+    shared.drain()
+    assert shared.view(account)["billingStatus"] == "overdue_warning"
 
 
 def test_ctrl_c_leaves_nothing_and_a_second_start_goes_on(system: System) -> None:
@@ -268,7 +278,7 @@ def test_ctrl_c_leaves_nothing_and_a_second_start_goes_on(system: System) -> Non
     system.drain()
     assert system.stop(signal.SIGINT) in (0, 130)
     assert left_behind(system.data) == []
-    with pytest.raises(OSError, match=""), socket.create_connection(("127.0.0.1", system.port), 1):
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", system.port), 1):
         pass
     system.start()
     for _ in poll(20):
@@ -277,19 +287,18 @@ def test_ctrl_c_leaves_nothing_and_a_second_start_goes_on(system: System) -> Non
     assert system.view(account)["servers"][0]["observed"] == "running"
 
 
-def test_a_suspended_server_that_somebody_starts_is_shut_down(system: System) -> None:
-    customer_id, client = system.customer()
-    account = system.account(customer_id, "cus_drift")
-    server = system.server(client, account, "drift")
-    fail_payment(system, "cus_drift")
-    system.drain()
-    system.advance(73)
-    system.advance(50)
-    assert system.view(account)["servers"][0]["observed"] == "stopped"
-    asked = system.admin.post(
+def test_a_suspended_server_that_somebody_starts_is_shut_down(shared: System) -> None:
+    customer_id, client = shared.customer()
+    account = shared.account(customer_id, "cus_drift")
+    server = shared.server(client, account, "drift")
+    fail_payment(shared, "cus_drift")
+    shared.drain()
+    shared.advance(73)
+    shared.advance(50)
+    assert shared.view(account)["servers"][0]["observed"] == "stopped"
+    asked = shared.admin.post(
         "/api/admin/intents", json={"action": "start_server", "accountId": account, "serverId": server}
     )
     assert asked.status_code in (202, 400, 409)
-    system.drain()
-    assert system.view(account)["servers"][0]["observed"] == "stopped"
-    assert os.path.isdir(system.data)
+    shared.drain()
+    assert shared.view(account)["servers"][0]["observed"] == "stopped"
