@@ -106,12 +106,12 @@ def _annotation(fault: Fault, folder: str) -> str:
         "endColumn": fault.end_column,
         "title": f"{fault.code} {fault.kind.value}",
     }
-    properties = ",".join(f"{name}={_escaped(str(value), ',:')}" for name, value in given.items())
+    properties = ",".join(f"{name}={escaped(str(value), ',:')}" for name, value in given.items())
     message = f"{fault.message}: {fault.hint}" if fault.hint else fault.message
-    return f"::error {properties}::{_escaped(message)}"
+    return f"::error {properties}::{escaped(message)}"
 
 
-def _escaped(text: str, more: str = "") -> str:
+def escaped(text: str, more: str = "") -> str:
     """Write what would end a workflow command, or one of its properties, in its own way."""
     for char in f"%\r\n{more}":
         text = text.replace(char, f"%{ord(char):02X}")
