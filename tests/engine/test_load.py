@@ -109,8 +109,8 @@ def test_an_empty_file_is_named(text: str) -> None:
     assert codes
 
 
-@pytest.mark.parametrize("text", ["just words", "[a, list]", "5", "null", "true"])
-@pytest.mark.parametrize("file", ["billing.yaml", "gates.yaml", "standing.yaml", "extra.yaml"])
+@pytest.mark.parametrize("text", ["just words", "[a, list]", "null"])
+@pytest.mark.parametrize("file", ["billing.yaml", "gates.yaml", "extra.yaml"])
 def test_a_file_of_another_kind_is_a_fault(file: str, text: str) -> None:
     found = faults_of(TEXTS | {file: text})
     assert any(fault.place.file == file for fault in found.faults)

@@ -90,8 +90,12 @@ def test_an_empty_override_and_the_default_itself_change_nothing(policy: Policy,
         assert load_texts(TEXTS, {variable: value}).digest == policy.digest
 
 
-@pytest.mark.parametrize("value", ["x", "1.5", "-3", "1e3", "72h", "0x10", "٣", "12345678", "1 2"])
-@pytest.mark.parametrize("variable", [variable for variable, *_ in OVERRIDES])
+NO_NUMBERS = [
+    ("BILLING_RETENTION_DAYS", value) for value in ("1.5", "-3", "1e3", "72h", "0x10", "٣", "12345678", "1 2")
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), [*((variable, "x") for variable, *_ in OVERRIDES), *NO_NUMBERS])
 def test_an_override_that_is_no_whole_number_is_a_fault_that_names_it(variable: str, value: str) -> None:
     with pytest.raises(PolicyFaults) as found:
         load_texts(TEXTS, {variable: value})
