@@ -21,6 +21,7 @@ from engine.model import Policy
 from jobs.alerts import AlertSender
 from jobs.context import Context
 from jobs.drain import CONTROLLER
+from jobs.endings import end_operations
 from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
 from jobs.observe import Lookout, follow, move_due
@@ -53,6 +54,8 @@ class Report:
     moved: int = 0
     repairs: int = 0
     parked: int = 0
+    ended: int = 0
+    """Operations whose intents were dropped or given up."""
     fetched: int = 0
     """Accounts about which Stripe was asked."""
     woken: int = 0
@@ -64,7 +67,16 @@ class Report:
     @property
     def changed(self) -> int:
         """How much is different after it."""
-        return self.taken_back + self.swept + self.seen + self.moved + self.repairs + self.parked + self.fetched
+        return (
+            self.taken_back
+            + self.swept
+            + self.seen
+            + self.moved
+            + self.repairs
+            + self.parked
+            + self.fetched
+            + self.ended
+        )
 
 
 class Controller:
@@ -156,12 +168,15 @@ class Controller:
         def parked() -> None:
             report.parked = self._retry_parked(policy, fence, force=forced)
 
+        def end() -> None:
+            report.ended = end_operations(context, policy, fence)
+
         def hand_out() -> None:
             relayed = relay(context, policy, fence)
             report.taken_back, report.woken = relayed.taken_back, relayed.woken
 
         steps = (("parked", parked), ("sweep", sweep), ("stripe", ask_stripe), ("observe", observe), ("move", move),
-                 ("repair", mend), ("relay", hand_out))  # fmt: skip
+                 ("repair", mend), ("end", end), ("relay", hand_out))  # fmt: skip
         for name, step in steps:
             self._do(name, step, report)
             self._renew(fence)

@@ -2,118 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from uuid import UUID, uuid5
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from jobs.actions.delays import MOMENT, delay, is_last
 from jobs.actions.enforcement import STOP_SECONDS, is_down, unless_wanted
 from jobs.actions.provision import operation_of
-from jobs.actions.targets import locked_server, spec_of
+from jobs.actions.targets import locked_server, spec_of, still_permitted
 from jobs.context import Context
 from jobs.hosts.base import BackupDamaged, BackupMissing, HostBusy, HostError, HostFull
 from jobs.observe import note_observation
 from storage import backups, operations, policies
 from storage.alerts import raise_alert
 from storage.intents import Again, Claim, Done, GiveUp, Outcome
+from storage.ledger_batch import lock
 from storage.ledger_servers import move_server
 from storage.servers import Server
 
 KEPT_WHEN_PRUNED = 3
+HOPELESS = (BackupMissing, BackupDamaged, HostFull)
+# On its way somewhere, for a time that the lifecycle's own timers bound.
+ON_THE_WAY = frozenset({"provisioning", "starting", "stopping", "backing_up", "restoring"})
+GATES: Mapping[str, str] = {
+    "create_backup": "backups.create",
+    "restore_backup": "backups.restore",
+    "delete_backup": "backups.delete",
+    "prune_backups": "backups.prune",
+}
+SORRY_DENIED = "This was not done, because it is not possible for this account any more. Nothing was changed."
 SORRY_BACKUP = "The backup could not be made. Your files are as they were; please try again, or write to us."
 SORRY_RESTORE = "The backup could not be restored. Your files are as they were; please try again, or write to us."
+
+ANOTHER = text(
+    "SELECT 1 FROM intents WHERE server_id = :server_id AND intent = :intent AND status = 'started' AND id <> :id"
+)
+Also = Callable[[Connection], None]
 
 
 def create_backup(context: Context, claim: Claim) -> Outcome:
     """Back a server up under the id that it was asked for with, so that doing it again is the same backup."""
-    backup_id = backup_of(claim)
-    server = locked_server(context, claim.server_id)
-    if lapsed := unless_wanted(context, claim):
-        return lapsed
-    if not _enter(context, server, "backup_started", "backing_up"):
-        return Again(MOMENT, f"it is {server.lifecycle}", counts=False)
-    _row(context, claim, lambda conn: backups.set_state(conn, backup_id, "in_progress"), "in_progress", "copying")
+    backup_id, server = backup_of(claim), locked_server(context, claim.server_id)
+
+    def failed(conn: Connection) -> None:
+        backups.set_state(conn, backup_id, "failed", SORRY_BACKUP)
+
+    if refused := _unless_permitted(context, claim, failed):
+        return refused
+    if (at := _enter(context, server, "backup_started")) != "backing_up":
+        return _elsewhere(context, claim, at, SORRY_BACKUP, failed)
+    _show(context, claim, "copying", lambda conn: backups.set_state(conn, backup_id, "in_progress"))
     try:
         made = context.host(server.host).create_backup(spec_of(server), str(backup_id))
     except HostBusy as error:
         return Again(MOMENT, str(error), counts=False)
     except HostError as error:
-        if not (is_last(claim) or isinstance(error, HostFull)):
-            _leave(context, server, "backup_finished")
+        if not (is_last(claim) or isinstance(error, HOPELESS)):
             return Again(delay(claim), str(error))
-        _fail(context, claim, server, backup_id, "backup_finished", "backup_failed", str(error), SORRY_BACKUP)
+        _tell(context, claim, error)
+        _end(context, claim, "backup_finished", failed, SORRY_BACKUP)
         return GiveUp(str(error))
-    _leave(
-        context,
-        server,
-        "backup_finished",
-        lambda conn: backups.complete(conn, backup_id, size_bytes=made.size_bytes, sha256=made.sha256),
-    )
-    _row(context, claim, None, "succeeded", "ready")
+
+    def complete(conn: Connection) -> None:
+        backups.complete(conn, backup_id, size_bytes=made.size_bytes, sha256=made.sha256)
+
+    _end(context, claim, "backup_finished", complete)
     return Done(f"{made.size_bytes} bytes, sha256 {made.sha256[:12]}")
 
 
 def restore_backup(context: Context, claim: Claim) -> Outcome:
     """Stop the server, keep a safety copy of its files, and put the backup in their place.
 
-    Whether it runs again afterwards is what is wanted of it: the lifecycle and the repairs see to that.
+    Whether it runs again afterwards is what is wanted of it: the repairs see to that.
     """
-    backup_id = backup_of(claim)
-    if lapsed := unless_wanted(context, claim):
-        return lapsed
-    server = locked_server(context, claim.server_id)
-    if not _enter(context, server, "restore_started", "restoring"):
-        return Again(MOMENT, f"it is {server.lifecycle}", counts=False)
-    _row(context, claim, None, "in_progress", "stopping")
-    host = context.host(server.host)
+    if refused := _unless_permitted(context, claim):
+        return refused
+    backup_id, server = backup_of(claim), locked_server(context, claim.server_id)
     safety_id = uuid5(claim.intent_id, "safety")  # the same for each try: the first saves what was there
-    seen = host.stop(spec_of(server), STOP_SECONDS)
-    note_observation(context, server.id, "restoring", seen)
-    if not is_down(server, seen):
-        return Again(delay(claim), f"it was told to stop and is {seen.observed}: {seen.detail}")
-    _row(context, claim, None, "in_progress", "restoring")
+    if (at := _enter(context, server, "restore_started")) != "restoring":
+        return _elsewhere(context, claim, at, SORRY_RESTORE)
+    _show(context, claim, "stopping")
+    host = context.host(server.host)
     try:
+        seen = host.stop(spec_of(server), STOP_SECONDS)
+        note_observation(context, server.id, "restoring", seen)
+        if not is_down(server, seen):
+            return Again(delay(claim), f"it was told to stop and is {seen.observed}: {seen.detail}")
+        _show(context, claim, "restoring")
         safety = host.restore_backup(spec_of(server), str(backup_id), str(safety_id))
     except HostBusy as error:
         return Again(MOMENT, str(error), counts=False)
     except HostError as error:
-        hopeless = isinstance(error, BackupMissing | BackupDamaged | HostFull)
-        if not (is_last(claim) or hopeless):
+        if not (is_last(claim) or isinstance(error, HOPELESS)):
             return Again(delay(claim), str(error))
-        kind = "backup_damaged" if isinstance(error, BackupDamaged) else "backup_failed"
-        _fail(context, claim, server, None, "restore_failed", kind, str(error), SORRY_RESTORE)
+        _tell(context, claim, error)
+        _end(context, claim, "restore_failed", sorry=SORRY_RESTORE)
         return GiveUp(str(error))
 
     def keep_safety(conn: Connection) -> None:
-        kept = backups.create(conn, server.id, safety=True, backup_id=safety_id)
-        backups.complete(conn, kept.id, size_bytes=safety.size_bytes, sha256=safety.sha256)
+        backups.create(conn, server.id, safety=True, backup_id=safety_id)
+        backups.complete(conn, safety_id, size_bytes=safety.size_bytes, sha256=safety.sha256)
 
-    _leave(context, server, "restore_finished", keep_safety)
-    _row(context, claim, None, "succeeded", "ready")
+    _end(context, claim, "restore_finished", keep_safety)
     return Done(f"restored; what was there is kept as {safety_id}")
 
 
 def delete_backup(context: Context, claim: Claim) -> Outcome:
     """Remove one backup that its owner asked to remove."""
-    if lapsed := unless_wanted(context, claim):
-        return lapsed
+    if refused := _unless_permitted(context, claim):
+        return refused
     _delete(context, locked_server(context, claim.server_id), backup_of(claim))
-    _row(context, claim, None, "succeeded", "ready")
+    _end(context, claim)
     return Done("deleted on request")
 
 
 def prune_backups(context: Context, claim: Claim) -> Outcome:
     """Remove the oldest of a server's whole backups, as its owner asked; the newest stay, and so do safety copies."""
-    if lapsed := unless_wanted(context, claim):
-        return lapsed
+    if refused := _unless_permitted(context, claim):
+        return refused
     keep = max(int(claim.args.get("keep", KEPT_WHEN_PRUNED)), 1)
     server = locked_server(context, claim.server_id)
     with context.database.begin() as conn:
         whole = [each for each in backups.of_server(conn, server.id) if each.state == "complete" and not each.safety]
     for each in whole[keep:]:
         _delete(context, server, each.id)
-    _row(context, claim, None, "succeeded", "ready")
+    _end(context, claim)
     return Done(f"{len(whole[keep:])} deleted on request, the newest {min(keep, len(whole))} kept")
 
 
@@ -122,65 +136,79 @@ def backup_of(claim: Claim) -> UUID:
     return UUID(str(claim.args["backup_id"]))
 
 
+def _unless_permitted(context: Context, claim: Claim, also: Also | None = None) -> Outcome | None:
+    """Return how to end when it is no longer wanted, or when the gate that let it through has closed since."""
+    if lapsed := unless_wanted(context, claim):
+        return lapsed
+    verdict = still_permitted(context, claim, GATES[claim.intent])
+    if verdict.ok:
+        return None
+    _end(context, claim, None, also, SORRY_DENIED)
+    return Done(f"not done: {verdict.reason}")
+
+
 def _delete(context: Context, server: Server, backup_id: UUID) -> None:
     context.host(server.host).delete_backup(spec_of(server), str(backup_id))
     with context.database.begin() as conn:
         backups.set_state(conn, backup_id, "deleted")
 
 
-def _enter(context: Context, server: Server, event: str, state: str) -> bool:
-    """Put the lifecycle at a safe point; tell whether it is there. A try that died left it there already."""
+def _enter(context: Context, server: Server, event: str) -> str:
+    """Put the lifecycle at a safe point; return where it stands then. A try that died has left it there already."""
 
-    def work(conn: Connection) -> bool:
-        moved = move_server(conn, policies.in_force(conn), server.id, event, actor="worker", world=context.world)
-        return moved.to == state
+    def work(conn: Connection) -> str:
+        policy = policies.in_force(conn)
+        return move_server(conn, policy, server.id, event, actor="worker", world=context.world).to
 
     return context.database.transact(f"server `{server.id}`", work)
 
 
-def _leave(context: Context, server: Server, event: str, also: Callable[[Connection], None] | None = None) -> None:
-    """Take the lifecycle off its safe point, together with what came of it."""
-
-    def work(conn: Connection) -> None:
-        move_server(conn, policies.in_force(conn), server.id, event, actor="worker", world=context.world)
-        if also is not None:
-            also(conn)
-
-    context.database.transact(f"server `{server.id}`", work)
+def _elsewhere(context: Context, claim: Claim, at: str, sorry: str, also: Also | None = None) -> Outcome:
+    """Wait while the server is on its way somewhere; else say that it cannot be done where it stands."""
+    if at in ON_THE_WAY:
+        return Again(MOMENT, f"it is {at}", counts=False)
+    _end(context, claim, None, also, sorry)
+    return GiveUp(f"it is {at}")
 
 
-def _fail(  # noqa: PLR0917 - everything that is told about one failure
-    context: Context,
-    claim: Claim,
-    server: Server,
-    backup_id: UUID | None,
-    event: str,
-    alert: str,
-    reason: str,
-    sorry: str,
-) -> None:
-    def note(conn: Connection) -> None:
-        if backup_id is not None:
-            backups.set_state(conn, backup_id, "failed", sorry)
-        words = f"{claim.intent} of server {server.id} failed: {reason}"
-        raise_alert(conn, alert, words, claim.account_id, key=f"{alert}:{claim.intent_id}")
-
-    _leave(context, server, event, note)
-    _row(context, claim, None, "failed", error=sorry)
-
-
-def _row(  # noqa: PLR0917 - where, what, how far
-    context: Context,
-    claim: Claim,
-    work: Callable[[Connection], None] | None,
-    state: operations.State,
-    phase: str | None = None,
-    error: str | None = None,
-) -> None:
-    """Show how far it has come, on the backup and on the operation that somebody follows."""
+def _show(context: Context, claim: Claim, phase: str, also: Also | None = None) -> None:
+    """Show how far it has come."""
     operation_id = operation_of(claim)
     with context.database.begin() as conn:
-        if work is not None:
-            work(conn)
+        if also is not None:
+            also(conn)
         if operation_id is not None:
-            operations.progress(conn, operation_id, state, phase=phase, server_id=claim.server_id, error=error)
+            operations.progress(conn, operation_id, "in_progress", phase=phase, server_id=claim.server_id)
+
+
+def _end(
+    context: Context, claim: Claim, event: str | None = None, also: Also | None = None, sorry: str | None = None
+) -> None:
+    """Write down what came of it, and take the lifecycle off its safe point unless another of its kind holds it there.
+
+    sorry: what the customer is told when it failed.
+    """
+    operation_id = operation_of(claim)
+
+    def work(conn: Connection) -> None:
+        lock(conn, [claim.account_id])
+        if also is not None:
+            also(conn)
+        if operation_id is not None and sorry is not None:
+            operations.progress(conn, operation_id, "failed", error=sorry)
+        elif operation_id is not None:
+            operations.progress(conn, operation_id, "succeeded", phase="ready", server_id=claim.server_id)
+        about = {"server_id": claim.server_id, "intent": claim.intent, "id": claim.intent_id}
+        if event is not None and claim.server_id is not None and conn.execute(ANOTHER, about).first() is None:
+            policy = policies.in_force(conn)
+            move_server(conn, policy, claim.server_id, event, actor="worker", world=context.world)
+
+    context.database.transact(f"server `{claim.server_id}`", work)
+
+
+def _tell(context: Context, claim: Claim, error: HostError) -> None:
+    """Wake somebody: a backup that cannot be made or restored puts data at risk."""
+    kind = "backup_damaged" if isinstance(error, BackupDamaged) else "backup_failed"
+    words = f"{claim.intent} of server {claim.server_id} failed: {error}"
+    with context.database.begin() as conn:
+        raise_alert(conn, kind, words, claim.account_id, key=f"{kind}:{claim.intent_id}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from engine.model import STOPPED_BILLING_STATES
+from engine import gates
+from engine.model import STOPPED_BILLING_STATES, Policy
+from engine.servers import server_state
+from engine.snapshot import Snapshot
 from engine.wanted import Verdict, wanted
 from jobs.context import Context
 from jobs.hosts.base import ServerSpec
@@ -43,10 +48,29 @@ def locked_server(context: Context, server_id: UUID | None) -> Server:
 def still_wanted(context: Context, claim: Claim) -> Verdict:
     """Ask again, behind every decision that is being made about the account right now, whether the intent is wanted."""
 
-    def judge(conn: Connection) -> Verdict:
+    def judge(policy: Policy, snapshot: Snapshot, now: datetime) -> Verdict:
+        return wanted(policy, snapshot, claim.intent, claim.machine, claim.episode, now, claim.round)
+
+    return _ask(context, claim, judge)
+
+
+def still_permitted(context: Context, claim: Claim, action: str) -> Verdict:
+    """Ask the gate again for whoever asked: what was let through may have waited until after a block."""
+    role = "admin" if claim.actor == "admin" else "customer"
+
+    def judge(policy: Policy, snapshot: Snapshot, now: datetime) -> Verdict:
+        servers_are = server_state(policy, snapshot)
+        found = gates.verdict(policy, snapshot.states, servers_are, action, role, snapshot.facts)
+        return Verdict(found.allow, found.code or servers_are.state)
+
+    return _ask(context, claim, judge)
+
+
+def _ask(context: Context, claim: Claim, judge: Callable[[Policy, Snapshot, datetime], Verdict]) -> Verdict:
+    def work(conn: Connection) -> Verdict:
         lock(conn, [claim.account_id])
         policy = policies.in_force(conn)
         snapshot = gather.snapshots(conn, policy, [claim.account_id], context.world)[claim.account_id]
-        return wanted(policy, snapshot, claim.intent, claim.machine, claim.episode, clock.now(conn), claim.round)
+        return judge(policy, snapshot, clock.now(conn))
 
-    return context.database.transact(f"account `{claim.account_id}`", judge)
+    return context.database.transact(f"account `{claim.account_id}`", work)

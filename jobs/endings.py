@@ -1,0 +1,79 @@
+"""Settles what a customer follows when its intent ended without its action: dropped as unwanted, or given up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from engine.model import Policy
+from jobs.context import Context
+from jobs.isolation import by_itself
+from jobs.logs import say
+from storage import backups, operations
+from storage.leases import Fence, check
+from storage.ledger_batch import lock
+from storage.ledger_servers import move_server
+
+AT_ONCE: Final = 200
+
+ENDED: Final = text(
+    "SELECT o.id, o.server_id, o.account_id, i.id AS intent_id, i.intent, i.status, i.args FROM operations o "
+    "JOIN intents i ON i.server_id = o.server_id AND i.args ->> 'operation_id' = o.id::text "
+    "WHERE o.state IN ('queued', 'in_progress') AND i.status IN ('dropped', 'failed') "
+    "ORDER BY o.created_at LIMIT :limit"
+)
+OTHERS: Final = text(
+    "SELECT 1 FROM intents WHERE server_id = :server_id AND intent = :intent AND status = 'started' "
+    "AND id <> :intent_id"
+)
+# Where a server stands while this is carried out, and what takes it off there.
+WAY_OUT: Final[Mapping[str, str]] = {
+    "create_backup": "backup_finished",
+    "restore_backup": "restore_failed",
+    "provision_server": "provisioning_failed",
+}
+SORRY: Final[Mapping[str, str]] = {
+    "dropped": "This was not done, because it is not possible for this account any more. Nothing was changed.",
+    "failed": "This could not be done. Your files are as they were; please try again, or write to us.",
+}
+
+log = logging.getLogger(__name__)
+
+
+def end_operations(context: Context, policy: Policy, fence: Fence) -> int:
+    """End the operations whose intents have ended without them; return how many."""
+    with context.database.begin() as conn:
+        found = conn.execute(ENDED, {"limit": AT_ONCE}).all()
+    count = 0
+    for row in found:
+        with by_itself(f"operation {row.id}"):
+            context.database.transact(
+                f"operation `{row.id}`",
+                lambda conn, row=row: _end(conn, context, policy, row, fence),  # type: ignore[misc]
+            )
+            say(log, logging.INFO, f"an operation has ended: {row.intent} {row.status}", operation=row.id)
+            count += 1
+    return count
+
+
+def _end(conn: Connection, context: Context, policy: Policy, row: Row[Any], fence: Fence) -> None:
+    check(conn, fence)
+    lock(conn, [row.account_id])
+    sorry = SORRY[row.status]
+    operations.progress(conn, row.id, "failed", error=sorry)
+    if row.intent == "create_backup":
+        _fail_backup(conn, row.server_id, UUID(str(row.args["backup_id"])), sorry)
+    about = {"server_id": row.server_id, "intent": row.intent, "intent_id": row.intent_id}
+    if row.intent in WAY_OUT and conn.execute(OTHERS, about).first() is None:
+        event = WAY_OUT[row.intent]
+        move_server(conn, policy, row.server_id, event, actor="controller", fence=fence, world=context.world)
+
+
+def _fail_backup(conn: Connection, server_id: UUID, backup_id: UUID, sorry: str) -> None:
+    for each in backups.of_server(conn, server_id):
+        if each.id == backup_id and each.state in {"queued", "in_progress"}:
+            backups.set_state(conn, backup_id, "failed", sorry)

@@ -1,0 +1,190 @@
+"""Backups: whole or failed, restored over a safety copy, and followed to their end whatever becomes of them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from jobs.controller import Controller
+from storage import backups, operations
+from storage.intents_ask import ask_server
+from tests.jobs.floor import Floor
+
+
+@pytest.fixture
+def server(floor: Floor) -> UUID:
+    return floor.machine(floor.known_account())
+
+
+def order(floor: Floor, server: UUID, action: str, **args: Any) -> operations.Operation:
+    """Ask as the API does: an operation, and an intent that names it."""
+    seat = floor.seat(server)
+    with floor.begin() as conn:
+        operation, _ = operations.create(
+            conn,
+            customer_id=seat.customer_id,
+            account_id=seat.account_id,
+            idempotency_key=str(uuid4()),
+            request_hash=b"",
+            kind=action,
+        )
+        if action == "create_backup":
+            backups.create(conn, server, backup_id=UUID(args["backup_id"]))
+        operations.progress(conn, operation.id, "queued", server_id=server)
+        ask_server(conn, floor.policy, server, action, actor="Ada", args={**args, "operation_id": str(operation.id)})
+    return operation
+
+
+def made(floor: Floor, server: UUID) -> UUID:
+    """Return a backup that is being made."""
+    backup = uuid4()
+    order(floor, server, "create_backup", backup_id=str(backup))
+    return backup
+
+
+def state(floor: Floor, operation: operations.Operation) -> tuple[str, str | None]:
+    with floor.begin() as conn:
+        now = operations.get(conn, operation.id)
+    return now.state, now.error
+
+
+def rows(floor: Floor, server: UUID) -> list[backups.Backup]:
+    with floor.begin() as conn:
+        return backups.of_server(conn, server)
+
+
+def test_a_backup_is_made_whole_while_the_server_runs(floor: Floor, controller: Controller, server: UUID) -> None:
+    backup = uuid4()
+    operation = order(floor, server, "create_backup", backup_id=str(backup))
+    seen: list[str] = []
+    floor.host.before["create_backup"] = lambda: seen.append(floor.seat(server).lifecycle)
+    floor.run(controller)
+    (row,) = rows(floor, server)
+    assert (row.id, row.state, row.sha256) == (backup, "complete", hashlib.sha256(b"world").hexdigest())
+    assert state(floor, operation) == ("succeeded", None)
+    assert seen == ["backing_up"]
+    assert floor.seat(server).lifecycle == "running"
+
+
+def test_a_restore_stops_keeps_a_safety_copy_and_runs_again(floor: Floor, controller: Controller, server: UUID) -> None:
+    backup = made(floor, server)
+    floor.run(controller)
+    floor.host.files[str(server)] = b"later"
+    operation = order(floor, server, "restore_backup", backup_id=str(backup))
+    floor.run(controller)
+    assert floor.host.files[str(server)] == b"world"
+    safety = next(each for each in rows(floor, server) if each.safety)
+    assert floor.host.backups[str(server)][str(safety.id)] == b"later"
+    assert state(floor, operation) == ("succeeded", None)
+    assert floor.host.running[str(server)] is True, "it is wanted running, so it runs again"
+
+
+def test_a_restore_that_is_done_again_keeps_what_was_there_first(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    backup = made(floor, server)
+    floor.run(controller)
+    floor.host.files[str(server)] = b"later"
+    order(floor, server, "restore_backup", backup_id=str(backup))
+    account = floor.seat(server).account_id
+    claim = floor.claim(UUID(str(floor.intents_of(account, "restore_backup")[0]["id"])), worker=999_999)
+    assert claim is not None
+    from jobs.apply import carry_out
+
+    carry_out(floor.context, claim)  # and the worker dies
+    floor.run(controller)
+    assert floor.host.files[str(server)] == b"world"
+    assert [floor.host.backups[str(server)][str(each.id)] for each in rows(floor, server) if each.safety] == [b"later"]
+
+
+def test_a_damaged_backup_restores_nothing_and_wakes_somebody(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    operation = order(floor, server, "restore_backup", backup_id=str(uuid4()))
+    floor.run(controller)
+    assert floor.host.files[str(server)] == b"world"
+    assert state(floor, operation)[0] == "failed"
+    assert "backup_failed" in floor.alerts()
+    assert floor.policy.alerts["backup_failed"] == "alerts-critical"
+
+
+def test_a_backup_asked_for_before_the_block_ends_without_being_made(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    account = floor.seat(server).account_id
+    backup = uuid4()
+    operation = order(floor, server, "create_backup", backup_id=str(backup))
+    with floor.begin() as conn:
+        from sqlalchemy import text
+
+        conn.execute(text("UPDATE intents SET not_before = clock_timestamp() + interval '200 hours'"))
+    floor.suspend_now(account)
+    floor.advance(200)
+    floor.run(controller)
+    assert floor.host.made("create_backup") == []
+    assert state(floor, operation)[0] == "failed"
+    assert [each.state for each in rows(floor, server)] == ["failed"]
+
+
+def test_a_host_that_stays_away_ends_it_and_wakes_somebody(floor: Floor, controller: Controller, server: UUID) -> None:
+    operation = order(floor, server, "create_backup", backup_id=str(uuid4()))
+
+    def gone() -> None:
+        from jobs.hosts.base import HostFull
+
+        raise HostFull("double")
+
+    floor.host.before["create_backup"] = gone
+    floor.run(controller)
+    assert state(floor, operation)[0] == "failed"
+    assert [each.state for each in rows(floor, server)] == ["failed"]
+    assert "backup_failed" in floor.alerts()
+    assert floor.seat(server).lifecycle == "running"
+
+
+def test_suspension_waits_until_a_backup_that_is_being_made_is_whole(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    account = floor.seat(server).account_id
+    floor.owe(account)
+    floor.run(controller)
+    floor.advance(73)
+    floor.run(controller)
+    floor.rows("UPDATE servers SET lifecycle = 'backing_up' RETURNING 1")
+    floor.advance(49)
+    floor.sweep(force=True)
+    assert floor.row(account)["billing_status"] == "final_warning"
+    assert floor.host.running[str(server)] is True
+
+
+def test_deleting_and_pruning_leave_the_newest_and_the_safety_copies(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    three: list[UUID] = []
+    for _ in range(3):
+        three.append(made(floor, server))
+        floor.run(controller)
+        floor.advance(0.01)
+    first, second, third = three
+    order(floor, server, "delete_backup", backup_id=str(second))
+    floor.run(controller)
+    order(floor, server, "restore_backup", backup_id=str(first))
+    floor.run(controller)
+    order(floor, server, "prune_backups", keep=1)
+    floor.run(controller)
+    left = rows(floor, server)
+    assert [each.id for each in left if not each.safety] == [third]
+    assert len([each for each in left if each.safety]) == 1
+    assert len(floor.host.backups[str(server)]) == 2
+
+
+def test_a_server_that_is_nowhere_cannot_be_backed_up_and_is_said_so(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    floor.rows("UPDATE servers SET lifecycle = 'deleting' RETURNING 1")
+    operation = order(floor, server, "create_backup", backup_id=str(uuid4()))
+    floor.run(controller)
+    assert state(floor, operation)[0] == "failed"
