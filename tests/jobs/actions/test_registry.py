@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.effects import IMPLEMENTED
 from jobs.actions import ACTIONS
 from tests.factories import shipped_policy
 
@@ -13,3 +14,7 @@ def test_actions_cover_what_the_policy_may_ask_for() -> None:
     assert set(intents) - set(ACTIONS) == REFUSED
     assert set(ACTIONS) <= set(intents)
     assert all(intents[name].destructive for name in REFUSED)
+
+
+def test_the_engine_lets_a_policy_ask_for_exactly_these() -> None:
+    assert set(ACTIONS) == IMPLEMENTED
