@@ -249,11 +249,18 @@ class Meaning:
             if told.kind is not IntentKind.NOTICE:
                 message = f"`{notice.intent}` is of kind {told.kind.value}; nothing of it is written to a customer"
                 self.faults.add("M371", notice.place, message, "remove the text")
-            dates = [name for name in fields_of(notice.subject + notice.text) if name in PROMISED_FIELDS]
-            if dates and told.promises is None:
-                message = f"`{notice.intent}` tells the date {listed(dates)} and promises nothing"
-                self.faults.add("M373", notice.place, message, "add `promises:` to the intent, or do not tell a date")
+            self._check_dates(notice, told)
         self._check_state_texts(states)
+
+    def _check_dates(self, notice: NoticeText, intent: Intent) -> None:
+        """Check that a notice tells no date but that of the rule which it promises: `suspend_at` for `….suspend`."""
+        rule = (intent.promises or "").rpartition(".")[2]
+        named = [name for name in fields_of(notice.subject + notice.text) if name in PROMISED_FIELDS]
+        unknown = [name for name in named if not rule or name not in {"promise_at", f"{rule}_at"}]
+        if unknown:
+            promised = f"promises `{intent.promises}`" if rule else "promises nothing"
+            hint = "write `{promise_at}`" if rule else "add `promises:` to the intent, or do not tell a date"
+            self.faults.add("M373", notice.place, f"`{intent.name}` tells {listed(unknown)} and {promised}", hint)
 
     def _check_state_texts(self, states: Mapping[tuple[str, str], StateText]) -> None:
         section = self.draft.section("notices", "states")

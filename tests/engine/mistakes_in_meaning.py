@@ -185,6 +185,13 @@ WRONG_COVERAGE = [
     Mistake(
         "M373",
         "notices.yaml",
+        "Your subscription has ended; your servers run until {stop_at}",
+        "Your subscription has ended; your servers run until {suspend_at}",
+        "send_subscription_ended_notice",
+    ),
+    Mistake(
+        "M373",
+        "notices.yaml",
         "Questions? Write to {support_email}.\n\n  send_ret",
         "Until {suspend_at}.\n\n  send_ret",
         "send_restored_notice",
