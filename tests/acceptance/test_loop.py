@@ -287,18 +287,18 @@ def test_ctrl_c_leaves_nothing_and_a_second_start_goes_on(system: System) -> Non
     assert system.view(account)["servers"][0]["observed"] == "running"
 
 
-def test_a_suspended_server_that_somebody_starts_is_shut_down(shared: System) -> None:
-    customer_id, client = shared.customer()
-    account = shared.account(customer_id, "cus_drift")
-    server = shared.server(client, account, "drift")
-    fail_payment(shared, "cus_drift")
-    shared.drain()
-    shared.advance(73)
-    shared.advance(50)
-    assert shared.view(account)["servers"][0]["observed"] == "stopped"
-    asked = shared.admin.post(
+def test_a_suspended_server_that_somebody_starts_is_shut_down(system: System) -> None:
+    customer_id, client = system.customer()
+    account = system.account(customer_id, "cus_drift")
+    server = system.server(client, account, "drift")
+    fail_payment(system, "cus_drift")
+    system.drain()
+    system.advance(73)
+    system.advance(50)
+    assert system.view(account)["servers"][0]["observed"] == "stopped"
+    asked = system.admin.post(
         "/api/admin/intents", json={"action": "start_server", "accountId": account, "serverId": server}
     )
     assert asked.status_code in (202, 400, 409)
-    shared.drain()
-    assert shared.view(account)["servers"][0]["observed"] == "stopped"
+    system.drain()
+    assert system.view(account)["servers"][0]["observed"] == "stopped"
