@@ -63,6 +63,7 @@ def verify(conn: Connection, account_id: UUID | None = None) -> list[Break]:
 def breaks(conn: Connection, account_id: UUID | None = None, so_far: Verified | None = None) -> Iterator[Break]:
     """Go through all chains, or one account's, and yield each break as it is found."""
     so_far = so_far or Verified()
+    raw(conn).execute("SET LOCAL statement_timeout = 0")  # ordering many millions of rows may take its time
     chain: _Chain | None = None
     # A server-side cursor: the client holds a few thousand rows at a time.
     with raw(conn).cursor(name="audit_verify") as cursor:

@@ -21,6 +21,7 @@ from storage import audit as chain
 from storage import audit_verify, migrate, policies
 from storage.accounts import account_view
 from storage.alerts import raise_alert
+from storage.clock import real_now
 from storage.database import Database
 from storage.settings import Settings
 
@@ -60,7 +61,7 @@ def verify(account: UUID | None) -> None:
     click.echo(f"{chains}: {found} break{'s' if found != 1 else ''}")
     with database.begin() as conn:
         words = f"the audit does not hold at {found} place{'s' if found != 1 else ''}; run `forbear audit verify`"
-        raise_alert(conn, "audit_broken", words)
+        raise_alert(conn, "audit_broken", words, key=f"audit_broken:{real_now(conn).date()}:{found}")
     sys.exit(1)
 
 

@@ -121,9 +121,14 @@ def snapshots(
     world = world or World()
     pg = raw(conn)
     with pg.pipeline():
-        clock, questions = Clock(pg), Questions(pg, list(account_ids))
+        clock, questions = Clock(pg), Questions(pg, list(map(str, account_ids)))
     found = questions.read(policy, clock.moment(world), world)
     return {UUID(account_id): known.snapshot for account_id, known in found.items()}
+
+
+def array_of(ids: Iterable[str]) -> str:
+    """Write ids as the text of a PostgreSQL array."""
+    return "{" + ",".join(ids) + "}"
 
 
 class Clock:
@@ -145,8 +150,8 @@ class Clock:
 class Questions:
     """The questions about some accounts, sent together: in a pipeline they cost one round trip."""
 
-    def __init__(self, pg: psycopg.Connection[Any], account_ids: Sequence[UUID]) -> None:
-        ids = "{" + ",".join(map(str, account_ids)) + "}"
+    def __init__(self, pg: psycopg.Connection[Any], account_ids: Sequence[str]) -> None:
+        ids = array_of(account_ids)
         self._holds = pg.execute(HOLDS, [ids])
         self._servers = pg.execute(SERVERS, [ids])
         self._accounts = pg.execute(ACCOUNTS, [ids])

@@ -24,13 +24,15 @@ from storage.alerts import raise_alert
 from storage.audit import AuditNote, Chain, Link, instant_text
 from storage.database import raw
 from storage.errors import UnknownAccount
-from storage.gather import Clock, Known, Moment, Questions, World
+from storage.gather import Clock, Known, Moment, Questions, World, array_of
 from storage.intents_outbox import Outbox
 from storage.ledger_write import Writer, held_until_of, waiting_text
 
 # Sorted, so that two batches that share accounts wait for each other instead of deadlocking. NO KEY: rows that refer to
 # the account, such as operations, may be inserted meanwhile.
-LOCK: Final = "SELECT count(*) FROM (SELECT id FROM accounts WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE) locked"
+LOCK: Final = (
+    "SELECT count(*) FROM (SELECT id FROM accounts WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE) locked"
+)
 
 # So many accounts are read, decided and written while the next are on their way.
 CHUNK: Final = 500
@@ -90,7 +92,7 @@ class Recorded:
 
 def lock(conn: Connection, account_ids: Sequence[UUID]) -> None:
     """Lock accounts in sorted order, until the transaction ends. Ids that do not exist are passed over."""
-    raw(conn).execute(LOCK, [list(account_ids)])
+    raw(conn).execute(LOCK, [array_of(map(str, account_ids))])
 
 
 def record_batch(
@@ -109,15 +111,15 @@ def record_batch(
     if not account_ids:
         return []
     pg = raw(conn)
-    ids = list(dict.fromkeys(account_ids))
+    ids = [(account_id, str(account_id)) for account_id in dict.fromkeys(account_ids)]
     chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
     with pg.pipeline():
         held = leases.ask(pg, fence) if fence is not None else None
         if first is not None:
             first(pg)
-        pg.execute(LOCK, [ids])
+        pg.execute(LOCK, [array_of(name for _, name in ids)])
         clock = Clock(pg)
-        questions = [Questions(pg, chunk) for chunk in chunks[:1]]
+        questions = [Questions(pg, [name for _, name in chunk]) for chunk in chunks[:1]]
     if fence is not None and held is not None:
         leases.require(held, fence)
     moment = clock.moment(world)
@@ -138,6 +140,7 @@ def _no_collecting() -> Iterator[None]:
             gc.enable()
 
 
+Chunk = Sequence[tuple[UUID, str]]
 Settled = tuple[UUID, Known, Snapshot, Settlement]
 
 
@@ -163,14 +166,14 @@ class _Batch:
         self.alarms: dict[str, tuple[str, str, UUID | None]] = {}
 
     def run(
-        self, actor: str, command: Command | None, chunks: Sequence[Sequence[UUID]], questions: list[Questions]
+        self, actor: str, command: Command | None, chunks: Sequence[Chunk], questions: list[Questions]
     ) -> list[Recorded]:
         self.actor, self.command = actor, command
         self.writer = Writer(self.policy, self.moment.epoch, self.now, actor)
         decided: list[tuple[Settled, list[Outbox]]] = []
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.pg.pipeline())
-            questions += [Questions(self.pg, chunk) for chunk in chunks[len(questions) :]]
+            questions += [Questions(self.pg, [name for _, name in chunk]) for chunk in chunks[len(questions) :]]
             for chunk, asked in zip(chunks, questions, strict=True):
                 settled, braking = self._settle(chunk, asked.read(self.policy, self.moment, self.world))
                 if braking:
@@ -187,11 +190,11 @@ class _Batch:
             for each, outbox in decided
         ]
 
-    def _settle(self, chunk: Sequence[UUID], known: Mapping[str, Known]) -> tuple[list[Settled], bool]:
+    def _settle(self, chunk: Chunk, known: Mapping[str, Known]) -> tuple[list[Settled], bool]:
         settled: list[Settled] = []
         braking = False
-        for account_id in chunk:
-            account = known.get(str(account_id))
+        for account_id, name in chunk:
+            account = known.get(name)
             if account is None:
                 raise UnknownAccount(account_id)
             before = account.snapshot
