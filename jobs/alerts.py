@@ -17,6 +17,7 @@ from storage.database import Database
 
 AT_ONCE = 20
 MOST_TRIES = 10
+READ_ALONG_CHANNEL = "audit-log"
 UNKNOWN_KIND_CHANNEL = "alerts-billing"  # a kind that the policy does not name is still told
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ class AlertSender:
     def _post(self, alert: Alert) -> bool:
         with self.database.begin() as conn:
             channel = policies.in_force(conn).alerts.get(alert.kind, UNKNOWN_KIND_CHANNEL)
-        say(log, logging.WARNING, alert.text, alert=alert.kind, channel=channel, account=alert.account_id)
+        level = logging.INFO if channel == READ_ALONG_CHANNEL else logging.WARNING
+        say(log, level, alert.text, alert=alert.kind, channel=channel, account=alert.account_id)
         if not self.channels.has(channel):
             self._note(alert.id, f"no webhook for {channel}: only in the log")
             return True

@@ -147,7 +147,7 @@ class Controller:
         forced = asked.requested > asked.done
 
         def sweep() -> None:
-            swept = self.sweep.run(context, policy, fence, force=forced)
+            swept = self.sweep.run(context, policy, fence, force=forced, between=lambda: self._renew(fence))
             report.swept = swept.moved
 
         def ask_stripe() -> None:

@@ -26,7 +26,7 @@ from storage.ledger_batch import lock
 from storage.ledger_servers import Moved, due_servers, move_server
 from storage.servers import Change, Observed
 
-HOST_SECONDS = 10.0  # a host that takes longer is unknown for this tick, and is not asked twice at the same time
+HOST_SECONDS = 4.0  # a host that takes longer is unknown, and is neither waited for nor asked again until it answers
 
 # In these a server may not have been made: what the host does not know does not run either.
 MAYBE_NOT_MADE = frozenset({"requested", "provisioning", "failed"})
@@ -72,6 +72,7 @@ class Lookout:
         self.context = context
         self._threads = ThreadPoolExecutor(max(len(context.hosts), 1), thread_name_prefix="host")
         self._asked: dict[str, Future[Mapping[str, Observation]]] = {}
+        self._hanging: set[str] = set()
         self._trouble: dict[str, str] = {}
 
     def look(self, fence: Fence, seconds: float = HOST_SECONDS) -> list[Change]:
@@ -101,22 +102,27 @@ class Lookout:
         return {name: self._answer(name, seconds) for name in self.context.hosts}
 
     def _answer(self, name: str, seconds: float) -> Mapping[str, Observation] | None:
-        """Return a host's whole answer; None: nothing is known. A call that still hangs is not made a second time."""
+        """Return a host's whole answer; None: nothing is known. A call that hangs is waited for once, and made once."""
         try:
-            answer = self._asked[name].result(timeout=seconds)
+            answer = self._asked[name].result(timeout=0 if name in self._hanging else seconds)
         except NotYet:
+            self._hanging.add(name)
             self._note(name, f"it did not answer within {seconds:.0f} s")
             return None
         except Exception as error:
-            del self._asked[name]
+            self._answered(name)
             reason = error.reason if isinstance(error, HostUnavailable) else str(error)
             self._note(name, reason)
             if not isinstance(error, HostError):
                 log.exception("a host answered with an unexpected error")
             return None
-        del self._asked[name]
+        self._answered(name)
         self._note(name, "")
         return answer
+
+    def _answered(self, name: str) -> None:
+        del self._asked[name]
+        self._hanging.discard(name)
 
     def _note(self, name: str, reason: str) -> None:
         if self._trouble.get(name, "") != reason:

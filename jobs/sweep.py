@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -45,8 +45,19 @@ class Sweep:
 
     failing: dict[UUID, float] = field(default_factory=dict)
 
-    def run(self, context: Context, policy: Policy, fence: Fence, *, force: bool = False) -> Swept:
-        """Decide what is due, longest first. force: also what waits to be looked at again only later."""
+    def run(
+        self,
+        context: Context,
+        policy: Policy,
+        fence: Fence,
+        *,
+        force: bool = False,
+        between: Callable[[], None] = lambda: None,
+    ) -> Swept:
+        """Decide what is due, longest first.
+
+        force: also what waits to be looked at again only later. between: called between batches; may raise to end it.
+        """
         swept = Swept()
         self._forget()
         with context.database.begin() as conn:
@@ -55,6 +66,7 @@ class Sweep:
         ids = [account_id for account_id in found if account_id not in self.failing]
         for start in range(0, len(ids), BATCH):
             self._decide(context, policy, fence, ids[start : start + BATCH], swept)
+            between()
         if swept.moved or swept.failed:
             say(log, logging.INFO, "swept", decided=swept.decided, moved=swept.moved, failed=swept.failed)
         return swept

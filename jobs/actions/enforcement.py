@@ -35,7 +35,8 @@ def block_backups(context: Context, claim: Claim) -> Outcome:
     )
     with context.database.begin() as conn:
         count = conn.execute(waiting, {"id": claim.account_id}).scalar_one()
-    return Done(f"backups are denied from here on; {count} that were waiting are not made")
+    waiting_ones = f"; {count} that were asked for before are not made" if count else ""
+    return Done(f"backups are denied from here on{waiting_ones}")
 
 
 def suspend_customer_servers(context: Context, claim: Claim) -> Outcome:
