@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from storage.settings import Settings
 
 THREADS = 40  # requests worked on at once; a host that hangs for seconds holds one of them
-GRACE_SECONDS = 15
+GRACE_SECONDS = 10
+LAST_SECONDS = 2.0  # for threads that the grace did not suffice for; what they had begun rolls back
 PING_SECONDS = 20.0
 MESSAGE_BYTES = 64 * 1024  # nothing that a console's client sends is longer
 PENDING_CONNECTIONS = 1_000
@@ -77,7 +79,8 @@ def run(settings: Settings, listener: socket.socket, trusted_proxies: str | None
                     signal.signal(number, self.handle_exit)
             yield
 
-    set_asyncio_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="request"))
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
+    set_asyncio_executor(threads)
     config = uvicorn.Config(
         create_app(settings),
         loop="uvloop" if os.name == "posix" else "auto",
@@ -97,5 +100,18 @@ def run(settings: Settings, listener: socket.socket, trusted_proxies: str | None
     )
     server = Server(config)
     server.run(sockets=[listener])
+    threads.shutdown(wait=False, cancel_futures=True)
     if not server.started:
         raise click.ClickException("the server could not start; what it said before tells why")
+    leave_stragglers()
+
+
+def leave_stragglers() -> None:
+    """End the process although a request still works: the interpreter would wait for its thread, however long."""
+    ends_at = time.monotonic() + LAST_SECONDS
+    for thread in (each for each in threading.enumerate() if each.name.startswith("request")):
+        thread.join(max(0.0, ends_at - time.monotonic()))
+        if thread.is_alive():
+            logging.getLogger("forbear.web").warning("a request did not end in time: it is left")
+            logging.shutdown()
+            os._exit(0)
