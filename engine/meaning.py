@@ -255,12 +255,17 @@ class Meaning:
     def _check_dates(self, notice: NoticeText, intent: Intent) -> None:
         """Check that a notice tells no date but that of the rule which it promises: `suspend_at` for `….suspend`."""
         rule = (intent.promises or "").rpartition(".")[2]
+        if rule and intent.promises not in self._pressing():
+            return  # what is promised is a fault already
         named = [name for name in fields_of(notice.subject + notice.text) if name in PROMISED_FIELDS]
         unknown = [name for name in named if not rule or name not in {"promise_at", f"{rule}_at"}]
         if unknown:
             promised = f"promises `{intent.promises}`" if rule else "promises nothing"
             hint = "write `{promise_at}`" if rule else "add `promises:` to the intent, or do not tell a date"
             self.faults.add("M373", notice.place, f"`{intent.name}` tells {listed(unknown)} and {promised}", hint)
+
+    def _pressing(self) -> set[str]:
+        return {rule.name for machine in self.machines.values() for rule in machine.pressure}
 
     def _check_state_texts(self, states: Mapping[tuple[str, str], StateText]) -> None:
         section = self.draft.section("notices", "states")

@@ -326,16 +326,14 @@ class Also:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """The total matrix. A cell is True for allow. Codes of denials by (machine, state); server codes come with the state."""
+    """The total matrix; a cell is True for allow. `codes` by (machine, state); a server's code comes with its state."""
 
     account: Mapping[str, Mapping[tuple[str, str], bool]]  # action -> (machine, state) -> allow
     server: Mapping[str, Mapping[str, bool]]  # action -> server billing state -> allow
     codes: Mapping[tuple[str, str], str]
     places: Mapping[str, Place]
     also: tuple[Also, ...] = ()
-    may_also: Mapping[str, frozenset[str]] = field(
-        default_factory=dict
-    )  # actor -> actions allowed all the same
+    may_also: Mapping[str, frozenset[str]] = field(default_factory=dict)  # actor -> actions allowed all the same
 
 
 @dataclass(frozen=True, slots=True)
