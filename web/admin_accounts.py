@@ -50,7 +50,7 @@ class NewAccount(Input):
     stripe_subscription_id: str | None = None
 
 
-@post("/customers", status_code=201, sync_to_thread=True)
+@post("/customers", opt={"takes": NewCustomer}, status_code=201, sync_to_thread=True)
 def create_customer(services: TheServices, body: RawBody) -> dict[str, str]:
     """Make a customer. The token is shown this once; only its hash is kept."""
     wish = decode(NewCustomer, body)
@@ -60,7 +60,7 @@ def create_customer(services: TheServices, body: RawBody) -> dict[str, str]:
     return {"customerId": str(made.id), "token": made.token}
 
 
-@post("/accounts", status_code=201, sync_to_thread=True)
+@post("/accounts", opt={"takes": NewAccount}, status_code=201, sync_to_thread=True)
 def create_account(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, str]:
     """Make an account. What Stripe has said of it before is applied at once."""
     wish = decode(NewAccount, body)

@@ -62,7 +62,7 @@ class Release(Input):
     allowance: int | None = None
 
 
-@post("/intents", status_code=202, sync_to_thread=True)
+@post("/intents", opt={"takes": Wish}, status_code=202, sync_to_thread=True)
 def ask_for_intent(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, Any]:
     """Ask for an intent. It is checked again before it is carried out, as any other; what destroys data is refused."""
     wish = decode(Wish, body)
@@ -100,7 +100,7 @@ def list_holds(request: HttpRequest, services: TheServices) -> list[dict[str, An
     ]
 
 
-@post("/holds", status_code=201, sync_to_thread=True)
+@post("/holds", opt={"takes": Hold}, status_code=201, sync_to_thread=True)
 def set_hold(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, str]:
     """Give more time. Dates that were told and now move later are void, and told again once nothing holds."""
     wish = decode(Hold, body)
@@ -139,7 +139,7 @@ def end_hold(request: HttpRequest, services: TheServices, hold_id: PathId) -> No
     services.wake(services.database.transact("the hold", write))
 
 
-@post("/accounts/{account_id:str}/exemption", status_code=200, sync_to_thread=True)
+@post("/accounts/{account_id:str}/exemption", opt={"takes": Exemption}, status_code=200, sync_to_thread=True)
 def exempt_account(
     request: HttpRequest, services: TheServices, account_id: PathId, body: RawBody
 ) -> dict[str, str | None]:
@@ -160,7 +160,7 @@ def exempt_account(
     return {"accountId": str(wanted), "exemptUntil": on_the_wire(until)}
 
 
-@post("/accounts/{account_id:str}/commands", status_code=202, sync_to_thread=True)
+@post("/accounts/{account_id:str}/commands", opt={"takes": Event}, status_code=202, sync_to_thread=True)
 def command_account(request: HttpRequest, services: TheServices, account_id: PathId, body: RawBody) -> dict[str, Any]:
     """Send a person's event to the account's ladders. One that moves nothing now is refused, with the reason."""
     event = line(decode(Event, body).event, "event")
@@ -194,7 +194,7 @@ def list_brakes(services: TheServices) -> list[dict[str, Any]]:
     return [{camel(name): on_the_wire(getattr(brake, name)) for name in names} for brake in found]
 
 
-@post("/brakes/{name:str}/release", status_code=200, sync_to_thread=True)
+@post("/brakes/{name:str}/release", opt={"takes": Release}, status_code=200, sync_to_thread=True)
 def release_brake(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
     """Let a tripped brake go, after a look at whom it holds."""
     allowance = (decode(Release, body) if body.strip() else Release()).allowance

@@ -78,7 +78,7 @@ def list_intents(request: HttpRequest, services: TheServices) -> list[dict[str, 
     ]
 
 
-@post("/intents/{intent_id:str}/resolve", status_code=200, sync_to_thread=True)
+@post("/intents/{intent_id:str}/resolve", opt={"takes": Resolution}, status_code=200, sync_to_thread=True)
 def resolve_intent(request: HttpRequest, services: TheServices, intent_id: PathId, body: RawBody) -> dict[str, str]:
     """Settle what is unknown or failed, after a look at what really happened."""
     outcome = decode(Resolution, body).outcome

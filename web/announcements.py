@@ -65,7 +65,7 @@ def everybody(conn: Connection) -> list[dict[str, Any]]:
     ]
 
 
-@post("/api/admin/announcements", status_code=201, guards=[admins_only], sync_to_thread=True)
+@post("/api/admin/announcements", opt={"takes": Announced}, status_code=201, guards=[admins_only], sync_to_thread=True)
 def announce(services: TheServices, body: RawBody) -> dict[str, str]:
     """Tell everybody something."""
     wish = decode(Announced, body)

@@ -12,9 +12,6 @@ from litestar.datastructures import State
 from litestar.datastructures.response_header import ResponseHeader
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 
 from jobs import queues
 from jobs.hosts.local import LocalHost, default_commands
@@ -32,6 +29,7 @@ from web import (
     servers,
 )
 from web.problems import HANDLERS, SAFE_HEADERS, Problem
+from web.schema import described
 from web.services import Services
 from web.webhook import WebhookPlugin
 
@@ -74,7 +72,7 @@ def create_app(settings: Settings) -> Litestar:
         lifespan=[_open_and_close],
         response_headers=[ResponseHeader(name=name, value=value) for name, value in SAFE_HEADERS.items()],
         state=State({"services": services}),
-        openapi_config=_openapi(),
+        openapi_config=described(),
         logging_config=None,
         debug=False,
     )
@@ -122,16 +120,3 @@ async def _open_and_close(app: Litestar) -> AsyncIterator[None]:
     finally:
         services: Services = app.state.services
         await services.in_thread(services.database.close)
-
-
-def _openapi() -> OpenAPIConfig:
-    """Describe the API as JSON at /schema; no page of it loads anything from elsewhere."""
-    scheme = SecurityScheme(type="http", scheme="bearer", description="A customer's token, or the admin token.")
-    return OpenAPIConfig(
-        title="Forbear",
-        version=health.version(),
-        path="/schema",
-        render_plugins=[JsonRenderPlugin()],
-        components=Components(security_schemes={"token": scheme}),
-        security=[{"token": []}],
-    )

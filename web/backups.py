@@ -60,7 +60,7 @@ def create_backup(request: HttpRequest, services: TheServices, server_id: PathId
     return _operation(request, services, server_id, "create_backup", {"backup_id": str(backup_id)}, prepare=prepare)
 
 
-@post("/prune", opt={"gate": "backups.prune"}, status_code=202, sync_to_thread=True)
+@post("/prune", opt={"gate": "backups.prune", "takes": Pruned}, status_code=202, sync_to_thread=True)
 def prune_backups(
     request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody
 ) -> dict[str, str | None]:

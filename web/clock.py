@@ -27,7 +27,7 @@ class Advance(Input):
     hours: float
 
 
-@post("/clock/advance", status_code=200, sync_to_thread=True)
+@post("/clock/advance", opt={"takes": Advance}, status_code=200, sync_to_thread=True)
 def advance_clock(services: TheServices, body: RawBody) -> dict[str, Any]:
     """Move the test clock forward, then do what drain does."""
     hours = decode(Advance, body).hours

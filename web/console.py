@@ -33,7 +33,13 @@ class Typed(Input):
     command: str
 
 
-@post("/command", opt={"gate": "console.command"}, status_code=202, guards=[signed_in], sync_to_thread=True)
+@post(
+    "/command",
+    opt={"gate": "console.command", "takes": Typed},
+    status_code=202,
+    guards=[signed_in],
+    sync_to_thread=True,
+)
 def type_command(request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody) -> dict[str, str]:
     """Type one line on the server's console. What it answers shows on the stream."""
     allowed = permitted(request, server_id)

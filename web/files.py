@@ -75,7 +75,7 @@ def download_file(request: HttpRequest, services: TheServices, server_id: PathId
     return streamed(download, StillPermitted(request, server_id))
 
 
-@put("/", opt={"gate": "files.write"}, status_code=200, sync_to_thread=True)
+@put("/", opt={"gate": "files.write", "takes": Written}, status_code=200, sync_to_thread=True)
 def write_file(request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody) -> dict[str, Any]:
     """Replace or make a text file at once; what it replaces is kept as a version."""
     allowed = permitted(request, server_id)
@@ -91,7 +91,7 @@ def delete_file(request: HttpRequest, services: TheServices, server_id: PathId) 
     services.host(allowed.host).delete_file(allowed.spec, _path(request))
 
 
-@post("/revert", opt={"gate": "files.revert"}, status_code=200, sync_to_thread=True)
+@post("/revert", opt={"gate": "files.revert", "takes": Named}, status_code=200, sync_to_thread=True)
 def revert_file(request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody) -> dict[str, Any]:
     """Bring the newest earlier version back; what stood there becomes the newest version."""
     allowed = permitted(request, server_id)

@@ -32,7 +32,7 @@ class Order(Input):
     account_id: str
 
 
-@post("/instances", opt={"gate": "instance.create"}, status_code=202, sync_to_thread=True)
+@post("/instances", opt={"gate": "instance.create", "takes": Order}, status_code=202, sync_to_thread=True)
 def create_instance(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, str]:
     """Order a server. The same Idempotency-Key is the same order: it is answered again, and made once."""
     order = decode(Order, body)

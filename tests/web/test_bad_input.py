@@ -55,9 +55,19 @@ def assert_clear(answer: httpx.Response, what: str, statuses: range | tuple[int,
     assert not any(word in answer.text for word in INNARDS), f"{what}: {answer.text[:300]}"
 
 
-def test_every_route_is_listed_and_has_a_right_request_to_start_from(routes: list[Route]) -> None:
+def test_every_route_is_listed_and_has_a_right_request_to_start_from(site: Site, routes: list[Route]) -> None:
     assert len(routes) > 40
     assert len({route.name for route in routes}) == len(routes)
+    schema = site.nobody.get("/schema/openapi.json").json()
+    for route in routes:
+        described = schema["paths"][route.path][route.method.lower()]
+        if "requestBody" not in described:
+            assert route.sound.body is None, f"{route.name} takes no body"
+            continue
+        reference = described["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        fields = schema["components"]["schemas"][reference.rpartition("/")[2]]
+        assert route.sound.body is not None, f"{route.name} needs a right body in tests/web/routes.py"
+        assert set(fields.get("required", ())) <= set(route.sound.body) <= set(fields["properties"]), route.name
 
 
 def test_without_a_token_nobody_passes(site: Site, routes: list[Route], tenant: Tenant) -> None:
