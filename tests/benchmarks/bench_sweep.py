@@ -6,27 +6,30 @@ rung, chains the audit and inserts the intents, knows nothing of any other rule,
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
+from engine.decide import blank
+from engine.load import load_policy
 from engine.model import Policy
 from storage import clock, ledger
 from storage.database import Database, raw
 from storage.embedded import Postgres
 from storage.migrate import upgrade
-from storage.settings import Settings
+from storage.settings import SHIPPED_POLICY, Settings
 from tests.benchmarks.table import Row
-from tests.factories import small_policy
 
 DUE = 100_000
 ALL = 1_000_000
-BATCH = 2_000
-LEASE = ledger.Fence("benchmark", 1)
+BATCH = 2_000  # as the controller sweeps
+ROUNDS = 2  # whatever else the machine does slows one round more than the other
 
 # One due account: late, not yet warned. Its next rung asks for a notice and nothing that a brake counts.
 FILL = """
@@ -35,9 +38,8 @@ INSERT INTO accounts (customer_id, stripe_customer_id, plan, has_active_plan, ov
 SELECT :customer, 'cus_' || n, 'game', true, CASE WHEN n <= :due THEN 1 ELSE 0 END,
        CASE WHEN n <= :due THEN now() - interval '1 hour' END, 'active',
        CASE WHEN n <= :due THEN 'past_due' ELSE 'active' END,
-       CASE WHEN n <= :due THEN '{"billing": "past_due", "abuse": "clear"}'::jsonb
-            ELSE '{"billing": "active", "abuse": "clear"}'::jsonb END,
-       CASE WHEN n <= :due THEN '{"billing": 1, "abuse": 0}'::jsonb ELSE '{"billing": 0, "abuse": 0}'::jsonb END,
+       CAST(:states AS jsonb) || CASE WHEN n <= :due THEN '{"billing": "past_due"}' ELSE '{}' END::jsonb,
+       CAST(:episodes AS jsonb) || CASE WHEN n <= :due THEN '{"billing": 1}' ELSE '{}' END::jsonb,
        CASE WHEN n <= :due THEN now() - interval '1 minute'
             WHEN n % 20 = 0 THEN now() + interval '1 day' END, :digest
 FROM generate_series(1, :all) n
@@ -60,7 +62,7 @@ due AS MATERIALIZED (
 told AS MATERIALIZED (
     SELECT due.*, format('{"account":"%%s","action":"warn","actor":"sweep","asked":["send_billing_warning"],"at":"%%s",'
         '"because":"billing.warn","facts":{"exempt":false,"overdue_invoices":%%s,"past_due_since":"%%s",'
-        '"subscription":"active"},"from":"past_due","kind":"transition","place":"test.yaml:1","policy":"%%s","seq":%%s,'
+        '"subscription":"active"},"from":"past_due","kind":"transition","place":"billing.yaml:65","policy":"%%s","seq":%%s,'
         '"to":"overdue_warning"}', id, at, overdue_invoices, past_due_since, %(digest)s::text, seq) AS canonical, at
     FROM due, moment
 ),
@@ -89,7 +91,7 @@ FROM chained c WHERE a.id = c.id
 """
 
 BARE = """
-SELECT id FROM accounts WHERE due_at IS NOT NULL AND GREATEST(due_at, held_until) <= :now
+SELECT id FROM accounts WHERE due_at IS NOT NULL AND GREATEST(due_at, held_until) <= %(now)s
 ORDER BY GREATEST(due_at, held_until) LIMIT 2000
 """
 
@@ -99,15 +101,15 @@ def run() -> list[Row]:
     with TemporaryDirectory(prefix="forbear-bench-") as folder:
         server = Postgres.start(Path(folder) / "postgres")
         try:
-            return [sweep_of_many(server.url), sweep_of_few(server.url)]
+            return [sweep_of_many(server.url), *sweep_of_few(server.url)]
         finally:
             server.stop()
 
 
 def sweep_of_many(url: str) -> Row:
-    """Sweep 100,000 due accounts by policy, and the same number by the statement."""
+    """Sweep 100,000 due accounts by policy, and the same number by the statement, in turn; the better time of each."""
     database = fresh(url)
-    policy = small_policy()
+    policy = load_policy(SHIPPED_POLICY)
 
     def by_policy() -> None:
         while batch := _due(database):
@@ -118,29 +120,48 @@ def sweep_of_many(url: str) -> Row:
         with database.begin() as conn:
             raw(conn).execute(BY_HAND, {"now": clock.now(conn), "digest": policy.digest})
 
-    limit = _timed(database, policy, by_hand)
-    figure = _timed(database, policy, by_policy)
+    limits, figures = [], []
+    for _ in range(ROUNDS):
+        limits.append(_timed(database, policy, by_hand))
+        figures.append(_timed(database, policy, by_policy))
     database.close()
+    figure, limit = min(figures), min(limits)
     return Row("sweep of 100,000 due accounts", DUE / figure, DUE / limit, limit / figure, "accounts/s", ">= 0.5")
 
 
-def sweep_of_few(url: str) -> Row:
-    """Find and decide nothing but 10 among 1,000,000: what each tick costs when next to nothing is due."""
+def sweep_of_few(url: str) -> list[Row]:
+    """Find 10 due among 1,000,000, which each tick does; and decide them too, which no query alone can."""
     database = fresh(url)
-    policy = small_policy()
+    policy = load_policy(SHIPPED_POLICY)
     fill(database, policy, due=10, all_=ALL)
 
     def bare() -> None:
         with database.begin() as conn:
-            conn.execute(text(BARE), {"now": clock.now(conn)}).all()
+            raw(conn).execute(BARE, {"now": clock.now(conn)}).fetchall()
 
     def find() -> None:
         with database.begin() as conn:
             ledger.due(conn, clock.now(conn), BATCH)
 
-    limit, figure = _median(bare), _median(find)
+    def decide() -> None:
+        with database.begin() as conn:
+            ledger.record_many(conn, policy, ledger.due(conn, clock.now(conn), BATCH))
+
+    def due_again() -> None:
+        with database.begin() as conn:
+            again = (
+                "UPDATE accounts SET due_at = now() - interval '1 minute' WHERE overdue_invoices > 0 AND id = ANY(:ids)"
+            )
+            conn.execute(text(again), {"ids": ids})
+
+    with database.begin() as conn:
+        ids = ledger.due(conn, clock.now(conn), BATCH)
+    limit, found, decided = _median(bare), _median(find), _median(decide, before=due_again)
     database.close()
-    return Row("find 10 due among 1,000,000", figure * 1e3, limit * 1e3, figure / limit, "ms", "<= 3")
+    return [
+        Row("find 10 due among 1,000,000", found * 1e3, limit * 1e3, found / limit, "ms", "<= 3"),
+        Row("find and decide them", decided * 1e3, limit * 1e3, decided / limit, "ms", ""),
+    ]
 
 
 def fresh(url: str) -> Database:
@@ -157,8 +178,9 @@ def fill(database: Database, policy: Policy, *, due: int, all_: int) -> None:
     """Make accounts, so many of them due now."""
     with database.begin() as conn:
         add = "INSERT INTO customers (email, name, token_hash) VALUES ('', '', 'benchmark'::bytea) RETURNING id"
-        customer = conn.execute(text(add)).scalar_one()
-        conn.execute(text(FILL), {"customer": customer, "due": due, "all": all_, "digest": policy.digest})
+        states, episodes = map(json.dumps, blank(policy))
+        made = {"customer": conn.execute(text(add)).scalar_one(), "states": states, "episodes": episodes}
+        conn.execute(text(FILL), {**made, "due": due, "all": all_, "digest": policy.digest})
     _settle_down(database)
 
 
@@ -166,7 +188,7 @@ def _timed(database: Database, policy: Policy, work: Callable[[], None]) -> floa
     """Fill, let the dust settle, and time the work; check that it was done."""
     with database.begin() as conn:
         conn.execute(text("ALTER TABLE audit DISABLE TRIGGER audit_only_grows"))
-        conn.execute(text("TRUNCATE accounts, audit, intents, invoices, subscriptions, servers CASCADE"))
+        conn.execute(text("TRUNCATE customers, audit CASCADE"))
     fill(database, policy, due=DUE, all_=DUE)
     start = time.perf_counter()
     work()
@@ -181,23 +203,19 @@ def _timed(database: Database, policy: Policy, work: Callable[[], None]) -> floa
 def _settle_down(database: Database) -> None:
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         conn.execute(text("VACUUM ANALYZE"))
-        conn.execute(text("CHECKPOINT")) if _superuser(conn) else None
 
 
-def _superuser(conn: Connection) -> bool:
-    return bool(conn.execute(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")).scalar_one())
-
-
-def _due(database: Database) -> list:
+def _due(database: Database) -> list[UUID]:
     with database.begin() as conn:
         return ledger.due(conn, clock.now(conn), BATCH)
 
 
-def _median(work: Callable[[], None], times: int = 50) -> float:
+def _median(work: Callable[[], None], *, before: Callable[[], None] = lambda: None, times: int = 50) -> float:
     for _ in range(10):
         work()
     seconds = []
     for _ in range(times):
+        before()
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
