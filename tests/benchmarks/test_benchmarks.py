@@ -6,9 +6,12 @@ import importlib
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks.table import Row, written
 
 
+@pytest.mark.timeout(3600)
 def test_every_benchmark_prints_its_figure_beside_its_limit() -> None:
     rows: list[Row] = []
     failed: list[str] = []
