@@ -36,9 +36,8 @@ class Text(logging.Formatter):
         facts = getattr(record, "facts", {})
         told = "".join(f" {name}={value}" for name, value in facts.items() if value is not None)
         line = f"{_instant(record)} {record.levelname.lower():7} {record.getMessage()}{told}"
-        if record.exc_info:
-            line = f"{line}\n{self.formatException(record.exc_info)}"
-        return line.replace("\r", " ")
+        line = line.replace("\r", "\\r").replace("\n", "\\n")  # what a customer typed makes no line of its own
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def _instant(record: logging.LogRecord) -> str:

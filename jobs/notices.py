@@ -15,7 +15,7 @@ from storage.intents import Claim
 from storage.settings import Settings
 
 FACTS = ("past_due_since", "suspended_at", "retention_until", "subscription_ended_at")
-NO_MORE_DECIMALS = frozenset(
+ZERO_DECIMAL = frozenset(
     {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"}
 )
 
@@ -89,7 +89,7 @@ def amounts(owed: Sequence[Row[Any]]) -> str | None:
 
 def amount(minor_units: int, currency: str) -> str:
     """Write an amount of Stripe's minor units for a person."""
-    if currency in NO_MORE_DECIMALS:
+    if currency in ZERO_DECIMAL:
         return f"{minor_units} {currency}"
     return f"{minor_units // 100}.{minor_units % 100:02} {currency}".strip()
 

@@ -29,6 +29,7 @@ from storage.leases import Fence, check
 FIRST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(minutes=15)
 REMEMBERED = timedelta(hours=1)
+MOST_A_PASS = 200  # the next pass goes on
 
 ALERT_KINDS: Mapping[str, str] = {"wait": "host_unknown", "busy": "safe_point_missed"}
 
@@ -92,16 +93,19 @@ def repair(context: Context, policy: Policy, fence: Fence) -> Repaired:
     with context.database.begin() as conn:
         now = clock.now(conn)
         needs = _weigh(conn, policy, fence, now)
+    braked: set[str] = set()
     for need in needs:
         if need.advice.do is None:
             continue
-        if need.standing.count < need.advice.agreeing:
+        if need.standing.count < need.advice.agreeing or done.asked >= MOST_A_PASS:
             done.pending += 1
+            continue
+        if need.advice.brake in braked:
             continue
         with by_itself(f"the repair of server {need.seat.id}"):
             done.asked += context.database.transact(
                 f"server `{need.seat.id}`",
-                lambda conn, need=need: _ask(conn, context, policy, need, fence),  # type: ignore[misc]
+                lambda conn, need=need: _ask(conn, context, policy, need, fence, braked),  # type: ignore[misc]
             )
     _tell_impatience(context, needs, now, fence)
     return done
@@ -140,7 +144,9 @@ def _weigh(conn: Connection, policy: Policy, fence: Fence, now: datetime) -> lis
     return needs
 
 
-def _ask(conn: Connection, context: Context, policy: Policy, need: Need, fence: Fence) -> bool:
+def _ask(  # noqa: PLR0917 - where, under what, what
+    conn: Connection, context: Context, policy: Policy, need: Need, fence: Fence, braked: set[str]
+) -> bool:
     """Ask for one repair unless it is under way, too early again, braked, or only to be written down."""
     seat, advice = need.seat, need.advice
     now = clock.now(conn)
@@ -156,6 +162,7 @@ def _ask(conn: Connection, context: Context, policy: Policy, need: Need, fence: 
             conn.execute(REMEMBER, event)
         return False
     if advice.brake is not None and not _slot(conn, policy, advice.brake, seat, now):
+        braked.add(advice.brake)  # nobody else gets a slot in this pass
         return False
     asked = _ask_server(conn, context, policy, need, fence)
     if not asked:

@@ -12,10 +12,10 @@ NOTICES = ["send_billing_warning", "send_final_warning", "send_suspended_notice"
 
 
 def climb(floor: Floor, controller: Controller, account: object, hours: int) -> list[str]:
-    """Let hours pass, looking each hour; return the rungs that were entered, in order."""
+    """Let hours pass, looking every four; return the rungs that were entered, in order."""
     rungs = [floor.row(account)["billing_status"]]  # type: ignore[arg-type]
-    for _ in range(hours):
-        floor.advance(1)
+    for _ in range(hours // 4):
+        floor.advance(4)
         floor.run(controller)
         status = floor.row(account)["billing_status"]  # type: ignore[arg-type]
         if status != rungs[-1]:
