@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -54,10 +54,11 @@ def demo(keep: Path | None) -> int:
     """
     show = Show()
     with _interruptible(), _folder(keep) as data:
-        return _run(show, data, kept=keep is not None)
+        return run(show, data, kept=keep is not None)
 
 
-def _run(show: Show, data: Path, *, kept: bool) -> int:
+def run(show: Show, data: Path, steps: Sequence[Step] = STEPS, *, kept: bool = False) -> int:
+    """Play the steps on a system of their own and return the exit status: 1 when any check failed."""
     began = time.monotonic()
     system = System(data)
     show.title("forbear: a late customer, from warning to restored", [])
@@ -66,7 +67,7 @@ def _run(show: Show, data: Path, *, kept: bool) -> int:
             system.start()
         show.note(f"`forbear up` is ready in {system.ready_seconds:.1f} s at {system.url}, on the test clock")
         show.note(f"PostgreSQL, Redis, web, three workers, controller; everything lies in {data}")
-        failed = _play(Scene(show, system, Stripe(system.webhook_secret)))
+        failed = _play(Scene(show, system, Stripe(system.webhook_secret)), steps)
     except DemoFailed as error:
         raise click.ClickException(str(error)) from None
     finally:
@@ -76,21 +77,21 @@ def _run(show: Show, data: Path, *, kept: bool) -> int:
     clean = show.check(not left and status == 0, "`forbear up` stopped", _ending(status, left), expected="nothing left")
     seconds = time.monotonic() - began
     ok = not failed and clean
-    verdict = f"{len(STEPS) - len(failed)} of {len(STEPS)} steps hold, {show.held} checks, {seconds:.0f} s"
-    below = [f"step {number} failed: {STEPS[number - 1][0]}" for number in failed]
+    verdict = f"{len(steps) - len(failed)} of {len(steps)} steps hold, {show.held} checks, {seconds:.0f} s"
+    below = [f"step {number} failed: {steps[number - 1][0]}" for number in failed]
     if kept:
         below.append(f"kept: forbear up --data '{data}' --test-clock")
     show.end(verdict, ok, below)
     return 0 if ok else 1
 
 
-def _play(scene: Scene) -> list[int]:
+def _play(scene: Scene, steps: Sequence[Step]) -> list[int]:
     """Play every step and return the numbers of those that failed."""
     demo_late.stage(scene)
     if scene.show.failed:
         raise DemoFailed("the stage could not be set")
     failed = []
-    for number, (title, step) in enumerate(STEPS, 1):
+    for number, (title, step) in enumerate(steps, 1):
         before = scene.show.failed
         scene.show.step(number, title, scene.when)
         try:

@@ -15,9 +15,9 @@ import pytest
 
 from tests.acceptance.system import left_behind
 from tests.web.site import polling
-from web.demo import STEPS
+from web.demo import STEPS, run
 from web.demo_back import is_clear
-from web.demo_scene import Told
+from web.demo_scene import Scene, Told
 from web.demo_show import Show
 from web.demo_stripe import Stripe
 from web.demo_system import hashes, is_alive, seal
@@ -48,6 +48,28 @@ def test_an_interrupted_demo_leaves_no_process_and_no_folder(
     for _ in polling(5):
         if not left_behind(tmp_path):
             break
+    assert left_behind(tmp_path) == []
+
+
+def test_a_step_that_fails_or_breaks_is_named_and_ends_the_demo_with_1(tmp_path: Path) -> None:
+    def breaks(scene: Scene) -> None:
+        scene.must(scene.system.admin.get("/api/admin/accounts/none"), 200)
+
+    def holds(scene: Scene) -> None:
+        scene.holds(scene.is_running(), "the server", "runs")
+
+    def fails(scene: Scene) -> None:
+        scene.denied("GET", "/api/account", "BILLING_SUSPENDED")
+
+    stream = io.StringIO()
+    steps = (("One that breaks", breaks), ("One that holds", holds), ("One that fails", fails))
+    assert run(Show(stream), tmp_path / "data", steps) == 1
+    printed = stream.getvalue()
+    assert "1 of 3 steps hold" in printed
+    assert "step 1 failed: One that breaks" in printed
+    assert "step 3 failed: One that fails" in printed
+    assert "expected 402 BILLING_SUSPENDED" in " ".join(printed.split())
+    assert "no process is left behind" in printed
     assert left_behind(tmp_path) == []
 
 
