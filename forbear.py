@@ -77,7 +77,7 @@ GRAFTS: dict[str, tuple[Deferred, ...]] = {
         Deferred("prove", "engine.commands_prove:prove", "Hold the policy against what it promises about itself."),
         Deferred("test", "engine.commands_test:test", "Let the policy's scenarios come true."),
         Deferred("simulate", "engine.commands_simulate:simulate", "Play an account, or a million of them."),
-        Deferred("explain", "engine.commands_explain:explain", "Say why an account is where it is, and what is next."),
+        Deferred("explain", "storage.commands_explain:explain", "Say why an account is where it is, and what is next."),
         Deferred("deploy", "storage.commands:policy_deploy", "Check a policy and put it in force."),
     ),
 }

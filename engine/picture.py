@@ -18,7 +18,7 @@ LEFT, RIGHT, TOP = 190, 30, 96  # room for the names of rungs, and for the title
 PLOT = 900  # the width of the time axis
 RUNG, GAP = 30, 34  # the height of a rung, and between machines
 LABEL = 118  # the least room for the words of a notice
-CHARACTER = 6.1  # the width of one at 11 pixels, about
+CHARACTER = 6.8  # the width of one at 11 pixels, about
 STRIP = 16
 
 STYLE = """

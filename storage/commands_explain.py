@@ -1,0 +1,44 @@
+"""`forbear policy explain` with the accounts of the database: reads one as decisions read it, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from engine.commands_explain import command
+
+if TYPE_CHECKING:
+    from engine.model import Policy
+    from engine.snapshot import Snapshot
+
+
+def load(account_id: str) -> tuple[Policy, Snapshot, datetime]:
+    """Return the policy in force, the account under it, and the time of the database's clock."""
+    from storage import clock, gather, migrate, policies
+    from storage.database import Database
+    from storage.settings import Settings
+
+    try:
+        wanted = UUID(account_id)
+    except ValueError:
+        raise click.UsageError(f"`{account_id}` is no account's id") from None
+    settings = Settings.from_env(os.environ)
+    database = Database(settings, pool_size=1)
+    try:
+        with database.begin() as conn:
+            migrate.require(conn)
+            policy = policies.in_force(conn)
+            found = gather.snapshots(conn, policy, [wanted], gather.World.of(settings))
+            now = clock.now(conn)
+    finally:
+        database.close()
+    if wanted not in found:
+        raise click.UsageError(f"the database has no account `{wanted}`")
+    return policy, found[wanted], now
+
+
+explain = command(load)
