@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -51,16 +52,14 @@ def end_operations(context: Context, policy: Policy, fence: Fence) -> int:
     count = 0
     for row in found:
         with by_itself(f"operation {row.id}"):
-            context.database.transact(
-                f"operation `{row.id}`",
-                lambda conn, row=row: _end(conn, context, policy, row, fence),  # type: ignore[misc]
-            )
+            work = partial(_end, context=context, policy=policy, row=row, fence=fence)
+            context.database.transact(f"operation `{row.id}`", work)
             say(log, logging.INFO, f"an operation has ended: {row.intent} {row.status}", operation=row.id)
             count += 1
     return count
 
 
-def _end(conn: Connection, context: Context, policy: Policy, row: Row[Any], fence: Fence) -> None:
+def _end(conn: Connection, *, context: Context, policy: Policy, row: Row[Any], fence: Fence) -> None:
     check(conn, fence)
     lock(conn, [row.account_id])
     sorry = SORRY[row.status]

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection, text
 
@@ -103,10 +104,8 @@ def repair(context: Context, policy: Policy, fence: Fence) -> Repaired:
         if need.advice.brake in braked:
             continue
         with by_itself(f"the repair of server {need.seat.id}"):
-            done.asked += context.database.transact(
-                f"server `{need.seat.id}`",
-                lambda conn, need=need: _ask(conn, context, policy, need, fence, braked),  # type: ignore[misc]
-            )
+            work = partial(_ask, context=context, policy=policy, need=need, fence=fence, braked=braked)
+            done.asked += context.database.transact(f"server `{need.seat.id}`", work)
     _tell_impatience(context, needs, now, fence)
     return done
 
@@ -144,9 +143,7 @@ def _weigh(conn: Connection, policy: Policy, fence: Fence, now: datetime) -> lis
     return needs
 
 
-def _ask(  # noqa: PLR0917 - where, under what, what
-    conn: Connection, context: Context, policy: Policy, need: Need, fence: Fence, braked: set[str]
-) -> bool:
+def _ask(conn: Connection, *, context: Context, policy: Policy, need: Need, fence: Fence, braked: set[str]) -> bool:
     """Ask for one repair unless it is under way, too early again, braked, or only to be written down."""
     seat, advice = need.seat, need.advice
     now = clock.now(conn)
@@ -164,7 +161,7 @@ def _ask(  # noqa: PLR0917 - where, under what, what
     if advice.brake is not None and not _slot(conn, policy, advice.brake, seat, now):
         braked.add(advice.brake)  # nobody else gets a slot in this pass
         return False
-    asked = _ask_server(conn, context, policy, need, fence)
+    asked = _ask_server(conn, context=context, policy=policy, need=need, fence=fence)
     if not asked:
         return False
     conn.execute(REMEMBER, {**event, "did": advice.do})
@@ -176,7 +173,7 @@ def _ask(  # noqa: PLR0917 - where, under what, what
     return True
 
 
-def _ask_server(conn: Connection, context: Context, policy: Policy, need: Need, fence: Fence) -> tuple[Outbox, ...]:
+def _ask_server(conn: Connection, *, context: Context, policy: Policy, need: Need, fence: Fence) -> tuple[Outbox, ...]:
     assert need.advice.do is not None
     return ask_server(
         conn,
@@ -247,11 +244,8 @@ def boot(context: Context, policy: Policy, fence: Fence, host: str) -> int:
             continue
         need = Need(seat, Recommendation("boot", "start_server", "live", "its host has come up"), standing)
         with by_itself(f"the start of server {seat.id}"):
-            asked = context.database.transact(
-                f"server `{seat.id}`",
-                lambda conn, need=need: _ask_server(conn, context, policy, need, fence),  # type: ignore[misc]
-            )
-            count += len(asked)
+            work = partial(_ask_server, context=context, policy=policy, need=need, fence=fence)
+            count += len(context.database.transact(f"server `{seat.id}`", work))
     if count:
         say(log, logging.INFO, "the host has come up", host=host, servers=count)
     return count
