@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -155,3 +156,19 @@ def test_two_real_controllers_and_workers_climb_the_ladder_once(floor: Floor, tm
 
         with floor.begin() as conn:
             assert leases.acquire(conn, "controller", "somebody", 1) is None, "one leads"
+
+
+def test_a_real_controller_that_is_frozen_and_wakes_up_late_stands_back(floor: Floor, tmp_path: Path) -> None:
+    with crew_on(floor, tmp_path / "logs") as crew:
+        frozen = crew.controller()
+        eventually(lambda: "this controller leads" in crew.log(), "it leads")
+        crew.signal(frozen, signal.SIGSTOP)
+        expire(floor)
+        account = floor.late()
+        second = floor.controller()
+        assert floor.tick(second).swept == 1
+        crew.signal(frozen, signal.SIGCONT)
+        eventually(lambda: "another controller leads" in crew.log(), f"it notices\n{crew.log()}")
+        assert second.turn() is not None, "and the other one still leads"
+        transitions = [row for row in floor.audit_of(account) if row["kind"] == "transition"]
+        assert [row["to"] for row in transitions] == ["past_due", "overdue_warning"]
