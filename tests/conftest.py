@@ -9,6 +9,8 @@ import itertools
 import os
 import random
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -23,8 +25,13 @@ from storage.embedded import Postgres, Redis
 for name in [name for name in os.environ if name.startswith(("FORBEAR_", "STRIPE_", "BILLING_"))]:
     del os.environ[name]
 
-# No deadline for single examples: a machine that is busy is no fault. The seed is printed, and may be given.
-hypothesis.settings.register_profile("forbear", deadline=None)
+# Who runs the tests in the background of a shell leaves SIGINT ignored, and every process started here would inherit that.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No deadline for single examples: a machine that is busy is no fault. The seed is printed, and may be given. The long
+# searches are in `make soak`.
+hypothesis.settings.register_profile("forbear", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("forbear")
 
 TEMPLATE = "forbear_template"

@@ -47,6 +47,7 @@ class System:
         self.process: subprocess.Popen[str] | None = None
         self.output: list[str] = []
         self.admin = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=150)
+        self.stripe = httpx.Client(base_url=self.url, timeout=60)
         self.customers = 0  # made so far
 
     def start(self, *options: str) -> float:
@@ -151,12 +152,8 @@ class System:
     def deliver(self, event: dict[str, Any]) -> httpx.Response:
         """Sign and deliver one event."""
         body = json.dumps(event).encode()
-        return httpx.post(
-            self.url + "/api/billing/webhook",
-            content=body,
-            headers={"Stripe-Signature": sign(body), "Content-Type": "application/json"},
-            timeout=60,
-        )
+        headers = {"Stripe-Signature": sign(body), "Content-Type": "application/json"}
+        return self.stripe.post("/api/billing/webhook", content=body, headers=headers)
 
 
 def sign(body: bytes, secret: str = SECRET, at: float | None = None) -> str:
