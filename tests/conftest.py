@@ -25,7 +25,7 @@ from storage.embedded import Postgres, Redis
 for name in [name for name in os.environ if name.startswith(("FORBEAR_", "STRIPE_", "BILLING_"))]:
     del os.environ[name]
 
-# Who runs the tests in the background of a shell leaves SIGINT ignored, and every process started here would inherit that.
+# Who runs the tests in the background of a shell leaves SIGINT ignored, and what is started here would inherit that.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -201,7 +201,7 @@ def policies(draw: st.DrawFn) -> Policy:
     return policy_of(machine("m", STATES, drawn, facts=facts))
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(policies())
 def test_they_agree_on_policies_that_nobody_would_write(policy: Policy) -> None:
     for machine_name, rule_name in rules_of(policy):

@@ -31,7 +31,7 @@ def knowing(snapshot: Snapshot, facts: dict[str, Value]) -> Snapshot:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(TIMELINES)
 def test_whatever_happens_no_guarantee_breaks(name: str, timeline: list[Action]) -> None:
     life = live(policy_called(name), timeline)
@@ -40,7 +40,7 @@ def test_whatever_happens_no_guarantee_breaks(name: str, timeline: list[Action])
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(TIMELINES)
 def test_a_customer_who_keeps_owing_is_suspended_in_the_end(name: str, timeline: list[Action]) -> None:
     """Nothing gets stuck: with the post working and nothing in the way, the ladder is climbed."""
@@ -55,7 +55,7 @@ def test_a_customer_who_keeps_owing_is_suspended_in_the_end(name: str, timeline:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(
     st.permutations(range(4)), st.integers(0, 3), st.sampled_from(("active", "past_due", "unpaid", "canceled")),
     st.integers(0, 300),
@@ -81,7 +81,7 @@ def test_the_order_in_which_evidence_arrives_does_not_change_where_an_account_en
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(("fail a", "fail b", "pay a", "pay b")), min_size=1, max_size=8))
 def test_a_debt_that_is_seen_step_by_step_ends_where_one_look_at_the_end_would(name: str, events: list[str]) -> None:
     policy = policy_called(name)

@@ -71,7 +71,7 @@ def within(zone: Zone, point: Point) -> bool:
 
 
 @given(CHANGES)
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_a_zone_holds_every_instant_that_can_be_reached(changes: list[Change]) -> None:
     points, zone = box(), start()
     for change in changes:
@@ -85,7 +85,7 @@ def test_a_zone_holds_every_instant_that_can_be_reached(changes: list[Change]) -
 
 
 @given(CHANGES, st.integers(1, ANCHORS), st.integers(1, 3))
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_a_bound_that_a_zone_implies_is_written_out(changes: list[Change], anchor: int, seconds: int) -> None:
     zone = start()
     for change in changes:
@@ -100,7 +100,7 @@ def test_a_bound_that_a_zone_implies_is_written_out(changes: list[Change], ancho
 
 
 @given(CHANGES)
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_widening_only_adds_and_ends(changes: list[Change]) -> None:
     zone = start()
     for change in changes:
