@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
-  forbear policy explain --snapshot account.json              an account that was written down
-  forbear policy explain --snapshot account.json --action host.start     why it is denied, what would help
-  forbear policy explain --account 7b0c2f6e-…                              one of the database, under the policy in force
-  forbear policy explain --account 7b0c2f6e-… --write account.json         and write it down
+  forbear policy explain --snapshot account.json                       an account that was written down
+  forbear policy explain --snapshot account.json --action host.start   why it is denied, what would help
+  forbear policy explain --account 7b0c2f6e-…                          one of the database, as it is now
+  forbear policy explain --account 7b0c2f6e-… --write account.json     and write it down
 """
 
 Load = Callable[[str], "tuple[Policy, Snapshot, datetime]"]

@@ -38,10 +38,10 @@ class Saying:
         lines = [self._c("bold", f"Account {snapshot.account_id} at {written_instant(explained.now)}")]
         code = f", {server.code}" if server.code else ""
         lines.append(f"servers are {self._c('bold', server.state)}, by {server.machine or 'no machine'}{code}")
-        for hold in snapshot.holds:
-            lines.append(
-                f"held: {hold.kind}, until {written_instant(hold.until) if hold.until else 'somebody ends it'}"
-            )
+        ends = [
+            (hold.kind, written_instant(hold.until) if hold.until else "somebody ends it") for hold in snapshot.holds
+        ]
+        lines += [f"held: {kind}, until {end}" for kind, end in ends]
         for standing in explained.standings:
             lines += ["", *self._standing(standing, explained.now)]
         if explained.answers:

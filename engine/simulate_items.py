@@ -145,10 +145,12 @@ class _Reader:
             value = int(word)
         elif fact.type is FactType.INSTANT and value is not None:
             value = parse_instant(word.removeprefix("+"), self.start, self.start + at)
-        fits = {FactType.BOOL: isinstance(value, bool), FactType.INT: isinstance(value, int)}
-        if (value is None and word not in {"none", "null"}) or not fits.get(
-            fact.type, not fact.values or value == word
-        ):
+        fits = {
+            FactType.BOOL: isinstance(value, bool),
+            FactType.INT: isinstance(value, int),
+            FactType.INSTANT: value is not None or word in {"none", "null"},
+        }
+        if not fits.get(fact.type, value in fact.values):
             raise NotUnderstood(f"`{name}` is never `{word}`" + (f": {', '.join(fact.values)}" if fact.values else ""))
         return Item(at, set={name: value})
 
