@@ -37,6 +37,7 @@ STYLE = """
   text { font: 11px ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif }
   .title { font-size: 16px; font-weight: 600 }
   .name { font-weight: 600 }
+  .halo { paint-order: stroke; stroke: #ffffff; stroke-width: 4; stroke-linejoin: round }
   @media (prefers-color-scheme: dark) {
     .page { fill: #14191e } .ink { fill: #e6ebf0 } .soft { fill: #9aa7b3 } .grid { stroke: #2a323a }
     .day { stroke: #20272e }
@@ -47,6 +48,7 @@ STYLE = """
     .stem { stroke: #4a5560 } .event { fill: #e6ebf0 } .on { fill: #f0f3f6 }
     .allowed { fill: #234a3b } .backup_blocked { fill: #5c4a1e } .suspended_shutdown { fill: #6b3227 }
     .retained { fill: #57324a }
+    .halo { stroke: #14191e }
   }
 """
 
@@ -121,7 +123,8 @@ class _Picture:
     def _marks(self) -> Iterator[_Mark]:
         for row in self.story.rows:
             for what in row.happened:
-                yield _Mark(row.at, what, what, "event")
+                refused = f" (refused: {row.refused})" if row.refused and what == row.happened[-1] else ""
+                yield _Mark(row.at, what + (" (refused)" if refused else ""), what + refused, "event")
             for letter in row.letters:
                 name = letter.intent.removeprefix("send_").removesuffix("_notice").replace("_", " ")
                 state = "" if letter.outcome == "delivered" else f" ({letter.outcome})"
@@ -156,7 +159,7 @@ class _Picture:
                     f'<path class="notice" d="M{x - 6} {y - 4} L{x} {y + 1} L{x + 6} {y - 4}"/></g>'
                 )
             anchor = f'text-anchor="end" x="{x - 11}"' if left else f'x="{x + 11}"'
-            weight = "ink name" if mark.kind == "event" else "told"
+            weight = "ink name halo" if mark.kind == "event" else "told halo"
             hint = f"<title>{_safe(mark.hint)}</title>"
             self.parts.append(f'<text class="{weight}" {anchor} y="{y + 4}">{_safe(mark.words)}{hint}</text>')
 
