@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -32,11 +33,12 @@ _BOLD, _RED, _GREEN, _YELLOW, _DIM, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[32m", 
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @click.option("--only", metavar="NAME", multiple=True, help="Prove only this guarantee; may be given several times.")
 @click.option("--max-states", type=click.IntRange(1), default=200_000, show_default=True, help="Give up beyond these.")
+@click.option("--save", metavar="FOLDER", type=click.Path(path_type=Path), help="Write broken timelines there.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
     help="For people, for programs, or for a pull request.",
 )  # fmt: skip
-def prove(folder: Path | None, only: tuple[str, ...], max_states: int, form: str) -> None:
+def prove(folder: Path | None, only: tuple[str, ...], max_states: int, save: Path | None, form: str) -> None:
     """Explore every state and time of the policy in DIR, and hold its guarantees.yaml against them.
 
     A broken guarantee is shown with the shortest timeline that breaks it. Exit status: 0 all hold, 1 one is broken or
@@ -64,27 +66,29 @@ def prove(folder: Path | None, only: tuple[str, ...], max_states: int, form: str
     judgements = [judge(policy, guarantee, max_states) for guarantee in chosen]
     seconds = time.perf_counter() - began
     where = shown_folder(folder)
+    if save is not None:
+        _save(judgements, save)
     click.echo(
-        _as_json(judgements) if form == "json" else _as_text(judgements, where, seconds, github=form == "github")
+        _as_json(judgements) if form == "json" else _as_text(judgements, where, seconds, save, github=form == "github")
     )
     if any(judgement.verdict is not Verdict.HOLDS for judgement in judgements):
         raise SystemExit(1)
 
 
-def _as_text(judgements: Sequence[Judgement], folder: str, seconds: float, *, github: bool) -> str:
+def _as_text(judgements: Sequence[Judgement], folder: str, seconds: float, save: Path | None, *, github: bool) -> str:
     if github:
         return "\n".join(_annotation(judgement, folder) for judgement in judgements)
     widest = max(len(judgement.guarantee.name) for judgement in judgements)
     lines = []
     for judgement in judgements:
-        lines += _told(judgement, folder, widest)
+        lines += _told(judgement, folder, widest, save)
     held = sum(judgement.verdict == "holds" for judgement in judgements)
     states = sum(judgement.states for judgement in judgements)
     lines.append(f"{held} of {len(judgements)} guarantees hold; {states} states explored in {seconds:.2f} s")
     return "\n".join(lines)
 
 
-def _told(judgement: Judgement, folder: str, widest: int) -> list[str]:
+def _told(judgement: Judgement, folder: str, widest: int, save: Path | None) -> list[str]:
     color = colored()
     shades = {"holds": _GREEN, "broken": _RED, "not proven": _YELLOW} if color else {}
     shade, plain = shades.get(judgement.verdict, ""), _PLAIN if color else ""
@@ -96,8 +100,36 @@ def _told(judgement: Judgement, folder: str, widest: int) -> list[str]:
     lines += ["", f"  {judgement.guarantee.says}", f"  {judgement.why}"]
     if judgement.where is not None:
         lines.append(f"  at {folder}/{judgement.where}" if not judgement.path else "")
-    lines += _timeline(judgement, folder)
+    if judgement.path:
+        lines += _timeline(judgement, folder)
+        lines += ["", f"  {_replayed(judgement.guarantee.name, folder, save)}"]
     return [*lines, ""]
+
+
+def _replayed(name: str, folder: str, save: Path | None) -> str:
+    """Return how to see the real decisions end in the same place."""
+    place = quote(folder)
+    if save is not None:
+        return f"replay it: forbear policy simulate {place} --timeline {quote(str(save / f'{name}.yaml'))}"
+    return f"to replay it, write it down first: forbear policy prove {place} --only {name} --save FOLDER"
+
+
+def _save(judgements: Sequence[Judgement], folder: Path) -> None:
+    """Write each counterexample as a timeline that `forbear policy simulate` plays."""
+    from engine.prove.counterexample import story
+    from engine.prove.replay import timeline_of
+    from engine.timeline_text import write_timeline
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for judgement in judgements:
+            if judgement.space is not None and judgement.path:
+                steps = story(judgement.space, judgement.path, judgement.broken)
+                text = write_timeline(timeline_of(judgement.space, steps), judgement.guarantee.says)
+                (folder / f"{judgement.guarantee.name}.yaml").write_text(text, "utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise click.UsageError(f"the timelines cannot be written to `{folder}`: {reason}") from error
 
 
 def _timeline(judgement: Judgement, folder: str) -> list[str]:
