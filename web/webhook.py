@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/api/billing/webhook"
 BODY_BYTES: Final = 10_000_000
+WRITERS: Final = int(__import__("os").environ.get("WRITERS", "1"))
 LARGE_BYTES: Final = 200_000  # parsed beside the event loop, which would stand still for milliseconds
 TOLERANCE_SECONDS: Final = 300
 HEADER_LENGTH: Final = 8_192
@@ -86,12 +87,14 @@ def _stamp(header: str) -> int:
 
 
 class Door:
-    """What stands behind the route: secrets, the writer thread and its session, the alarm."""
+    """What stands behind the route: secrets, the writer threads and their sessions, the alarm."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._secrets = settings.stripe_webhook_secrets
-        self._session = InboxSession(database, Terms.of(settings))
-        self._writer: Writer[StripeEvent, Taken] = Writer(self._session.take, away=is_lost)
+        terms = Terms.of(settings)
+        self._sessions = [InboxSession(database, terms) for _ in range(WRITERS)]
+        takes = [session.take for session in self._sessions]
+        self._writer: Writer[StripeEvent, Taken] = Writer(*takes, away=is_lost)
         self.alarm = Alarm(database)
 
     async def take(self, body: bytes, header: str | None) -> Taken:
@@ -149,7 +152,8 @@ class Door:
     async def close(self) -> None:
         """Answer everything that was accepted, then let go of the database."""
         await sync_to_thread(self._writer.stop)
-        await sync_to_thread(self._session.close)
+        for session in self._sessions:
+            await sync_to_thread(session.close)
 
 
 class WebhookPlugin(InitPlugin):

@@ -42,9 +42,10 @@ TURNS = 3
 CREATED = int(time.time()) - 86_400
 
 FILL = text("""
-INSERT INTO accounts (customer_id, stripe_customer_id, stripe_subscription_id, plan, has_active_plan, subscription_status,
-                      states, episodes, policy_digest)
-SELECT :customer, 'cus_' || n, 'sub_' || n, 'game', true, 'active', CAST(:states AS jsonb), CAST(:episodes AS jsonb), :digest
+INSERT INTO accounts (customer_id, stripe_customer_id, stripe_subscription_id, plan, has_active_plan,
+                      subscription_status, states, episodes, policy_digest)
+SELECT :customer, 'cus_' || n, 'sub_' || n, 'game', true,
+       'active', CAST(:states AS jsonb), CAST(:episodes AS jsonb), :digest
 FROM generate_series(0, :accounts - 1) n
 """)
 
@@ -52,7 +53,7 @@ Story = Callable[[int], double.Event]
 
 
 def everyday(number: int) -> double.Event:
-    """Return what most events are: an invoice made, finalized and paid, a subscription renewed; one in ten fails first."""
+    """Return what most events are: an invoice made, finalized, paid, a subscription renewed; one in ten fails."""
     account, step = number % ACCOUNTS, number // ACCOUNTS
     about: dict[str, Any] = {"customer": f"cus_{account}"}
     created = CREATED + step * 60
@@ -135,7 +136,6 @@ def _database(server: Postgres, name: str) -> str:
         _fill(conn_)
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("VACUUM ANALYZE")
-        conn.execute("CHECKPOINT") if conn.info.user == "postgres" else None
     engine.dispose()
     return url
 

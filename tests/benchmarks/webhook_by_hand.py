@@ -1,6 +1,6 @@
 """The limit that the webhook is measured against: verify, insert, update, commit, as a person would write it.
 
-Served by the same server with the same options as `forbear serve`. It keeps no mirror, no audit, no intents and no policy.
+Served by the same server with the same options as `forbear serve`. It keeps no mirror, no audit, no intents, no policy.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -79,12 +78,17 @@ def main() -> None:
         _free.put(conn)
     set_asyncio_executor(ThreadPoolExecutor(40))
     app = Litestar([webhook], openapi_config=None, logging_config=None)
-    started = time.monotonic()
     uvicorn.run(
-        app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools", log_config=None, access_log=False,
-        server_header=False, backlog=1_000,
-    )  # fmt: skip
-    sys.stderr.write(f"served for {time.monotonic() - started:.0f} s\n")
+        app,
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=1_000,
+    )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""One thread writes what waits together; a poisoned item harms itself alone; everything accepted is answered."""
+"""What waits together is written together; a poisoned item harms itself alone; everything accepted is answered."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from web.writer import TooLate, Writer, WriterFull, WriterStopped
+from web.writer import GATHER_ITEMS, TooLate, Writer, WriterFull, WriterStopped
 
 
 class Away(Exception):
@@ -167,3 +167,46 @@ def test_a_client_that_hangs_up_disturbs_nobody() -> None:
 
     asyncio.run(story())
     assert book.groups[1] == ["gone", "stays"]
+
+
+def test_a_second_thread_writes_while_the_first_waits_for_its_commit() -> None:
+    slow, quick = Book(), Book()
+    quick.opened.set()
+    writer = Writer(slow_or(quick, slow), slow_or(quick, slow), away=lambda error: False)
+
+    async def story() -> None:
+        first = asyncio.create_task(writer.submit("first"))
+        await asyncio.to_thread(slow.entered.wait, 20)
+        assert await writer.submit("second") == "SECOND"
+        assert not first.done()
+        slow.opened.set()
+        assert await first == "FIRST"
+
+    asyncio.run(story())
+    assert writer.stop()
+
+
+def slow_or(quick: Book, slow: Book) -> Callable[[Sequence[str]], list[str]]:
+    """Write slowly whatever comes first, whichever thread takes it."""
+
+    def write(items: Sequence[str]) -> list[str]:
+        return slow.write(items) if "first" in items else quick.write(items)
+
+    return write
+
+
+def test_while_another_thread_writes_a_few_items_are_gathered() -> None:
+    slow, quick = Book(), Book()
+    quick.opened.set()
+    writer = Writer(slow_or(quick, slow), slow_or(quick, slow), away=lambda error: False)
+
+    async def story() -> None:
+        first = asyncio.create_task(writer.submit("first"))
+        await asyncio.to_thread(slow.entered.wait, 20)
+        tasks = [asyncio.create_task(writer.submit(f"{number}")) for number in range(GATHER_ITEMS)]
+        await asyncio.gather(*tasks)
+        slow.opened.set()
+        await first
+
+    asyncio.run(story())
+    assert quick.groups == [[f"{number}" for number in range(GATHER_ITEMS)]]
