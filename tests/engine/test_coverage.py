@@ -35,7 +35,6 @@ def test_shipped_scenarios_reach_everything(results: list[Result], sort: Sort) -
         ("gates_by_state", "files.revert on servers retained"),
         ("gates_by_state", "backups.create by admin"),
         ("plan_limits", "instance.create denied PLAN_LIMIT_REACHED"),
-        ("brake_holds_a_suspension", "suspension_brake holds something back"),
     ],
 )
 def test_what_only_one_scenario_reaches_is_missed_without_it(results: list[Result], without: str, missed: str) -> None:
