@@ -22,9 +22,13 @@ class Interrupts:
         self._arrived = threading.Event()
 
     def listen(self) -> None:
-        """Take the signals over. Only from the main thread."""
+        """Take the signals over. Only from the main thread.
+
+        Whoever started us with `nohup` wants no end when the terminal closes.
+        """
         for number in ENDING:
-            signal.signal(number, self._take)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._take)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.count += 1

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 # The user that servers run as when root starts them: the one without rights that every system has ("nobody").
 UNPRIVILEGED_UID = 65_534
 NOBODY_ELSE = -1
+ASK_AGAIN_SECONDS = 2.0
 
 
 def server_uid(owned: Path | None = None) -> int:
@@ -99,13 +101,12 @@ class Child:
     def stop(self, steps: Sequence[tuple[signal.Signals, float]]) -> None:
         """Send each signal in turn, giving it so many seconds, and SIGKILL in the end."""
         for number, seconds in steps:
-            if self._process.poll() is not None:
-                return
-            self._process.send_signal(number)
-            try:
-                self._process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                continue
+            deadline = time.monotonic() + seconds
+            while self._process.poll() is None and time.monotonic() < deadline:
+                # Again and again: one that arrives before the program listens to it may have been ignored.
+                self._process.send_signal(number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(min(seconds, ASK_AGAIN_SECONDS))
         self.kill()
 
     def kill(self) -> None:

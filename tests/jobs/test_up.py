@@ -238,6 +238,20 @@ def test_two_interrupts_end_it_at_once_and_leave_nothing(up: Up) -> None:
     assert "Traceback" not in up.output
 
 
+def test_with_nohup_it_outlives_its_terminal(data: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        up = Up(data, free_port())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    try:
+        up.wait_ready()
+        up.process.send_signal(signal.SIGHUP)
+        assert up.health() == 200
+    finally:
+        assert up.end(signal.SIGTERM) == 0
+
+
 def test_a_killed_one_leaves_nothing_and_the_next_goes_on(up: Up) -> None:
     up.wait_ready()
     up.process.kill()

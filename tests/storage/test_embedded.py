@@ -262,6 +262,19 @@ def test_a_broken_cluster_is_reported_with_the_servers_own_words(tmp_path: Path)
     ServerFolder("PostgreSQL", tmp_path).open()
 
 
+def test_a_signal_that_came_too_early_is_sent_again(tmp_path: Path) -> None:
+    # What a shell does to its background jobs reaches the launcher, which has not become the program yet.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = Child([sys.executable, "-S", "-c", "import time; time.sleep(60)"], log=tmp_path / "log")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    began = time.monotonic()
+    child.stop([(signal.SIGINT, 30.0)])
+    assert time.monotonic() - began < 20
+    assert child.exit_status() is not None
+
+
 def test_a_lost_password_is_explained(tmp_path: Path) -> None:
     server = Postgres.start(tmp_path, durable=False)
     server.stop()
