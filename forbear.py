@@ -78,6 +78,7 @@ GRAFTS: dict[str, tuple[Deferred, ...]] = {
         Deferred("test", "engine.commands_test:test", "Let the policy's scenarios come true."),
         Deferred("simulate", "engine.commands_simulate:simulate", "Play an account, or a million of them."),
         Deferred("explain", "storage.commands_explain:explain", "Say why an account is where it is, and what is next."),
+        Deferred("diff", "engine.commands_diff:diff", "Say what a policy does otherwise than another."),
         Deferred("deploy", "storage.commands:policy_deploy", "Check a policy and put it in force."),
     ),
 }
