@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from engine.commands import SHIPPED
@@ -85,7 +85,7 @@ def rewritten(name: str, seed: int) -> str:
     return f"# written anew\n{json.dumps(shuffle(root.plain()), indent=rng.choice([None, 1, 4]), ensure_ascii=False)}\n"
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])  # a shrunk seed says no more than another
 @given(st.integers(0, 10**9))
 def test_writing_the_same_policy_otherwise_changes_nothing(seed: int) -> None:
     other = load_texts({name: rewritten(name, seed) for name in texts()})
@@ -93,7 +93,8 @@ def test_writing_the_same_policy_otherwise_changes_nothing(seed: int) -> None:
 
 
 def test_naming_a_guard_changes_nothing() -> None:
-    written = "{all: [{fact: exempt, eq: false}, {any: [{fact: subscription, in: [unpaid, past_due]}, {fact: overdue_invoices, gt: 0}]}]}"
+    late = "{any: [{fact: subscription, in: [unpaid, past_due]}, {fact: overdue_invoices, gt: 0}]}"
+    written = f"{{all: [{{fact: exempt, eq: false}}, {late}]}}"
     assert (
         diff_of(
             "billing.yaml",
@@ -170,8 +171,8 @@ def test_permit_no_longer_asked_is_more_strict() -> None:
 def test_words_of_a_notice_are_shown_line_by_line() -> None:
     changes = diff_of("notices.yaml", ("you have been\n      given more time", "you have\n      more time"))
     assert only(changes).area == "notices"
-    assert "-we told you" not in as_text(changes, color=False)
-    assert "+we told" not in as_markdown(changes)
+    assert "-given more time." in as_text(changes, color=False)
+    assert "Hello" not in as_text(changes, color=False)
     assert "```diff" in as_markdown(changes)
 
 
@@ -223,9 +224,9 @@ def test_other_policy_altogether_is_compared_without_a_fault() -> None:
 def test_comment_cannot_be_broken_out_of() -> None:
     change = Change("alerts", "a|b", Effect.CHANGED, "<script>", "@everybody\n````\nx", None)
     told = as_markdown([change])
-    assert "<script>" not in told
+    assert "<script>" not in told.partition("``````diff")[0]
     assert "a\\|b" in told
-    assert "\n`````diff" in told
+    assert "\n``````diff" in told
 
 
 def test_comment_is_never_longer_than_github_takes() -> None:
@@ -258,14 +259,14 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_working_tree_is_compared_with_a_revision(repository: Path) -> None:
     assert run("HEAD", "rules").exit_code == 0
     alerts = repository / "alerts.yaml"
-    alerts.write_text(alerts.read_text("utf-8").replace("alerts-billing", "alerts-critical", 1), encoding="utf-8")
+    alerts.write_text(alerts.read_text("utf-8").replace(": alerts-critical", ": alerts-billing"), encoding="utf-8")
     for arguments in (("HEAD", "rules"), ("HEAD:rules", "rules"), ("rules", "HEAD")):
         found = run(*arguments)
-        assert (found.exit_code, "alerts-critical" in found.output) == (1, True)
+        assert (found.exit_code, "alerts-billing" in found.output) == (1, True)
     assert run("HEAD:rules", "HEAD").exit_code == 0
 
 
-@pytest.mark.parametrize("where", ["no-such-thing", "HEAD:nowhere", "--", "-x", "HEAD~9"])
+@pytest.mark.parametrize("where", ["no-such-thing", "HEAD:nowhere", "-x", "HEAD~9"])
 def test_what_is_no_policy_is_refused_in_one_sentence(repository: Path, where: str) -> None:
     found = run("rules", where)
     assert found.exit_code == 2
