@@ -87,14 +87,12 @@ def _stamp(header: str) -> int:
 
 
 class Door:
-    """What stands behind the route: secrets, the writer threads and their sessions, the alarm."""
+    """What stands behind the route: secrets, the writer thread and its session, the alarm."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._secrets = settings.stripe_webhook_secrets
-        terms = Terms.of(settings)
-        self._sessions = [InboxSession(database, terms) for _ in range(WRITERS)]
-        takes = [session.take for session in self._sessions]
-        self._writer: Writer[StripeEvent, Taken] = Writer(*takes, away=is_lost)
+        self._session = InboxSession(database, Terms.of(settings))
+        self._writer: Writer[StripeEvent, Taken] = Writer(self._session.take, away=is_lost)
         self.alarm = Alarm(database)
 
     async def take(self, body: bytes, header: str | None) -> Taken:
@@ -152,8 +150,7 @@ class Door:
     async def close(self) -> None:
         """Answer everything that was accepted, then let go of the database."""
         await sync_to_thread(self._writer.stop)
-        for session in self._sessions:
-            await sync_to_thread(session.close)
+        await sync_to_thread(self._session.close)
 
 
 class WebhookPlugin(InitPlugin):

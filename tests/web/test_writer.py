@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
-from web.writer import GATHER_ITEMS, TooLate, Writer, WriterFull, WriterStopped
+from web.writer import TooLate, Writer, WriterFull, WriterStopped
 
 
 class Away(Exception):
@@ -169,44 +169,13 @@ def test_a_client_that_hangs_up_disturbs_nobody() -> None:
     assert book.groups[1] == ["gone", "stays"]
 
 
-def test_a_second_thread_writes_while_the_first_waits_for_its_commit() -> None:
-    slow, quick = Book(), Book()
-    quick.opened.set()
-    writer = Writer(slow_or(quick, slow), slow_or(quick, slow), away=lambda error: False)
+def test_those_who_come_in_together_are_gathered() -> None:
+    book = Book()
+    book.opened.set()
+    writer = writer_of(book)
 
     async def story() -> None:
-        first = asyncio.create_task(writer.submit("first"))
-        await asyncio.to_thread(slow.entered.wait, 20)
-        assert await writer.submit("second") == "SECOND"
-        assert not first.done()
-        slow.opened.set()
-        assert await first == "FIRST"
+        await asyncio.gather(*[asyncio.create_task(writer.submit(str(number))) for number in range(40)])
 
     asyncio.run(story())
-    assert writer.stop()
-
-
-def slow_or(quick: Book, slow: Book) -> Callable[[Sequence[str]], list[str]]:
-    """Write slowly whatever comes first, whichever thread takes it."""
-
-    def write(items: Sequence[str]) -> list[str]:
-        return slow.write(items) if "first" in items else quick.write(items)
-
-    return write
-
-
-def test_while_another_thread_writes_a_few_items_are_gathered() -> None:
-    slow, quick = Book(), Book()
-    quick.opened.set()
-    writer = Writer(slow_or(quick, slow), slow_or(quick, slow), away=lambda error: False)
-
-    async def story() -> None:
-        first = asyncio.create_task(writer.submit("first"))
-        await asyncio.to_thread(slow.entered.wait, 20)
-        tasks = [asyncio.create_task(writer.submit(f"{number}")) for number in range(GATHER_ITEMS)]
-        await asyncio.gather(*tasks)
-        slow.opened.set()
-        await first
-
-    asyncio.run(story())
-    assert quick.groups == [[f"{number}" for number in range(GATHER_ITEMS)]]
+    assert len(book.groups) <= 10, "each alone would be 40"
