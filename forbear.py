@@ -79,6 +79,8 @@ GRAFTS: dict[str, tuple[Deferred, ...]] = {
         Deferred("simulate", "engine.commands_simulate:simulate", "Play an account, or a million of them."),
         Deferred("explain", "storage.commands_explain:explain", "Say why an account is where it is, and what is next."),
         Deferred("diff", "engine.commands_diff:diff", "Say what a policy does otherwise than another."),
+        Deferred("draw", "engine.commands_draw:draw", "Draw the machines of a policy."),
+        Deferred("schema", "engine.commands_schema:schema", "Write schemas that complete a policy's own names."),
         Deferred("deploy", "storage.commands:policy_deploy", "Check a policy and put it in force."),
     ),
 }
