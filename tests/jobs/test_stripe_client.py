@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from jobs.stripe_client import PAUSE_SECONDS, StandingPoll, StandingUnknown
+from jobs.stripe_client import PAGES, PAUSE_SECONDS, StandingPoll, StandingUnknown
 from storage import clock
 from storage.gather import World
 from storage.intents_claim import claim
@@ -117,6 +117,14 @@ def test_all_pages_are_read(billing: Billing, api: StripeApi) -> None:
     api.add(*[double.invoice(f"in_{number}", next_payment_attempt=CREATED) for number in range(10)])
     poll_of(billing, api).refresh(billing.policy, account)
     assert billing.view(account)["overdue_invoices"] == 10
+
+
+def test_a_list_without_end_is_no_answer(billing: Billing, api: StripeApi) -> None:
+    account = billing.account("cus_1")
+    api.page = 1
+    api.add(*[double.invoice(f"in_{number}", status="paid") for number in range(PAGES + 1)])
+    with pytest.raises(StandingUnknown, match="pages"):
+        poll_of(billing, api).refresh(billing.policy, account)
 
 
 def test_what_the_list_leaves_out_is_asked_for_by_itself(billing: Billing, api: StripeApi) -> None:

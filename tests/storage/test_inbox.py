@@ -323,6 +323,17 @@ def test_an_account_takes_its_subscription_back_from_another_of_the_customer(bil
     assert billing.view(second)["subscription_status"] == "past_due"
 
 
+def test_a_subscription_linked_in_the_same_moment_is_taken_back_by_its_next_event(billing: Billing) -> None:
+    first, second = billing.account("cus_1"), billing.account("cus_2")
+    billing.take(failed("in_1", subscription="sub_1"))
+    with billing.database.begin() as conn:
+        conn.execute(text("UPDATE accounts SET stripe_subscription_id = 'sub_1' WHERE id = :id"), {"id": second})
+    billing.take(failed("in_1", CREATED + 9, subscription="sub_1"))
+    assert (billing.view(first)["overdue_invoices"], billing.view(second)["overdue_invoices"]) == (0, 1)
+    assert billing.view(second)["past_due_since"] == at(CREATED)
+    assert billing.view(first)["billing_status"] == "active"
+
+
 def test_a_checkout_links_its_subscription_whenever_it_comes(billing: Billing) -> None:
     for number, order in enumerate(itertools.permutations(range(3))):
         customer, subscription = f"cus_{number}", f"sub_{number}"
