@@ -1,6 +1,7 @@
 """JSON Schemas of one policy: the schemas that ship, with its own names as the choices.
 
 They are for editors: what `check` accepts stays with the schemas that ship, so no name is refused for being new.
+"""
 
 from __future__ import annotations
 
