@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from engine.scenario import read_scenarios
 from engine.scenario_run import run_scenario
 from tests.engine.test_differential import disagreements, rules_of
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "policies"
+ROOT = Path(__file__).parents[2]
+SHIPPED, EXAMPLES = ROOT / "policy", ROOT / "examples" / "policies"
 FOLDERS = sorted(folder for folder in EXAMPLES.iterdir() if folder.is_dir())
 NAMES = [folder.name for folder in FOLDERS]
 SECONDS = {"h": 3600, "d": 86_400}
@@ -31,8 +33,20 @@ def loaded(folder: Path) -> Policy:
     return load_policy(folder)
 
 
+def meanings(policy: Policy) -> dict[tuple[str, str], str]:
+    """Return what each rule says, wherever it stands: two that say the same need only one comparison.
+
+    Permits are left out, as neither of the two that are compared asks them.
+    """
+    found = {}
+    for machine, name in rules_of(policy):
+        said = repr((policy.machines[machine].ladder, replace(compiled(policy).rules[name].rule, needs=())))
+        found[machine, name] = re.sub(r"Place\([^)]*\)", "", said)
+    return found
+
+
 def test_there_are_policies() -> None:
-    assert {"gentle", "business_days", "prepaid"} <= set(NAMES)
+    assert {"gentle", "business_days", "prepaid", "one_ladder_for_disputes"} <= set(NAMES)
 
 
 @every_policy
@@ -59,14 +73,17 @@ def test_every_scenario_comes_true(folder: Path) -> None:
 
 
 @every_policy
-def test_model_and_executor_agree_on_every_rule(folder: Path) -> None:
+def test_model_and_executor_agree_on_every_rule_that_does_not_ship(folder: Path) -> None:
+    """Those that ship are compared where the policy that ships is."""
     policy = loaded(folder)
+    shipped = set(meanings(loaded(SHIPPED)).values())
     total = 0
-    for machine, rule in rules_of(policy):
-        found, points = disagreements(policy, compiled(policy).rules[rule], policy.machines[machine])
-        assert found == []
-        total += points
-    assert total > 20_000, "every state, every rule, every region"
+    for (machine, rule), meaning in meanings(policy).items():
+        if meaning not in shipped:
+            found, points = disagreements(policy, compiled(policy).rules[rule], policy.machines[machine])
+            assert found == []
+            total += points
+    assert total > 100, "every state, every rule, every region"
 
 
 @every_policy
@@ -91,4 +108,4 @@ def test_an_editor_finds_the_schema_of_every_file(folder: Path) -> None:
 
 @every_policy
 def test_it_differs_from_the_policy_that_ships(folder: Path) -> None:
-    assert loaded(folder).digest != load_policy(EXAMPLES.parents[1] / "policy").digest
+    assert loaded(folder).digest != loaded(SHIPPED).digest
