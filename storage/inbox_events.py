@@ -11,6 +11,9 @@ from storage.stripe_event import StripeEvent
 
 Status = Literal["applied", "parked", "quarantined", "ignored", "duplicate"]
 
+# Sent again, these are applied once their account is known, or once this version understands them.
+UNSETTLED: Final = frozenset({"parked", "quarantined"})
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -41,7 +44,7 @@ UNPARK: Final = """
 UPDATE stripe_events e SET status = n.status, account_id = n.account_id, reason = n.reason, applied_at = now()
 FROM unnest(%(id)s::text[], %(status)s::text[], %(account_id)s::uuid[], %(reason)s::text[])
      AS n(id, status, account_id, reason)
-WHERE e.id = n.id AND e.status = 'parked'
+WHERE e.id = n.id AND e.status IN ('parked', 'quarantined')
 """
 
 

@@ -20,7 +20,7 @@ from storage.evidence import AccountRow, Mirror, Question, lock_and_read
 from storage.evidence_mirror import Sighting, plan_of
 from storage.evidence_standing import Standing
 from storage.gather import World
-from storage.inbox_events import INSERT, KNOWN, UNPARK, Status, Verdict, inserting, unparking
+from storage.inbox_events import INSERT, KNOWN, UNPARK, UNSETTLED, Status, Verdict, inserting, unparking
 from storage.inbox_owners import Owner, link_checkout, owner_of, sought
 from storage.intents_outbox import Outbox
 from storage.ledger import Recorded, record_many
@@ -169,7 +169,7 @@ class Group:
 
     def _place(self, mirror: Mirror, verdict: Verdict) -> Verdict:
         event, known = verdict.event, self.known.get(verdict.event.id)
-        if known is not None and (known != "parked" or verdict.status != "applied"):
+        if known is not None and (known not in UNSETTLED or verdict.status != "applied"):
             return replace(verdict, status="duplicate")
         if verdict.status != "applied":
             if verdict.status == "quarantined":

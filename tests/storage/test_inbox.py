@@ -202,6 +202,18 @@ def test_an_unknown_status_is_quarantined_and_alerts(billing: Billing) -> None:
     assert [alert["kind"] for alert in billing.rows("SELECT kind FROM alerts")] == ["event_quarantined"]
 
 
+def test_a_quarantined_event_that_is_sent_again_is_applied_once_it_is_understood(billing: Billing) -> None:
+    account = billing.account()
+    event = double.subscription_event("updated", "sub_1", created=CREATED, status="hibernating")
+    assert billing.statuses(event) == ["quarantined"]
+    event["data"]["object"]["status"] = "past_due"  # as if this version had learned the word
+    assert billing.statuses(event) == ["applied"]
+    assert billing.statuses(event) == ["duplicate"]
+    assert billing.view(account)["subscription_status"] == "past_due"
+    (row,) = billing.rows("SELECT status, reason FROM stripe_events")
+    assert (row["status"], row["reason"]) == ("applied", None)
+
+
 def test_other_types_are_recorded_as_ignored(billing: Billing) -> None:
     billing.account()
     assert billing.statuses(double.event("customer.updated", {"id": "cus_1"}, created=CREATED)) == ["ignored"]
