@@ -81,7 +81,10 @@ GRAFTS: dict[str, tuple[Deferred, ...]] = {
         Deferred("diff", "engine.commands_diff:diff", "Say what a policy does otherwise than another."),
         Deferred("draw", "engine.commands_draw:draw", "Draw the machines of a policy."),
         Deferred("schema", "engine.commands_schema:schema", "Write schemas that complete a policy's own names."),
-        Deferred("deploy", "storage.commands:policy_deploy", "Check a policy and put it in force."),
+        Deferred("impact", "storage.commands_policy:impact", "Say what a policy would do to the accounts."),
+        Deferred("deploy", "storage.commands_policy:deploy", "Check a policy and put it in force."),
+        Deferred("history", "storage.commands_policy:history", "Show the policies that were deployed."),
+        Deferred("rollback", "storage.commands_policy:rollback", "Put an earlier policy in force again."),
     ),
 }
 

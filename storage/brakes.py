@@ -52,6 +52,16 @@ def take(conn: Connection, permit: Permit, account_ids: Sequence[UUID], now: dat
     return frozenset(given)
 
 
+def left(conn: Connection, permit: Permit, now: datetime) -> int:
+    """Return how many more accounts the brake would let pass now; takes nothing. None pass one that has tripped."""
+    if permit.brake is None:
+        raise ValueError(f"the permit `{permit.name}` has no brake")
+    state = _state(conn, permit.name)
+    if state.latched_at is not None:
+        return 0
+    return max(_allowance(conn, permit.brake, state, now) - _taken(conn, permit.brake, state, now), 0)
+
+
 def release(conn: Connection, name: str, by: str, now: datetime, allowance: int | None = None) -> bool:
     """Let a tripped brake go; what was given out before no longer counts. Tell whether it was tripped.
 

@@ -127,6 +127,14 @@ def load(conn: Connection, digest: str) -> Policy:
     return policy
 
 
+def texts_of(conn: Connection, digest: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the files of a policy that was deployed, and the overrides that were resolved into it."""
+    row = conn.execute(text("SELECT texts, env FROM policies WHERE digest = :digest"), {"digest": digest}).one_or_none()
+    if row is None:
+        raise NoPolicy
+    return row[0], row[1]
+
+
 def forget() -> None:
     """Forget what is kept in memory, as a process does that starts anew."""
     with _lock:

@@ -1,0 +1,154 @@
+"""What is looked at before another policy comes into force, and what it would do to the accounts."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from engine.load import load_policy
+from storage import policies
+from storage.commands_policy import deploy, history, impact, rollback
+from storage.settings import SHIPPED_POLICY
+from tests.storage.deployment import Deployment
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the shipped policy, to change."""
+    return Path(shutil.copytree(SHIPPED_POLICY, tmp_path / "policy", ignore=shutil.ignore_patterns("schema")))
+
+
+@pytest.fixture
+def shipped(database_url: str) -> Iterator[Deployment]:
+    """A deployment with the shipped policy in force."""
+    made = Deployment(database_url, load_policy(SHIPPED_POLICY))
+    policies.deploy_folder(made.database.engine, SHIPPED_POLICY, {}, "tests")
+    yield made
+    made.close()
+
+
+def run(deployment: Deployment, command: click.Command, *arguments: str | Path, **env: str) -> Result:
+    """Run a command on the deployment."""
+    given = {"FORBEAR_DATABASE_URL": deployment.url, "USER": "ada"} | env
+    clean = {name: None for name in os.environ if name.startswith("BILLING_")}
+    return CliRunner().invoke(command, [str(each) for each in arguments], env={**clean, **given})
+
+
+def in_force(deployment: Deployment) -> str | None:
+    """Return the digest in force."""
+    with deployment.begin() as conn:
+        return policies.digest_in_force(conn)
+
+
+def change(folder: Path, file: str, old: str, new: str) -> None:
+    """Change one text of a policy."""
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def without_scenarios(folder: Path) -> None:
+    """Leave only the policy: the scenarios are written for its own numbers."""
+    shutil.rmtree(folder / "scenarios")
+
+
+def test_impact_counts_and_lists_who_is_decided_otherwise_and_writes_nothing(
+    shipped: Deployment, tmp_path: Path
+) -> None:
+    late, fine = shipped.late(hours=30), shipped.account()
+    shipped.settle()
+    before = [shipped.row(account) for account in (late, fine)]
+    listed = tmp_path / "list.csv"
+    done = run(shipped, impact, SHIPPED_POLICY, "--csv", listed, BILLING_FINAL_WARNING_AFTER_HOURS="24")
+    assert done.exit_code == 0, done.output
+    (row,) = csv.DictReader(listed.read_text("utf-8").splitlines())
+    assert (row["account_id"], row["earlier"]) == (str(late), "true")
+    assert [shipped.row(account) for account in (late, fine)] == before
+
+
+def test_impact_cannot_write(shipped: Deployment) -> None:
+    from storage import impact as effect
+
+    with shipped.begin() as conn:
+        effect.read_only(conn)
+        assert conn.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on"
+
+
+def test_deploy_refuses_what_breaks_a_guarantee_or_a_scenario(shipped: Deployment, folder: Path) -> None:
+    change(
+        folder,
+        "gates.yaml",
+        "host.start:          [yes,     yes,            no, ",
+        "host.start:          [yes,     yes,            yes, ",
+    )
+    done = run(shipped, deploy, folder)
+    assert done.exit_code == 1
+    assert "the guarantee `" in done.output
+    assert "the scenario `" in done.output
+    assert "nothing has changed" in done.output
+    assert in_force(shipped) == shipped.policy.digest
+
+
+def test_deploy_refuses_what_would_trip_the_brake_unless_forced(shipped: Deployment, folder: Path) -> None:
+    without_scenarios(folder)
+    accounts = [shipped.late(hours=0) for _ in range(3)]
+    shipped.settle()
+    for hours in (73, 30):
+        shipped.advance(hours)
+        shipped.settle()
+    assert {shipped.row(account)["billing_status"] for account in accounts} == {"final_warning"}
+    change(folder, "billing.yaml", "needs: suspending\n", "needs: suspending\n    # the same\n")
+    env = {"BILLING_SUSPEND_AFTER_HOURS": "100"}
+    # The promise still binds, so nobody is pressed before the date that was told: nothing trips.
+    done = run(shipped, deploy, folder, **env)
+    assert done.exit_code == 0, done.output
+    assert {shipped.row(account)["billing_status"] for account in accounts} == {"final_warning"}
+    shipped.sweep()
+    assert {shipped.row(account)["billing_status"] for account in accounts} == {"final_warning"}
+    shipped.advance(24)  # now the date has come for all three, and one may pass
+    done = run(shipped, deploy, folder, BILLING_SUSPEND_AFTER_HOURS="96")
+    assert done.exit_code == 1
+    assert "`suspension_brake` would trip: 3 accounts" in done.output
+    done = run(shipped, deploy, folder, "--force", BILLING_SUSPEND_AFTER_HOURS="96")
+    assert done.exit_code == 0, done.output
+    assert "forced although it would trip suspension_brake" in shipped.audit_of(None)[-1]["because"]
+
+
+def test_rollback_puts_the_policy_before_in_force_again(shipped: Deployment, folder: Path) -> None:
+    assert run(shipped, deploy, SHIPPED_POLICY, BILLING_RETENTION_DAYS="30").exit_code == 0
+    second = in_force(shipped)
+    assert second != shipped.policy.digest
+    done = run(shipped, rollback, "--note", "too long")
+    assert done.exit_code == 0, done.output
+    assert in_force(shipped) == shipped.policy.digest
+    shown = run(shipped, history).output.splitlines()
+    assert shown[0].startswith(f"* {shipped.policy.digest[:12]}")
+    assert "rollback: too long" in shown[0]
+    assert str(second)[:12] in shown[1]
+    assert run(shipped, rollback, "no-such").exit_code == 2
+
+
+def test_switch_under_running_decisions_is_taken_up_by_all_of_them(shipped: Deployment, folder: Path) -> None:
+    accounts = [shipped.late(hours=1) for _ in range(20)]
+    stop = time.monotonic() + 20
+
+    def decide() -> None:
+        while in_force(shipped) == shipped.policy.digest and time.monotonic() < stop:
+            shipped.record(*accounts)
+
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(decide) for _ in range(2)]
+        done = run(shipped, deploy, SHIPPED_POLICY, BILLING_RETENTION_DAYS="30")
+        assert [each.result() for each in running] == [None, None]
+    assert done.exit_code == 0, done.output
+    shipped.record(*accounts)  # by a process that still holds the policy before in its memory
+    assert {shipped.row(account)["policy_digest"] for account in accounts} == {in_force(shipped)}
