@@ -74,6 +74,7 @@ def ask_for_intent(request: HttpRequest, services: TheServices, body: RawBody) -
         raise conflict("ASK_ELSEWHERE", f"`{action}` is asked for with `{ELSEWHERE[action]}`.")
 
     def ask(conn: Connection) -> tuple[Any, ...] | DestructiveRefused:
+        accounts.account_view(conn, account_id)  # one that does not exist is 404, not dropped
         policy = policies.in_force(conn)
         return intents.ask(conn, policy, action, account_id, server_id, actor=caller.actor, world=services.world)
 

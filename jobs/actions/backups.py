@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, text
@@ -14,7 +15,7 @@ from jobs.actions.targets import locked_server, spec_of, still_permitted
 from jobs.context import Context
 from jobs.hosts.base import BackupDamaged, BackupMissing, HostBusy, HostError, HostFull
 from jobs.observe import note_observation
-from storage import backups, operations, policies
+from storage import backups, clock, operations, policies
 from storage.alerts import raise_alert
 from storage.intents import Again, Claim, Done, GiveUp, Outcome
 from storage.ledger_batch import lock
@@ -23,8 +24,10 @@ from storage.servers import Server
 
 KEPT_WHEN_PRUNED = 3
 HOPELESS = (BackupMissing, BackupDamaged, HostFull)
-# On its way somewhere, for a time that the lifecycle's own timers bound.
+# On its way somewhere, for a time that the lifecycle's own timers bound; who is there for longer is stuck.
 ON_THE_WAY = frozenset({"provisioning", "starting", "stopping", "backing_up", "restoring"})
+STUCK_AFTER = timedelta(minutes=65)
+SINCE = text("SELECT lifecycle_since FROM servers WHERE id = :id")
 GATES: Mapping[str, str] = {
     "create_backup": "backups.create",
     "restore_backup": "backups.restore",
@@ -165,10 +168,17 @@ def _enter(context: Context, server: Server, event: str) -> str:
 
 def _elsewhere(context: Context, claim: Claim, at: str, sorry: str, also: Also | None = None) -> Outcome:
     """Wait while the server is on its way somewhere; else say that it cannot be done where it stands."""
-    if at in ON_THE_WAY:
+    if at in ON_THE_WAY and not _is_stuck(context, claim):
         return Again(MOMENT, f"it is {at}", counts=False)
     _end(context, claim, None, also, sorry)
     return GiveUp(f"it is {at}")
+
+
+def _is_stuck(context: Context, claim: Claim) -> bool:
+    """Tell whether the server is where it is for longer than any timer lets it: waiting on would have no end."""
+    with context.database.begin() as conn:
+        since = conn.execute(SINCE, {"id": claim.server_id}).scalar_one()
+        return bool(clock.now(conn) - since > STUCK_AFTER)
 
 
 def _show(context: Context, claim: Claim, phase: str, also: Also | None = None) -> None:

@@ -302,3 +302,18 @@ def test_a_suspended_server_that_somebody_starts_is_shut_down(system: System) ->
     assert asked.status_code in (202, 400, 409)
     system.drain()
     assert system.view(account)["servers"][0]["observed"] == "stopped"
+
+
+@pytest.mark.parametrize("wishes", [["stop", "start"], ["stop", "restart"], ["stop", "start", "restart"]])
+def test_a_stop_that_is_taken_back_leaves_a_server_that_can_be_stopped(shared: System, wishes: list[str]) -> None:
+    customer_id, client = shared.customer()
+    account = shared.account(customer_id, f"cus_{'_'.join(wishes)}")
+    server = shared.server(client, account, "-".join(wishes))
+    for wish in wishes:
+        assert client.post(f"/api/servers/{server}/host/{wish}").status_code == 202
+    shared.drain()
+    shared.drain()
+    assert shared.view(account)["servers"][0]["observed"] == "running"
+    assert client.post(f"/api/servers/{server}/host/stop").status_code == 202
+    shared.drain()
+    assert shared.view(account)["servers"][0]["observed"] == "stopped"
