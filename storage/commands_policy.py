@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +62,8 @@ def impact(folder: Path | None, listed: Path | None) -> None:
 @click.option("--by", help="Who deploys it; the system's user by default.")
 @click.option("--note", default="", help="Why, for the record.")
 @click.option("--force", is_flag=True, help="Although a brake would trip at once; written into the record.")
-def deploy(folder: Path | None, by: str | None, note: str, force: bool) -> None:
+@click.option("--map", "moved", metavar="MACHINE.OLD=NEW", multiple=True, help="Where accounts go whose state is gone.")
+def deploy(folder: Path | None, by: str | None, note: str, force: bool, moved: tuple[str, ...]) -> None:
     """Check, prove and test the policy in DIR, look at its impact, and put it in force.
 
     `BILLING_…` overrides of the environment are resolved now and become part of it. Nothing changes when it has faults,
@@ -74,11 +75,12 @@ def deploy(folder: Path | None, by: str | None, note: str, force: bool) -> None:
       forbear policy deploy ./policy --note "two more days before suspension"
     """
     new = _checked(folder)
+    mapping = _mapping(moved, new)
     wrong = _broken(new) + _untrue(_home(folder))
     if wrong:
         _refuse(wrong)
     with _database() as database:
-        found = _impact(database, new)
+        found = _impact(database, new, mapping)
         if found is not None:
             click.echo(_counted(found))
             wrong = _harm(found, force=force)
@@ -86,7 +88,9 @@ def deploy(folder: Path | None, by: str | None, note: str, force: bool) -> None:
                 _refuse(wrong)
             if force and found.tripping:
                 note = f"{note}{'; ' if note else ''}forced although it would trip {', '.join(found.tripping)}"
-        policy, changed = policies.deploy_folder(database.engine, _home(folder), os.environ, _who(by), note=note)
+        policy, changed = policies.deploy_folder(
+            database.engine, _home(folder), os.environ, _who(by), note=note, mapping=mapping
+        )
     click.echo(f"{'in force now' if changed else 'already in force'}: {policy.digest}")
 
 
@@ -160,6 +164,24 @@ def _checked(folder: Path | None) -> Policy:
         raise click.UsageError(str(nothing)) from None
 
 
+def _mapping(moved: tuple[str, ...], new: Policy) -> dict[tuple[str, str], str]:
+    """Read `machine.old=new`, where `new` is a state of the machine."""
+    found = {}
+    for each in moved:
+        old, _, to = each.partition("=")
+        machine, _, state = old.partition(".")
+        if machine not in new.machines or not state or to not in new.machines[machine].ladder:
+            raise click.UsageError(
+                f"`{each}` maps no state: write `machine.old=new`, such as `abuse.limited=restricted`"
+            )
+        if state in new.machines[machine].ladder:
+            raise click.UsageError(
+                f"`{machine}.{state}` is still a state of the policy; only one that is gone is mapped"
+            )
+        found[machine, state] = to
+    return found
+
+
 def _broken(policy: Policy) -> list[str]:
     from engine.prove.judge import Verdict, judge
 
@@ -207,7 +229,9 @@ def _refuse(wrong: list[str]) -> None:
     raise SystemExit(1)
 
 
-def _impact(database: Database, new: Policy) -> effect.Impact | None:
+def _impact(
+    database: Database, new: Policy, mapping: Mapping[tuple[str, str], str] = policies.NO_MAPPING
+) -> effect.Impact | None:
     """Return the effect of a policy; None where it is in force already, or none is."""
     with database.begin() as conn:
         effect.read_only(conn)
@@ -218,7 +242,7 @@ def _impact(database: Database, new: Policy) -> effect.Impact | None:
         old = policies.load(conn, digest)
         world = World.of(Settings.from_env(os.environ))
         with click.progressbar(length=effect.population(conn), label="accounts", file=sys.stderr) as bar:
-            return effect.impact(conn, old, new, world=world, told=bar.update)
+            return effect.impact(conn, old, new, world=world, mapping=mapping, told=bar.update)
 
 
 def _counted(found: effect.Impact) -> str:

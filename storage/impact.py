@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -14,7 +14,7 @@ from engine.decide import settle
 from engine.errors import EngineError
 from engine.model import Policy
 from engine.snapshot import Settlement, Snapshot
-from storage import brakes
+from storage import brakes, policies
 from storage.database import raw
 from storage.gather import Clock, Moment, Questions, World
 
@@ -75,6 +75,7 @@ def impact(
     new: Policy,
     *,
     world: World | None = None,
+    mapping: Mapping[tuple[str, str], str] = policies.NO_MAPPING,
     told: Callable[[int], None] = lambda _count: None,
 ) -> Impact:
     """Decide every account under both policies, and write nothing. told: hears of each batch's size."""
@@ -89,7 +90,7 @@ def impact(
         before = Questions(pg, ids).read(old, moment, world)
         after = Questions(pg, ids).read(new, moment, world)
         for account_id in ids:
-            one, two = before[account_id].snapshot, after[account_id].snapshot
+            one, two = before[account_id].snapshot, policies.mapped(after[account_id].snapshot, mapping)
             affected, asks = _judge(old, new, one, two, moment)
             found.pressed.update(asks)
             if affected is not None:

@@ -6,14 +6,16 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, text
 
 from engine.model import Policy
+from engine.snapshot import Snapshot
 from storage import audit
 from storage.alerts import raise_alert
 from storage.audit import AuditNote
@@ -22,6 +24,7 @@ from storage.errors import NoPolicy, StateVanished
 from storage.settings import OVERRIDE_PREFIX
 
 KEPT: Final = 8
+NO_MAPPING: Final[Mapping[tuple[str, str], str]] = MappingProxyType({})
 _kept: OrderedDict[str, Policy] = OrderedDict()
 _lock = threading.Lock()
 
@@ -38,7 +41,13 @@ class Deployed:
 
 
 def deploy_folder(
-    where: str | Engine, folder: Path, env: Mapping[str, str], by: str, *, note: str = ""
+    where: str | Engine,
+    folder: Path,
+    env: Mapping[str, str],
+    by: str,
+    *,
+    note: str = "",
+    mapping: Mapping[tuple[str, str], str] = NO_MAPPING,
 ) -> tuple[Policy, bool]:
     """Check a policy folder and put it in force; return it and whether anything changed.
 
@@ -54,22 +63,32 @@ def deploy_folder(
     engine = engine_of(where, pool_size=1) if isinstance(where, str) else where
     try:
         with engine.begin() as conn:
-            return policy, deploy(conn, policy, texts, overrides, by, note=note)
+            return policy, deploy(conn, policy, texts, overrides, by, note=note, mapping=mapping)
     finally:
         if isinstance(where, str):
             engine.dispose()
 
 
 def deploy(
-    conn: Connection, policy: Policy, texts: Mapping[str, str], overrides: Mapping[str, str], by: str, *, note: str = ""
+    conn: Connection,
+    policy: Policy,
+    texts: Mapping[str, str],
+    overrides: Mapping[str, str],
+    by: str,
+    *,
+    note: str = "",
+    mapping: Mapping[tuple[str, str], str] = NO_MAPPING,
 ) -> bool:
-    """Put a checked policy in force; tell whether it was another one. Raises StateVanished."""
+    """Put a checked policy in force; tell whether it was another one. Raises StateVanished.
+
+    mapping: where accounts go that are in a state which the policy lacks, by machine and state.
+    """
     # Whoever decides reads this row without a lock, and its epoch tells afterwards which accounts to decide again.
     find = text("SELECT digest FROM policy_in_force FOR UPDATE")
     before = conn.execute(find).scalar_one()
     if before == policy.digest:
         return False
-    _refuse_vanished(conn, policy, before)
+    _refuse_vanished(conn, policy, before, mapping)
     _keep(policy)
     store = text(
         "INSERT INTO policies (digest, texts, env, deployed_by, note) "
@@ -84,7 +103,28 @@ def deploy(
     said = AuditNote("policy", "deploy_policy", by, because=note, from_=before, to=policy.digest, facts=overrides)
     audit.append(conn, None, [said], policy.digest)
     raise_alert(conn, "policy_deployed", f"{by} put policy {policy.digest[:12]} in force{': ' if note else ''}{note}")
+    _map(conn, policy, mapping, by)
     return True
+
+
+def mapped(snapshot: Snapshot, mapping: Mapping[tuple[str, str], str]) -> Snapshot:
+    """Return the account with each state that the mapping names replaced."""
+    states = {machine: mapping.get((machine, state), state) for machine, state in snapshot.states.items()}
+    return snapshot if states == snapshot.states else replace(snapshot, states=states)
+
+
+def _map(conn: Connection, policy: Policy, mapping: Mapping[tuple[str, str], str], by: str) -> None:
+    """Move the accounts whose state is gone, in the same transaction, and decide them under the new policy."""
+    from storage.ledger import record_many
+    from storage.ledger_batch import Change
+
+    for (machine, state), to in mapping.items():
+        find = text("SELECT id FROM accounts WHERE states ->> :machine = :state ORDER BY id")
+        ids = list(conn.execute(find, {"machine": machine, "state": state}).scalars())
+        said = AuditNote("admin", "map_state", by, because="the policy lacks the state", from_=state, to=to)
+        change = Change(notes=(said,), apply=lambda snapshot, _now: mapped(snapshot, mapping))
+        if ids:
+            record_many(conn, policy, ids, actor=by, changes=dict.fromkeys(ids, change))
 
 
 def in_force(conn: Connection) -> Policy:
@@ -160,7 +200,9 @@ def _json(texts: Mapping[str, str]) -> str:
     return json.dumps(dict(texts))
 
 
-def _refuse_vanished(conn: Connection, policy: Policy, before: str | None) -> None:
+def _refuse_vanished(
+    conn: Connection, policy: Policy, before: str | None, mapping: Mapping[tuple[str, str], str]
+) -> None:
     """Look for accounts and servers in states that the new policy lacks; where a gone machine rested does not count."""
     if before is None:
         return
@@ -172,6 +214,8 @@ def _refuse_vanished(conn: Connection, policy: Policy, before: str | None) -> No
         else:
             lost = [state for state in machine.ladder if state not in kept.ladder]
         for state in lost:
+            if machine.of == "account" and (machine.name, state) in mapping:
+                continue
             if machine.of == "server":
                 found = conn.execute(text("SELECT id FROM servers WHERE lifecycle = :state LIMIT 1"), {"state": state})
             else:

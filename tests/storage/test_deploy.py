@@ -152,3 +152,25 @@ def test_switch_under_running_decisions_is_taken_up_by_all_of_them(shipped: Depl
     assert done.exit_code == 0, done.output
     shipped.record(*accounts)  # by a process that still holds the policy before in its memory
     assert {shipped.row(account)["policy_digest"] for account in accounts} == {in_force(shipped)}
+
+
+def test_state_that_is_gone_is_mapped_or_the_deploy_is_refused(shipped: Deployment, folder: Path) -> None:
+    without_scenarios(folder)
+    for file in folder.glob("*.yaml"):
+        written = file.read_text(encoding="utf-8")
+        file.write_text(written.replace("abuse.restricted", "abuse.limited"), encoding="utf-8")
+    abuse = folder / "abuse.yaml"
+    abuse.write_text(abuse.read_text("utf-8").replace("restricted", "limited"), encoding="utf-8")
+    change(folder, "gates.yaml", "[clear, restricted, stopped]", "[clear, limited, stopped]")
+    account = shipped.account(states={"abuse": "restricted"}, episodes='{"billing": 0, "ended": 0, "abuse": 1}')
+    done = run(shipped, deploy, folder)
+    assert done.exit_code == 1, done.output
+    assert f"account {account}: machine `abuse` has no state `restricted`" in done.output
+    assert in_force(shipped) == shipped.policy.digest
+    done = run(shipped, deploy, folder, "--map", "abuse.restricted=limited")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert shipped.row(account)["states"]["abuse"] == "limited"
+    assert ("map_state", "restricted", "limited") in [
+        (row["action"], row["from"], row["to"]) for row in shipped.audit_of(account)
+    ]
+    assert run(shipped, deploy, folder, "--map", "abuse.nowhere=elsewhere").exit_code == 2
