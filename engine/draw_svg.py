@@ -22,6 +22,7 @@ LEGEND_WORDS = 150
 STYLE = """
   .page { fill: #ffffff } text { font: 12px ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif }
   .title { font-size: 17px; font-weight: 600 } .ink { fill: #1f2933 } .soft { fill: #55626e } .name { font-weight: 600 }
+  .lane { stroke: #ffffff; stroke-width: 4; paint-order: stroke }
   .state { font-size: 14px; font-weight: 600 }
   .pressure { stroke: #b0452f; fill: none; stroke-width: 2 } .relief { stroke: #1f7a55; fill: none; stroke-width: 2 }
   .move { stroke: #3a6ea5; fill: none; stroke-width: 1.6 }
@@ -31,7 +32,7 @@ STYLE = """
   .suspended_shutdown { fill: #f6cfc5; stroke: #b0452f } .retained { fill: #e6d0e0; stroke: #85477a }
   .plain { fill: #e3ebf3; stroke: #4a6b8a }
   @media (prefers-color-scheme: dark) {
-    .page { fill: #14191e } .ink { fill: #e6ebf0 } .soft { fill: #a3b0bc }
+    .page { fill: #14191e } .ink { fill: #e6ebf0 } .soft { fill: #a3b0bc } .lane { stroke: #14191e }
     .pressure, .mark { stroke: #f0917b } .relief { stroke: #5fcf9f } .move { stroke: #82b5ea }
     .pressure-head { fill: #f0917b } .relief-head { fill: #5fcf9f } .move-head { fill: #82b5ea }
     .allowed { fill: #1d4434; stroke: #5fcf9f } .backup_blocked { fill: #54431a; stroke: #e0b056 }
@@ -205,9 +206,10 @@ class _Drawing:
             self.parts.append(f'<circle class="{kind}-head" cx="{x}" cy="{y}" r="3.5"/>')
         middle = (low + high) / 2
         at = x - 5 if side < 0 else x + 12
+        name = _safe(lane.rule.id)
         turned = f'transform="rotate(-90 {at} {middle})"'
         self.parts.append(
-            f'<text class="ink name" x="{at}" y="{middle}" text-anchor="middle" {turned}>{_safe(lane.rule.id)}</text>'
+            f'<text class="ink name lane" x="{at}" y="{middle}" text-anchor="middle" {turned}>{name}</text>'
         )
 
     def _lanes(self) -> list[_Lane]:

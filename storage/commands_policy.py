@@ -74,6 +74,8 @@ def deploy(folder: Path | None, by: str | None, note: str, force: bool, moved: t
     Examples:
       forbear policy deploy ./policy --note "two more days before suspension"
     """
+    from engine.load import bundle, load_texts
+
     new = _checked(folder)
     mapping = _mapping(moved, new)
     wrong = _broken(new) + _untrue(_home(folder))
@@ -88,10 +90,13 @@ def deploy(folder: Path | None, by: str | None, note: str, force: bool, moved: t
                 _refuse(wrong)
             if force and found.tripping:
                 note = f"{note}{'; ' if note else ''}forced although it would trip {', '.join(found.tripping)}"
-        policy, changed = policies.deploy_folder(
-            database.engine, _home(folder), os.environ, _who(by), note=note, mapping=mapping
-        )
-    click.echo(f"{'in force now' if changed else 'already in force'}: {policy.digest}")
+        # What was looked at is what comes into force, also where somebody has saved a file meanwhile.
+        texts, overrides = bundle(_home(folder)), _overrides()
+        if load_texts(texts, overrides).digest != new.digest:
+            _refuse(["the policy's files have changed meanwhile"])
+        with database.begin() as conn:
+            changed = policies.deploy(conn, new, texts, overrides, _who(by), note=note, mapping=mapping)
+    click.echo(f"{'in force now' if changed else 'already in force'}: {new.digest}")
 
 
 @click.command()
@@ -155,8 +160,7 @@ def _checked(folder: Path | None) -> Policy:
     from engine.render import render_text
 
     try:
-        overrides = {name: value for name, value in os.environ.items() if name.startswith(OVERRIDE_PREFIX)}
-        return load_policy(_home(folder), overrides)
+        return load_policy(_home(folder), _overrides())
     except PolicyFaults as faults:
         click.echo(render_text(faults.faults, faults.sources, folder=str(_home(folder)), color=False), err=True)
         raise SystemExit(1) from None
@@ -266,6 +270,10 @@ def _field(value: object) -> object:
 
 def _home(folder: Path | None) -> Path:
     return folder if folder is not None else Settings.from_env(os.environ).policy_dir
+
+
+def _overrides() -> dict[str, str]:
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(OVERRIDE_PREFIX)}
 
 
 def _who(by: str | None) -> str:
