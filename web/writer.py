@@ -20,8 +20,8 @@ Answer = TypeVar("Answer")
 
 GROUP_ITEMS: Final = 64
 GROUP_BYTES: Final = 8_000_000
-# A group is begun when nobody came in for so long, or after so long at the latest. Alone, an event waits a millisecond;
-# under load the groups are twice as large, and half as many transactions are paid for.
+# How long a group waits for one more, and at most, while those who were answered just now may come back: larger groups
+# pay for fewer transactions. What comes alone does not wait.
 GAP_SECONDS: Final = 0.001
 GATHER_SECONDS: Final = 0.005
 WAITING_ITEMS: Final = 1_000
@@ -87,6 +87,8 @@ class Writer(Generic[Item, Answer]):
         self._give_up_seconds = give_up_seconds
         self._queue: deque[Waiting[Item, Answer]] = deque()
         self._bytes = 0
+        self._answered = 0
+        self._expected = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -105,7 +107,8 @@ class Writer(Generic[Item, Answer]):
                 self._thread.start()
             self._queue.append(waiting)
             self._bytes += size_bytes
-            self._changed.notify()
+            if len(self._queue) in (1, self._expected):
+                self._changed.notify()
         return await waiting.future
 
     def stop(self, timeout_seconds: float = 2 * GIVE_UP_SECONDS) -> bool:
@@ -137,27 +140,26 @@ class Writer(Generic[Item, Answer]):
     def _next_group(self) -> list[Waiting[Item, Answer]]:
         """Return what waits, up to a bound; nothing when the writer is to end."""
         with self._changed:
+            self._expected = min(self._answered + len(self._queue), self._group_items)
             while not self._queue and not self._stopping:
                 self._changed.wait()
-        self._gather()
-        with self._changed:
+            self._gather()
             group: list[Waiting[Item, Answer]] = []
             size_bytes = 0
             while self._queue and len(group) < self._group_items and size_bytes < GROUP_BYTES:
                 group.append(self._queue.popleft())
                 size_bytes += group[-1].size_bytes
             self._bytes -= size_bytes
+            self._answered = len(group)
             return group
 
     def _gather(self) -> None:
-        """Let those come in who are on their way: what a transaction costs is shared by all that it holds."""
+        """Let those come in who are likely on their way: as many as were answered last, beside those who wait."""
         end = time.monotonic() + GATHER_SECONDS
         seen = 0
-        while (
-            seen < (waiting := len(self._queue)) < self._group_items and not self._stopping and time.monotonic() < end
-        ):
-            seen = waiting
-            time.sleep(GAP_SECONDS)
+        while seen < len(self._queue) < self._expected and not self._stopping and time.monotonic() < end:
+            seen = len(self._queue)
+            self._changed.wait(GAP_SECONDS)
 
     def _outcomes(self, group: list[Waiting[Item, Answer]]) -> list[Result[Answer]]:
         try:
