@@ -23,7 +23,7 @@ T = TypeVar("T")
 # its row locks for ever. A statement that runs for minutes is a mistake.
 SESSION = {
     "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "60s",
+    "idle_in_transaction_session_timeout": "15s",  # a frozen process holds its locks no longer than this
     "statement_timeout": "120s",
     "timezone": "UTC",
 }

@@ -76,7 +76,7 @@ def test_sessions_bound_themselves(deployment: Deployment) -> None:
     with deployment.session() as session:
         for name, value in (
             ("lock_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "1min"),
+            ("idle_in_transaction_session_timeout", "15s"),
             ("timezone", "UTC"),
         ):
             assert session.execute("SELECT current_setting(%s, true)", [name]).fetchone() == (value,)
