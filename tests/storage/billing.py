@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,21 @@ def billing_policy() -> Policy:
 def read(event: Mapping[str, Any]) -> StripeEvent:
     """Parse an event as it would come in."""
     return parse(double.body_of(event))
+
+
+def at(seconds: int) -> datetime:
+    """Return an event's `created` as an instant."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def failed(invoice: str = "in_1", created: int = CREATED, **more: Any) -> double.Event:
+    """Return a failed payment."""
+    return double.invoice_event("payment_failed", invoice, created=created, **more)
+
+
+def paid(invoice: str = "in_1", created: int = CREATED + 100, **more: Any) -> double.Event:
+    """Return the payment of the same invoice."""
+    return double.invoice_event("paid", invoice, created=created, **more)
 
 
 @dataclass

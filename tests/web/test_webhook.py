@@ -24,7 +24,7 @@ from storage.migrate import upgrade
 from storage.settings import SHIPPED_POLICY, Settings
 from tests.doubles import stripe as double
 from tests.doubles.stripe_sender import PATH, Sender, serving
-from tests.storage.billing import CREATED, Billing
+from tests.storage.billing import CREATED, Billing, failed
 from web.problems import HANDLERS
 from web.webhook import SignatureRefused, WebhookPlugin, verify
 from web.webhook_alarm import REFUSED, REPEATED, Alarm
@@ -64,10 +64,6 @@ class Endpoint(Billing):
 def endpoint(database_url: str) -> Iterator[Endpoint]:
     with Endpoint(database_url).open() as opened:
         yield opened
-
-
-def failed(invoice: str = "in_1", created: int = CREATED, **more: Any) -> double.Event:
-    return double.invoice_event("payment_failed", invoice, created=created, **more)
 
 
 def test_an_event_is_taken_and_answered_in_json(endpoint: Endpoint) -> None:
