@@ -115,16 +115,18 @@ def mapped(snapshot: Snapshot, mapping: Mapping[tuple[str, str], str]) -> Snapsh
 
 def _map(conn: Connection, policy: Policy, mapping: Mapping[tuple[str, str], str], by: str) -> None:
     """Move the accounts whose state is gone, in the same transaction, and decide them under the new policy."""
+    from storage.gather import World
     from storage.ledger import record_many
     from storage.ledger_batch import Change
 
+    asked_lately = World(stripe_key=True)  # nobody is suspended by the move itself; the sweep decides what waits
     for (machine, state), to in mapping.items():
         find = text("SELECT id FROM accounts WHERE states ->> :machine = :state ORDER BY id")
         ids = list(conn.execute(find, {"machine": machine, "state": state}).scalars())
         said = AuditNote("admin", "map_state", by, because="the policy lacks the state", from_=state, to=to)
         change = Change(notes=(said,), apply=lambda snapshot, _now: mapped(snapshot, mapping))
         if ids:
-            record_many(conn, policy, ids, actor=by, changes=dict.fromkeys(ids, change))
+            record_many(conn, policy, ids, actor=by, changes=dict.fromkeys(ids, change), world=asked_lately)
 
 
 def in_force(conn: Connection) -> Policy:

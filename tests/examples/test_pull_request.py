@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -32,7 +33,9 @@ def checkout(tmp_path: Path) -> Path:
     programs = tmp_path / "bin"
     programs.mkdir()
     wrapper = programs / "forbear"
-    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "forbear.py"} "$@"\n', encoding="utf-8")
+    wrapper.write_text(
+        f'#!/bin/sh\nexec {quote(sys.executable)} {quote(str(ROOT / "forbear.py"))} "$@"\n', encoding="utf-8"
+    )
     wrapper.chmod(0o755)
     git(tree, "init", "-q")
     commit(tree)
