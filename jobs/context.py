@@ -47,7 +47,7 @@ class Context:
 
 def context_of(settings: Settings, role: str) -> Context:
     """Put together what a worker or the controller needs; opens no connection yet."""
-    from jobs.hosts.local import LocalHost, default_commands
+    from jobs.hosts.local.host import LocalHost, default_commands
     from jobs.queues import connect
 
     database = Database(settings)

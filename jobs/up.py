@@ -266,6 +266,6 @@ def look_after(servers: list[Postgres | Redis], supervisor: Supervisor, interrup
 
 def stop_game_servers(data: Path) -> None:
     """Stop every server of the local host: after the controller, which would start them again."""
-    from jobs.hosts.local import stop_everything
+    from jobs.hosts.local.host import stop_everything
 
     stop_everything(data)

@@ -14,7 +14,7 @@ from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 
 from jobs import queues
-from jobs.hosts.local import LocalHost, default_commands
+from jobs.hosts.local.host import LocalHost, default_commands
 from storage.database import Database
 from storage.settings import Settings
 from web import (

@@ -1,1 +1,1 @@
-"""The machines that servers run on: one contract (`base`), one folder's worth of modules per kind of host."""
+"""The machines that servers run on: one contract (`base`), its refusals (`errors`), and a folder for each kind."""

@@ -10,7 +10,7 @@ for module in (
     "jobs.commands",
     "jobs.controller",
     "jobs.dry_run",
-    "jobs.hosts.local",
+    "jobs.hosts.local.host",
     "jobs.worker",
 ):
     __import__(module)

@@ -13,7 +13,7 @@ from jobs import queues
 from jobs.actions import ACTIONS
 from jobs.faults import Moment
 from jobs.hosts.base import ServerSpec
-from jobs.hosts.local import LocalHost, default_commands
+from jobs.hosts.local.host import LocalHost, default_commands
 from storage import backups, holds, servers
 from storage.intents_ask import ask_server
 from tests.jobs.floor import Floor

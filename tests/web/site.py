@@ -18,7 +18,7 @@ import uvicorn
 from sqlalchemy import text
 
 from jobs.hosts.base import ServerSpec
-from jobs.hosts.local import LocalHost, default_commands, stop_everything
+from jobs.hosts.local.host import LocalHost, default_commands, stop_everything
 from storage import accounts, policies, servers
 from storage.database import Database
 from storage.settings import SHIPPED_POLICY, Settings

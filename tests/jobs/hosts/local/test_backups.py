@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
-from jobs.hosts.archive import ArchiveRefused, HashingWriter, link_stays_inside, pack, unpack
 from jobs.hosts.base import BackupDamaged, BackupMissing, HostError, ServerMissing, TooDeep
-from jobs.hosts.trees import entries_below, remove_tree
-from tests.jobs.hosts.conftest import SPEC
-from tests.jobs.hosts.test_supervision import PROJECT
+from jobs.hosts.local.archive import ArchiveRefused, HashingWriter, link_stays_inside, pack, unpack
+from jobs.hosts.local.trees import entries_below, remove_tree
+from tests.jobs.hosts.local.conftest import SPEC
+from tests.jobs.hosts.local.test_supervision import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobs.hosts.local import LocalHost
+    from jobs.hosts.local.host import LocalHost
 
 MIB = 1024 * 1024
 
@@ -451,7 +451,7 @@ _RESTORER = """
 import sys
 from pathlib import Path
 from jobs.hosts.base import ServerSpec
-from jobs.hosts.local import LocalHost
+from jobs.hosts.local.host import LocalHost
 host = LocalHost(Path(sys.argv[1]), {})
 print("begun", flush=True)
 host.restore_backup(ServerSpec("server-1", "Ada's world", "game", 0), "old")

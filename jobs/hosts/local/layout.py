@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jobs.hosts.base import HostError, ServerMissing, ServerSpec
-from jobs.hosts.trees import remove_tree
+from jobs.hosts.local.trees import remove_tree
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 

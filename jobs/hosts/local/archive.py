@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from jobs.hosts.trees import DIRECTORY_FLAGS, Parts, entries_below, open_below
+from jobs.hosts.local.trees import DIRECTORY_FLAGS, Parts, entries_below, open_below
 
 if TYPE_CHECKING:
     from pathlib import Path

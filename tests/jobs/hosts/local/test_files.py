@@ -15,10 +15,10 @@ import pytest
 
 from jobs.hosts.base import FileBounds, HostBusy, HostFull, HostUnavailable, NotText, ServerMissing, TooLarge
 from jobs.hosts.errors import machine_trouble_of
-from jobs.hosts.local import LocalHost
-from jobs.hosts.locks import held
-from tests.jobs.hosts.conftest import SPEC
-from tests.jobs.hosts.test_supervision import PROJECT
+from jobs.hosts.local.host import LocalHost
+from jobs.hosts.local.locks import held
+from tests.jobs.hosts.local.conftest import SPEC
+from tests.jobs.hosts.local.test_supervision import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ _UPLOADER = """
 import resource, sys
 from pathlib import Path
 from jobs.hosts.base import ServerSpec
-from jobs.hosts.local import LocalHost
+from jobs.hosts.local.host import LocalHost
 host = LocalHost(Path(sys.argv[1]), {})
 spec = ServerSpec("server-1", "Ada's world", "game", 0)
 chunk = bytes(1024 * 1024)
@@ -184,7 +184,7 @@ def test_a_lock_is_waited_for_only_so_long_and_dies_with_its_holder(tmp_path: Pa
 _HOLDER = """
 import sys
 from pathlib import Path
-from jobs.hosts.locks import held
+from jobs.hosts.local.locks import held
 with held(Path(sys.argv[1]), "server-1", "test"):
     print("held", flush=True)
     sys.stdin.read()

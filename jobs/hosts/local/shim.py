@@ -2,7 +2,7 @@
 
 It outlives the worker that started it, feeds the console pipe to the server, keeps the console log, and records how the
 server ended. It restarts nothing: whether a server should run is not its business. Run as
-`python -m jobs.hosts.shim HOME`, with the order as JSON on standard input; answers one line of JSON.
+`python -m jobs.hosts.local.shim HOME`, with the order as JSON on standard input; answers one line of JSON.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobs.hosts import locks
-from jobs.hosts.console import ALIVE_NAME, INPUT_NAME, ConsoleLog
-from jobs.hosts.identity import ON_LINUX, children_of, handle_of, identity_of
-from jobs.hosts.layout import write_whole
+from jobs.hosts.local import locks
+from jobs.hosts.local.console import ALIVE_NAME, INPUT_NAME, ConsoleLog
+from jobs.hosts.local.identity import ON_LINUX, children_of, handle_of, identity_of
+from jobs.hosts.local.layout import write_whole
 
 CONTROL_NAME = "control"
 RECORD_NAME = "process.json"

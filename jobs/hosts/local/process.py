@@ -17,17 +17,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.hosts import locks
 from jobs.hosts.base import LaunchFailed, Observation
-from jobs.hosts.console import ALIVE_NAME
-from jobs.hosts.identity import LAUNCH_VARIABLE, ON_LINUX, identity_of, launched_processes, signal_if_same
-from jobs.hosts.shim import CONTROL_NAME, EXIT_NAME, RECORD_NAME, describe_exit
+from jobs.hosts.local import locks
+from jobs.hosts.local.console import ALIVE_NAME
+from jobs.hosts.local.identity import LAUNCH_VARIABLE, ON_LINUX, identity_of, launched_processes, signal_if_same
+from jobs.hosts.local.shim import CONTROL_NAME, EXIT_NAME, RECORD_NAME, describe_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from jobs.hosts.base import ServerSpec
-    from jobs.hosts.layout import ServerPlace
+    from jobs.hosts.local.layout import ServerPlace
 
     Launched = Callable[[], Mapping[str, list[int]]]
 
@@ -36,7 +36,7 @@ FORCED_SECONDS = 6.0
 """How long a supervisor may take to end a server by force, and everything that the server left behind."""
 
 _POLL_SECONDS = 0.01
-_PROJECT = Path(__file__).resolve().parents[2]
+_PROJECT = Path(__file__).resolve().parents[3]
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -51,7 +51,7 @@ def launch(place: ServerPlace, spec: ServerSpec, command: Sequence[str]) -> None
     try:
         # -P: the working directory must never become a place to import from
         answer = subprocess.run(
-            [sys.executable, "-P", "-s", "-m", "jobs.hosts.shim", str(place.home)],
+            [sys.executable, "-P", "-s", "-m", "jobs.hosts.local.shim", str(place.home)],
             input=json.dumps(order).encode(),
             capture_output=True,
             cwd="/",

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.hosts.base import FileMissing, HostError, PathRefused, WrongFileKind
-from jobs.hosts.confinement import CustomerPath, opened_parent
-from tests.jobs.hosts.conftest import SPEC
+from jobs.hosts.local.confinement import CustomerPath, opened_parent
+from tests.jobs.hosts.local.conftest import SPEC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobs.hosts.local import LocalHost
+    from jobs.hosts.local.host import LocalHost
 
 SECRET = "a secret of the machine"
 
@@ -331,5 +331,5 @@ def test_whatever_a_path_is_made_of_it_opens_only_what_is_below_the_root(path: s
             assert (os.fstat(parent).st_dev, os.fstat(parent).st_ino) in BELOW
 
 
-ROOT = Path(__file__).resolve().parents[3] / "examples"
+ROOT = Path(__file__).resolve().parents[4] / "examples"
 BELOW = {(path.stat().st_dev, path.stat().st_ino) for path in [ROOT, *ROOT.rglob("*")]}

@@ -12,21 +12,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from jobs.hosts import console, locks, process
-from jobs.hosts.backups import LocalBackups
 from jobs.hosts.base import FileBounds, HostError, HostMisconfigured, HostUnavailable, Observation
 from jobs.hosts.errors import machine_trouble_of
-from jobs.hosts.files import LocalFiles
-from jobs.hosts.identity import launched_processes
-from jobs.hosts.layout import Layout, ServerPlace, sync_directory
-from jobs.hosts.restore import finish_interrupted_swap, restore
-from jobs.hosts.trees import remove_tree
+from jobs.hosts.local import console, locks, process
+from jobs.hosts.local.backups import LocalBackups
+from jobs.hosts.local.files import LocalFiles
+from jobs.hosts.local.identity import launched_processes
+from jobs.hosts.local.layout import Layout, ServerPlace, sync_directory
+from jobs.hosts.local.restore import finish_interrupted_swap, restore
+from jobs.hosts.local.trees import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from jobs.hosts.base import BackupInfo, Download, FileEntry, FileVersion, Listing, ServerSpec
-    from jobs.hosts.uploads import LocalUpload
+    from jobs.hosts.local.uploads import LocalUpload
 
 STOP_ALL_GRACE_SECONDS = 8.0
 
@@ -36,7 +36,7 @@ _Answer = TypeVar("_Answer")
 
 def default_commands() -> dict[str, list[str]]:
     """Return the command per kind of server: those of the project's examples. Raises HostMisconfigured."""
-    examples = Path(__file__).resolve().parents[2] / "examples"
+    examples = Path(__file__).resolve().parents[3] / "examples"
     commands = {}
     for kind in ("game", "dev"):
         program = examples / f"{kind}_server" / "server.py"

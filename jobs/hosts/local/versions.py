@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.hosts.base import FileVersion
-from jobs.hosts.entries import instant_of, kind_of
-from jobs.hosts.trees import remove_tree
+from jobs.hosts.local.entries import instant_of, kind_of
+from jobs.hosts.local.trees import remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jobs.hosts.confinement import CustomerPath
+    from jobs.hosts.local.confinement import CustomerPath
 
 _NOT_LINKABLE = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 

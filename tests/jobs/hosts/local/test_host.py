@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.hosts.base import HostMisconfigured, HostUnavailable, ServerSpec
-from jobs.hosts.layout import IdRefused
-from jobs.hosts.local import LocalHost, default_commands
+from jobs.hosts.local.host import LocalHost, default_commands
+from jobs.hosts.local.layout import IdRefused
 from tests.jobs.hosts.contract import HostContract
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.hosts import locks
 from jobs.hosts.base import (
     Download,
     FileBounds,
@@ -18,15 +17,16 @@ from jobs.hosts.base import (
     NotText,
     TooLarge,
 )
-from jobs.hosts.confinement import CustomerPath, entry_at, open_regular, opened_directory, opened_parent
-from jobs.hosts.entries import entry_of
-from jobs.hosts.uploads import LocalUpload
-from jobs.hosts.versions import Versions
+from jobs.hosts.local import locks
+from jobs.hosts.local.confinement import CustomerPath, entry_at, open_regular, opened_directory, opened_parent
+from jobs.hosts.local.entries import entry_of
+from jobs.hosts.local.uploads import LocalUpload
+from jobs.hosts.local.versions import Versions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jobs.hosts.layout import ServerPlace
+    from jobs.hosts.local.layout import ServerPlace
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from jobs.hosts import process
 from jobs.hosts.base import LaunchFailed, ServerSpec
-from jobs.hosts.identity import identity_of, signal_if_same
-from jobs.hosts.layout import ServerPlace
-from jobs.hosts.local import LocalHost, stop_everything
-from tests.jobs.hosts import programs
-from tests.jobs.hosts.conftest import SPEC, Running
+from jobs.hosts.local import process
+from jobs.hosts.local.host import LocalHost, stop_everything
+from jobs.hosts.local.identity import identity_of, signal_if_same
+from jobs.hosts.local.layout import ServerPlace
+from tests.jobs.hosts.local import programs
+from tests.jobs.hosts.local.conftest import SPEC, Running
 from tests.jobs.hosts.waiting import eventually, processes_that_mention
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[4]
 
 
 def record_of(data_dir: Path) -> dict[str, int]:
@@ -49,7 +49,7 @@ _WORKER_THAT_DIES = """
 import json, os, signal, sys
 from pathlib import Path
 from jobs.hosts.base import ServerSpec
-from jobs.hosts.local import LocalHost
+from jobs.hosts.local.host import LocalHost
 host = LocalHost(Path(sys.argv[1]), {"game": json.loads(sys.argv[2])})
 spec = ServerSpec("server-1", "Ada's world", "game", 0)
 host.create(spec)
@@ -119,7 +119,7 @@ _PATIENT_STOP = """
 import sys
 from pathlib import Path
 from jobs.hosts.base import ServerSpec
-from jobs.hosts.local import LocalHost
+from jobs.hosts.local.host import LocalHost
 spec = ServerSpec("server-1", "Ada's world", "game", 0)
 print(LocalHost(Path(sys.argv[1]), {}).stop(spec, 600).observed, end="")
 """

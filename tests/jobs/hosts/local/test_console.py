@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.hosts import console
 from jobs.hosts.base import ConsoleBusy
-from jobs.hosts.console import LINE_BYTES, SEGMENT_BYTES, SEGMENTS_KEPT, ConsoleLog, read_console
-from jobs.hosts.local import LocalHost
-from tests.jobs.hosts import programs
-from tests.jobs.hosts.conftest import SPEC, Running
+from jobs.hosts.local import console
+from jobs.hosts.local.console import LINE_BYTES, SEGMENT_BYTES, SEGMENTS_KEPT, ConsoleLog, read_console
+from jobs.hosts.local.host import LocalHost
+from tests.jobs.hosts.local import programs
+from tests.jobs.hosts.local.conftest import SPEC, Running
 from tests.jobs.hosts.waiting import eventually
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import select
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.hosts import locks
 from jobs.hosts.base import ConsoleBusy, ConsoleLineRefused, NotRunning
+from jobs.hosts.local import locks
 
 if TYPE_CHECKING:
     from pathlib import Path

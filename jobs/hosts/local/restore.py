@@ -15,16 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from jobs.hosts import locks
-from jobs.hosts.archive import ArchiveRefused, unpack
 from jobs.hosts.base import BackupDamaged, BackupInfo, StillRunning
-from jobs.hosts.layout import sync_directory
-from jobs.hosts.process import is_running
-from jobs.hosts.trees import remove_tree
+from jobs.hosts.local import locks
+from jobs.hosts.local.archive import ArchiveRefused, unpack
+from jobs.hosts.local.layout import sync_directory
+from jobs.hosts.local.process import is_running
+from jobs.hosts.local.trees import remove_tree
 
 if TYPE_CHECKING:
-    from jobs.hosts.backups import LocalBackups
-    from jobs.hosts.layout import ServerPlace
+    from jobs.hosts.local.backups import LocalBackups
+    from jobs.hosts.local.layout import ServerPlace
 
 _DRAFT_PREFIX = ".restore-"
 _PREVIOUS_NAME = ".previous"

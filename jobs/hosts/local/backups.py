@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from jobs.hosts import locks
-from jobs.hosts.archive import HashingWriter, pack
 from jobs.hosts.base import BackupInfo, BackupMissing, Download
-from jobs.hosts.layout import safe_id, sync_directory, write_whole
+from jobs.hosts.local import locks
+from jobs.hosts.local.archive import HashingWriter, pack
+from jobs.hosts.local.layout import safe_id, sync_directory, write_whole
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from jobs.hosts.layout import Layout, ServerPlace
+    from jobs.hosts.local.layout import Layout, ServerPlace
 
 _DRAFT_PREFIX = ".draft-"
 

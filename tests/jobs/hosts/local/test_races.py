@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.hosts.base import HostBusy, LaunchFailed
-from jobs.hosts.identity import launched_processes
-from jobs.hosts.local import LocalHost
-from tests.jobs.hosts import programs
-from tests.jobs.hosts.conftest import SPEC
-from tests.jobs.hosts.test_supervision import PROJECT
+from jobs.hosts.local.host import LocalHost
+from jobs.hosts.local.identity import launched_processes
+from tests.jobs.hosts.local import programs
+from tests.jobs.hosts.local.conftest import SPEC
+from tests.jobs.hosts.local.test_supervision import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ _STARTER = """
 import json, sys
 from pathlib import Path
 from jobs.hosts.base import ServerSpec
-from jobs.hosts.local import LocalHost
+from jobs.hosts.local.host import LocalHost
 host = LocalHost(Path(sys.argv[1]), {"game": json.loads(sys.argv[2])})
 print("set", flush=True)
 sys.stdin.read()

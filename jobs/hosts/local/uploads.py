@@ -11,17 +11,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from jobs.hosts import locks
 from jobs.hosts.base import FileEntry, FileMissing, PathRefused, TooLarge, WrongFileKind
-from jobs.hosts.confinement import CustomerPath, entry_at, opened_parent
-from jobs.hosts.entries import entry_of
 from jobs.hosts.errors import machine_trouble_of
-from jobs.hosts.versions import Versions
+from jobs.hosts.local import locks
+from jobs.hosts.local.confinement import CustomerPath, entry_at, opened_parent
+from jobs.hosts.local.entries import entry_of
+from jobs.hosts.local.versions import Versions
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from jobs.hosts.layout import ServerPlace
+    from jobs.hosts.local.layout import ServerPlace
 
 _ABANDONED_AFTER_SECONDS = 60
 _NEW_FILE_MODE = 0o644

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.hosts.base import ServerSpec
-from jobs.hosts.local import LocalHost, stop_everything
-from tests.jobs.hosts import programs
+from jobs.hosts.local.host import LocalHost, stop_everything
+from tests.jobs.hosts.local import programs
 from tests.jobs.hosts.waiting import eventually, processes_that_mention
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Servers on this very machine: a directory and a child process each. `host` puts the other modules together."""
