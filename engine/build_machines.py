@@ -98,7 +98,19 @@ class MachineReader:
             moves=self._rules("moves", RuleKind.MOVE),
             place=root.entries["machine"][1].place,
             cause=text_of(root, "cause"),
+            mapping=self._mapping(root.get("mapping")),
         )
+
+    def _mapping(self, node: Node | None) -> dict[str, str]:
+        """Return where accounts go whose rung this policy no longer has."""
+        found: dict[str, str] = {}
+        for old, key, to in entries(node):
+            if old in self.machine.states:
+                message = f"`{shown(old)}` is still a rung of `{self.machine.name}`; only one that is gone is mapped"
+                self.draft.fault("M322", key, message, "take the line away, or the rung off the ladder")
+            elif (state := self.draft.state(self.machine, to)) is not None:
+                found[old] = state
+        return found
 
     def _rules(self, key: str, kind: RuleKind) -> tuple[Rule, ...]:
         found = []

@@ -32,6 +32,12 @@ class Change:
     place: Place | None = None
     example: str = ""
     in_old: bool = False
+    leans: Effect | None = None  # which way something goes that was added or removed, where that can be said
+
+    @property
+    def words(self) -> str:
+        """The effect as people read it: `added, more strict`."""
+        return str(self.effect) if self.leans is None else f"{self.effect}, {self.leans}"
 
 
 def compare(old: Policy, new: Policy, *, prove: bool = True) -> list[Change]:

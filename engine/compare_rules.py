@@ -111,7 +111,11 @@ def _asks(rule: Rule) -> list[str]:
 def _alone(rule: Rule, examples: Examples, *, in_old: bool) -> Change:
     effect = Effect.REMOVED if in_old else Effect.ADDED
     sides = (write_rule(rule), "") if in_old else ("", write_rule(rule))
-    return Change("transitions", rule.name, effect, *sides, rule.place, examples.of(rule.name), in_old=in_old)
+    leans = None
+    if rule.kind is not RuleKind.MOVE:  # more pressure, or less relief, is felt as stricter
+        leans = Effect.STRICTER if (rule.kind is RuleKind.PRESSURE) is not in_old else Effect.LENIENT
+    told = examples.of(rule.name)
+    return Change("transitions", rule.name, effect, *sides, rule.place, told, in_old=in_old, leans=leans)
 
 
 class _Pair:

@@ -46,6 +46,7 @@ def as_text(changes: Sequence[Change], *, color: bool) -> str:
     if not changes:
         return NOTHING
     widest = max(len(change.subject) for change in changes)
+    longest = max(12, *(len(change.words) for change in changes))
     lines: list[str] = []
     for heading, group in _areas(changes):
         lines += [f"{_BOLD}{heading}{_PLAIN}" if color else heading]
@@ -54,7 +55,8 @@ def as_text(changes: Sequence[Change], *, color: bool) -> str:
             long = "\n" in change.before + change.after
             said = "" if long else _arrow(change)
             place = f"  ({'old ' if change.in_old else ''}{change.place})" if change.place is not None else ""
-            lines.append(f"  {shade}{change.effect:<12}{plain}  {change.subject:<{widest}}  {said}{place}".rstrip())
+            line = f"  {shade}{change.words:<{longest}}{plain}  {change.subject:<{widest}}  {said}{place}"
+            lines.append(line.rstrip())
             if long:
                 lines += [f"      {line}" for line in _texts(change)]
             if change.example:
@@ -70,6 +72,7 @@ def as_json(changes: Sequence[Change], old: str, new: str) -> str:
             "area": change.area,
             "subject": change.subject,
             "effect": str(change.effect),
+            "leans": None if change.leans is None else str(change.leans),
             "before": change.before or None,
             "after": change.after or None,
             "example": change.example or None,
@@ -85,8 +88,9 @@ def as_github(changes: Sequence[Change], folder: str) -> str:
     """Return the changes as workflow commands that annotate the new files, one a line."""
     lines = []
     for change in changes:
-        level = "warning" if change.effect in {Effect.STRICTER, Effect.REMOVED} else "notice"
-        given = {"title": f"{change.effect}: {change.subject}"}
+        harms = (change.leans or change.effect) in {Effect.STRICTER, Effect.REMOVED}
+        level = "warning" if harms else "notice"
+        given = {"title": f"{change.words}: {change.subject}"}
         if change.place is not None and not change.in_old:
             given = {"file": f"{folder.rstrip('/')}/{change.place.file}", "line": str(change.place.line)} | given
         properties = ",".join(f"{name}={escaped(value, ',:')}" for name, value in given.items())
@@ -108,7 +112,7 @@ def as_markdown(changes: Sequence[Change]) -> str:
             if "\n" in change.before + change.after:
                 before, after = "", "see below"
                 texts += _folded(change)
-            row = [f"**{change.effect}**", f"`{_cell(change.subject)}`", before, after, _cell(change.example)]
+            row = [f"**{change.words}**", f"`{_cell(change.subject)}`", before, after, _cell(change.example)]
             lines.append(f"| {' | '.join(row)} |")
         lines += ["", *texts]
     told = "\n".join(lines).rstrip() + "\n"

@@ -218,6 +218,7 @@ class Machine:
     moves: tuple[Rule, ...]
     place: Place
     cause: str | None = None  # debt, dispute, abuse, ended, admin, tenant
+    mapping: Mapping[str, str] = field(default_factory=dict)  # a rung that an earlier policy had -> where it leads now
 
     @property
     def rules(self) -> tuple[Rule, ...]:

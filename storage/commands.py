@@ -1,4 +1,4 @@
-"""The `forbear audit` and `forbear db` commands, and `forbear policy deploy`.
+"""The `forbear audit` and `forbear db` commands.
 
 Exit status: 0 fine, 1 faults were found, 2 nothing could be looked at.
 """
@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ import click
 from sqlalchemy import Connection
 
 from storage import audit as chain
-from storage import audit_verify, migrate, policies
+from storage import audit_verify, migrate
 from storage.accounts import account_view
 from storage.alerts import raise_alert
 from storage.clock import real_now
@@ -99,33 +98,6 @@ def status() -> None:
         found = migrate.current(conn)
     click.echo(f"at {found or 'none'}, this version needs {migrate.HEAD}")
     sys.exit(0 if found == migrate.HEAD else 1)
-
-
-@click.command("deploy")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
-@click.option("--by", help="Who deploys it; the system's user by default.")
-@click.option("--note", default="", help="Why, for the record.")
-def policy_deploy(folder: Path | None, by: str | None, note: str) -> None:
-    """Check a policy folder and put it in force. Exit 1 if it has faults.
-
-    `BILLING_…` overrides of the environment are resolved now and become part of it.
-    """
-    from engine.faults import PolicyFaults
-
-    settings = Settings.from_env(os.environ)
-    who = by or os.environ.get("USER") or "operator"
-    try:
-        with _database() as database:
-            policy, changed = policies.deploy_folder(
-                database.engine, folder or settings.policy_dir, os.environ, who, note=note
-            )
-    except PolicyFaults as faults:
-        from engine.render import render_text
-
-        shown = render_text(faults.faults, faults.sources, folder=str(folder or settings.policy_dir), color=False)
-        click.echo(shown, err=True)
-        sys.exit(1)
-    click.echo(f"{'in force now' if changed else 'already in force'}: {policy.digest}")
 
 
 @contextmanager

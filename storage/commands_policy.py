@@ -95,7 +95,8 @@ def deploy(folder: Path | None, by: str | None, note: str, force: bool, moved: t
         if load_texts(texts, overrides).digest != new.digest:
             _refuse(["the policy's files have changed meanwhile"])
         with database.begin() as conn:
-            changed = policies.deploy(conn, new, texts, overrides, _who(by), note=note, mapping=mapping)
+            over = None if found is None else found.over
+            changed = policies.deploy(conn, new, texts, overrides, _who(by), note=note, mapping=mapping, over=over)
     click.echo(f"{'in force now' if changed else 'already in force'}: {new.digest}")
 
 
@@ -147,7 +148,9 @@ def rollback(digest: str | None, by: str | None, note: str, force: bool) -> None
                 _refuse(wrong)
         forced = f"; forced although it would trip {', '.join(found.tripping)}" if found and found.tripping else ""
         with database.begin() as conn:
-            policies.deploy(conn, policy, texts, env, _who(by), note=f"rollback: {note or 'no reason given'}{forced}")
+            said = f"rollback: {note or 'no reason given'}{forced}"
+            over = None if found is None else found.over
+            policies.deploy(conn, policy, texts, env, _who(by), note=said, over=over)
     click.echo(f"in force now: {policy.digest}")
 
 
@@ -246,7 +249,8 @@ def _impact(
         old = policies.load(conn, digest)
         world = World.of(Settings.from_env(os.environ))
         with click.progressbar(length=effect.population(conn), label="accounts", file=sys.stderr) as bar:
-            return effect.impact(conn, old, new, world=world, mapping=mapping, told=bar.update)
+            led = {**policies.mapping_of(new), **mapping}
+            return effect.impact(conn, old, new, world=world, mapping=led, told=bar.update)
 
 
 def _counted(found: effect.Impact) -> str:

@@ -64,7 +64,21 @@ class StateVanished(StorageError):
     def __init__(self, occupied: list[tuple[str, str, str]]) -> None:
         self.occupied = occupied
         lines = ", ".join(f"`{machine}.{state}` (for one, {where})" for machine, state, where in occupied)
-        super().__init__(f"the new policy lacks states that are in use: {lines}; keep each until nothing is left in it")
+        super().__init__(
+            f"the new policy lacks states that are in use: {lines}; keep each until nothing is left in it, or map it"
+        )
+
+
+class PolicyMoved(StorageError):
+    """Another policy came into force after the effect of this one was looked at; nothing has changed."""
+
+    def __init__(self, expected: str, found: str | None) -> None:
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"somebody put policy {(found or 'none')[:12]} in force since the effect on {expected[:12]} was looked at; "
+            "nothing has changed, look again"
+        )
 
 
 class FenceLost(StorageError):

@@ -43,6 +43,7 @@ class Affected:
 class Impact:
     """The whole effect."""
 
+    over: str  # digest of the policy in force that it was compared with
     accounts: int = 0
     affected: list[Affected] = field(default_factory=list)
     pressed: Counter[str] = field(default_factory=Counter)  # by brake: accounts that would ask it at once
@@ -82,7 +83,7 @@ def impact(
     world = world or World()
     pg = raw(conn)
     moment = Clock(pg).moment(world)
-    found = Impact()
+    found = Impact(over=old.digest)
     for name, permit in new.permits.items():
         if permit.brake is not None:
             found.allowed[name] = brakes.left(conn, permit, moment.now)

@@ -20,7 +20,7 @@ from storage import audit
 from storage.alerts import raise_alert
 from storage.audit import AuditNote
 from storage.database import engine_of
-from storage.errors import NoPolicy, StateVanished
+from storage.errors import NoPolicy, PolicyMoved, StateVanished
 from storage.settings import OVERRIDE_PREFIX
 
 KEPT: Final = 8
@@ -78,16 +78,21 @@ def deploy(
     *,
     note: str = "",
     mapping: Mapping[tuple[str, str], str] = NO_MAPPING,
+    over: str | None = None,
 ) -> bool:
     """Put a checked policy in force; tell whether it was another one. Raises StateVanished.
 
-    mapping: where accounts go that are in a state which the policy lacks, by machine and state.
+    mapping: where accounts go that are in a state which the policy lacks, by machine and state; added to the policy's
+    own. over: the digest that was in force when the effect was looked at. Raises PolicyMoved when it no longer is.
     """
     # Whoever decides reads this row without a lock, and its epoch tells afterwards which accounts to decide again.
     find = text("SELECT digest FROM policy_in_force FOR UPDATE")
     before = conn.execute(find).scalar_one()
     if before == policy.digest:
         return False
+    if over is not None and before != over:
+        raise PolicyMoved(over, before)
+    mapping = {**mapping_of(policy), **mapping}
     _refuse_vanished(conn, policy, before, mapping)
     _keep(policy)
     store = text(
@@ -105,6 +110,11 @@ def deploy(
     raise_alert(conn, "policy_deployed", f"{by} put policy {policy.digest[:12]} in force{': ' if note else ''}{note}")
     _map(conn, policy, mapping, by)
     return True
+
+
+def mapping_of(policy: Policy) -> dict[tuple[str, str], str]:
+    """Return where the policy itself leads accounts whose state it lacks, by machine and state."""
+    return {(each.name, old): to for each in policy.machines.values() for old, to in each.mapping.items()}
 
 
 def mapped(snapshot: Snapshot, mapping: Mapping[tuple[str, str], str]) -> Snapshot:

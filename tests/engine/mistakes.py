@@ -161,6 +161,7 @@ UNKNOWN_NAMES = [
         "stop_after: {default: 7d, env: {BILLING_RETENTION_DAYS: days},",
         "BILLING_RETENTION_DAYS",
     ),
+    Mistake("M322", "abuse.yaml", "ladder:", "mapping: {clear: stopped}\nladder:", "clear"),
     Mistake("M321", "ended.yaml", "predicates:\n", "predicates:\n  owing: {fact: exempt, eq: true}\n", "owing"),
 ]
 

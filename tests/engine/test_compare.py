@@ -202,6 +202,24 @@ def test_guarantee_that_breaks_is_lost_and_says_why() -> None:
     assert {(change.before, change.after) for change in lost} == {("holds", "broken")}
 
 
+@pytest.mark.parametrize(
+    ("section", "rule", "leans"),
+    [
+        ("pressure", "{id: more, from: restricted, to: stopped, event: abuse_again, by: admin}", Effect.STRICTER),
+        ("relief", "{id: less, from: stopped, to: restricted, event: abuse_less, by: admin}", Effect.LENIENT),
+    ],
+)
+def test_rule_that_is_new_or_gone_says_which_way_it_goes(section: str, rule: str, leans: Effect) -> None:
+    edited = texts()["abuse.yaml"].replace(f"{section}:\n", f"{section}:\n  - {rule}\n")
+    more = load_texts({**texts(), "abuse.yaml": edited})
+    (new,) = compare(shipped(), more, prove=False)
+    (gone,) = compare(more, shipped(), prove=False)
+    assert (new.effect, new.leans, gone.effect) == (Effect.ADDED, leans, Effect.REMOVED)
+    assert {new.leans, gone.leans} == {Effect.STRICTER, Effect.LENIENT}
+    assert f"added, {leans}" in as_text([new], color=False)
+    assert json.loads(as_json([new], "a", "b"))["changes"][0]["leans"] == str(leans)
+
+
 def test_every_single_change_of_a_number_is_seen() -> None:
     for name, machine in shipped().machines.items():
         for setting in machine.settings:

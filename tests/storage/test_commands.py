@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from storage.commands import audit, db, policy_deploy
+from storage.commands import audit, db
+from storage.commands_policy import deploy
 from storage.settings import SHIPPED_POLICY
 from tests.storage.deployment import Deployment
 
@@ -83,10 +84,10 @@ def test_upgrade_says_what_it_did(empty_database_url: str) -> None:
 
 
 def test_deploy_puts_a_policy_in_force_once(deployment: Deployment) -> None:
-    first = run(deployment, policy_deploy, str(SHIPPED_POLICY), "--by", "ada", BILLING_RETENTION_DAYS="20")
+    first = run(deployment, deploy, str(SHIPPED_POLICY), "--by", "ada", BILLING_RETENTION_DAYS="20")
     assert first.exit_code == 0, first.output
     assert first.output.startswith("in force now: ")
-    again = run(deployment, policy_deploy, str(SHIPPED_POLICY), BILLING_RETENTION_DAYS="20")
+    again = run(deployment, deploy, str(SHIPPED_POLICY), BILLING_RETENTION_DAYS="20")
     assert again.output.startswith("already in force: ")
 
 
@@ -94,7 +95,7 @@ def test_deploy_of_a_policy_with_faults_shows_them_all(deployment: Deployment, t
     folder = Path(shutil.copytree(SHIPPED_POLICY, tmp_path / "policy", ignore=shutil.ignore_patterns("schema")))
     text = (folder / "billing.yaml").read_text(encoding="utf-8")
     (folder / "billing.yaml").write_text(text.replace("to: overdue_warning", "to: overdue_waning"), encoding="utf-8")
-    told = run(deployment, policy_deploy, str(folder))
+    told = run(deployment, deploy, str(folder))
     assert told.exit_code == 1
     assert "overdue_waning" in told.output
 

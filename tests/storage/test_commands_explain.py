@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from click.testing import CliRunner, Result
 
-from storage.commands import policy_deploy
 from storage.commands_explain import explain
+from storage.commands_policy import deploy
 from storage.settings import SHIPPED_POLICY
 from tests.storage.deployment import Deployment
 
@@ -17,7 +17,7 @@ from tests.storage.deployment import Deployment
 def put_in_force(deployment: Deployment) -> None:
     """Deploy the policy that ships."""
     env = {"FORBEAR_DATABASE_URL": deployment.url}
-    assert CliRunner().invoke(policy_deploy, [str(SHIPPED_POLICY)], env=env).exit_code == 0
+    assert CliRunner().invoke(deploy, [str(SHIPPED_POLICY)], env=env).exit_code == 0
 
 
 def told(deployment: Deployment, *arguments: str) -> Result:

@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 
 from engine.faults import PolicyFaults
-from engine.load import load_policy
+from engine.load import bundle, load_policy
 from engine.model import Policy
 from storage import clock, ledger, policies
-from storage.errors import NoPolicy, StateVanished
+from storage.errors import NoPolicy, PolicyMoved, StateVanished
 from storage.settings import SHIPPED_POLICY
 from tests.storage.deployment import Deployment
 
@@ -138,6 +138,32 @@ def test_state_that_somebody_is_in_cannot_vanish(shipped: Deployment, folder: Pa
         assert policies.digest_in_force(conn) == shipped.policy.digest
     shipped.rows('UPDATE accounts SET states = states || \'{"abuse": "clear"}\' RETURNING 1')
     assert deploy(shipped, folder)[1]
+
+
+def test_state_that_somebody_is_in_may_vanish_where_the_policy_maps_it(shipped: Deployment, folder: Path) -> None:
+    change(folder, "abuse.yaml", "ladder: [clear, restricted, stopped]", "ladder: [clear, limited, stopped]")
+    for old in ("restricted, stopped]", "[restricted]", "to: restricted", "from: restricted"):
+        change(folder, "abuse.yaml", old, old.replace("restricted", "limited"))
+    rename(folder)
+    change(folder, "abuse.yaml", "ladder:", "mapping: {restricted: limited}\nladder:")
+    account = shipped.account(states={"abuse": "restricted"})
+    assert deploy(shipped, folder)[1]
+    assert shipped.row(account)["states"]["abuse"] == "limited"
+
+
+def test_policy_is_refused_when_another_came_into_force_since_it_was_looked_at(
+    shipped: Deployment, folder: Path
+) -> None:
+    other = load_policy(SHIPPED_POLICY, {"BILLING_WARNING_GRACE_HOURS": "12"})
+    with shipped.begin() as conn:
+        assert policies.deploy(conn, other, bundle(SHIPPED_POLICY), {"BILLING_WARNING_GRACE_HOURS": "12"}, "bea")
+    change(folder, "billing.yaml", "{default: 0h,", "{default: 6h,")
+    mine = load_policy(folder)
+    with shipped.begin() as conn, pytest.raises(PolicyMoved, match="look again"):
+        policies.deploy(conn, mine, bundle(folder), {}, "ada", over=shipped.policy.digest)
+    with shipped.begin() as conn:
+        assert policies.digest_in_force(conn) == other.digest
+        assert policies.deploy(conn, mine, bundle(folder), {}, "ada", over=other.digest)
 
 
 def rename(folder: Path) -> None:
