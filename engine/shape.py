@@ -64,24 +64,36 @@ def check_shapes(trees: Mapping[str, Node], faults: Faults) -> None:
 
 def check_shape(root: Node, name: str, faults: Faults) -> None:
     """Note where a tree does not have the shape that the schema of this name describes."""
-    for error in _validator(name).iter_errors(root.plain()):
+    _check(root, _validator(name), faults)
+
+
+def check_shape_by(root: Node, schema: Mapping[str, Any], faults: Faults) -> None:
+    """Note where a tree does not have the shape that this schema describes, which stands outside of a policy."""
+    _check(root, _made(schema), faults)
+
+
+def _check(root: Node, validator: Validator, faults: Faults) -> None:
+    for error in validator.iter_errors(root.plain()):
         _explain(error, root, faults)
 
 
 @cache
 def _validator(name: str) -> Validator:
+    return _made(read_schema(name))
+
+
+def _made(schema: Mapping[str, Any]) -> Validator:
     """Return the validator of a schema. References are looked up in a table: resolving each took half the time."""
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
-    schema = read_schema(name)
     parts = {**read_schema("common")["$defs"], **schema.get("$defs", {})}
 
     def refer(validator: Any, reference: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
         yield from validator.descend(instance, parts[reference.rpartition("/")[2]])
 
     kind: type[Validator] = extend(Draft202012Validator, {"$ref": refer})  # type: ignore[no-untyped-call]
-    return kind(schema)
+    return kind(dict(schema))
 
 
 def read_schema(name: str) -> dict[str, Any]:

@@ -178,7 +178,9 @@ class _Reader:
                 self.keys.pop()
                 node.end = _at(event.end_mark)
         if self.root is None or (self.root.kind == "scalar" and self.root.value is None):
-            self.faults.add("P115", Place(self.file, 1, 1), "the file is empty", "write the policy, or delete the file")
+            self.faults.add(
+                "P115", Place(self.file, 1, 1), "the file is empty", "write what belongs there, or delete the file"
+            )
             return None
         return self.root
 

@@ -31,6 +31,8 @@ class Context:
     hosts: Mapping[str, ServerHost]
     mailer: Mailer
     presence: Presence
+    local_hosts: frozenset[str] = frozenset({"local"})
+    """Names of the hosts whose servers `forbear up` stops when it ends, and brings back when it starts again."""
 
     @property
     def world(self) -> World:
@@ -47,15 +49,17 @@ class Context:
 
 def context_of(settings: Settings, role: str) -> Context:
     """Put together what a worker or the controller needs; opens no connection yet."""
-    from jobs.hosts.local.host import LocalHost, default_commands
+    from jobs.hosts.catalog import catalog_of
     from jobs.queues import connect
 
+    catalog = catalog_of(settings)
     database = Database(settings)
     return Context(
         settings,
         database,
         connect(settings.redis_url),
-        {"local": LocalHost(settings.data_dir, default_commands())},
+        catalog.open(settings),
         mailer_of(settings),
         Presence(database, role),
+        catalog.local_names,
     )

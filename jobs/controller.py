@@ -204,7 +204,7 @@ class Controller:
         if self.booted or self.context.settings.up_pid is None:
             return 0
         self.booted = True
-        return sum(boot(self.context, policy, fence, name) for name in self.context.hosts)
+        return sum(boot(self.context, policy, fence, name) for name in sorted(self.context.local_hosts))
 
     def _retry_parked(self, policy: Policy, fence: Fence, *, force: bool) -> int:
         """Look again at events whose account was not known, now and then: making the account applies them at once."""

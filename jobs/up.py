@@ -83,6 +83,10 @@ def start(
     data: Path, port: int, stack: ExitStack, interrupts: Interrupts, *, test_clock: bool
 ) -> tuple[list[Postgres | Redis], Supervisor]:
     """Start everything; what was started is on the stack, to be stopped in the opposite order."""
+    if hosts_file := os.environ.get("FORBEAR_HOSTS_FILE", "").strip():
+        from jobs.hosts.catalog import read_catalog
+
+        read_catalog(Path(hosts_file))  # its faults are told here, and not in the logs of six processes
     stack.enter_context(only_one(data))
     if not is_free(port):
         raise UpError(f"port {port} of 127.0.0.1 is in use", "stop what listens there, or choose another --port")
@@ -155,8 +159,9 @@ def environment_of_children(data: Path, port: int, *, test_clock: bool) -> dict[
     }
     if test_clock:
         environment["FORBEAR_TEST_CLOCK"] = "1"
-    if policy := os.environ.get("FORBEAR_POLICY_DIR"):
-        environment["FORBEAR_POLICY_DIR"] = str(Path(policy).absolute())  # children start in another folder
+    for name in ("FORBEAR_POLICY_DIR", "FORBEAR_HOSTS_FILE"):
+        if given := os.environ.get(name, "").strip():
+            environment[name] = str(Path(given).absolute())  # children start in another folder
     for name, prefix in (("FORBEAR_ADMIN_TOKEN", ""), ("STRIPE_WEBHOOK_SECRET", "whsec_")):
         if not environment.get(name):
             environment[name] = own_secret(data / "secrets" / name.lower(), prefix, name)

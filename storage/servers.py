@@ -28,6 +28,7 @@ COLUMNS: Final = (
 )
 # An observation that is the same as before is written down again after this, so that its age says how fresh it is.
 SHOWN_AGAIN: Final = timedelta(seconds=30)
+PLACEMENT_LOCK: Final = 7_203_117  # the advisory lock of whoever chooses a host for a new server
 Observed = Literal["running", "stopped", "unknown"]
 
 
@@ -63,6 +64,16 @@ class Change:
     observed: str
     desired: str
     lifecycle: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostUse:
+    """What is known of a host by its servers."""
+
+    servers: int
+    """How many should be on it."""
+    silent: bool
+    """It was asked about servers of ours, and at the last look showed none of them."""
 
 
 def create(
@@ -128,6 +139,20 @@ def of_account(conn: Connection, account_id: UUID) -> list[Server]:
 def of_host(conn: Connection, host: str) -> list[Server]:
     """Return every server that should be on a host."""
     return _servers(conn, "s.host = :host AND s.lifecycle <> 'deleted'", {"host": host})
+
+
+def uses_of_hosts(conn: Connection, *, lock: bool = False) -> Mapping[str, HostUse]:
+    """Return how each host that has servers is used. lock: let nobody else ask so until this transaction ends."""
+    if lock:
+        conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": PLACEMENT_LOCK})
+    rows = conn.execute(
+        text(
+            "SELECT host, count(*), "
+            "coalesce(bool_and(observed = 'unknown') FILTER (WHERE observed_at IS NOT NULL), false) "
+            "FROM servers WHERE lifecycle <> 'deleted' GROUP BY host"
+        )
+    )
+    return {row[0]: HostUse(row[1], row[2]) for row in rows}
 
 
 def request_start(

@@ -23,6 +23,8 @@ class Settings:
     data_dir: Path = Path(".forbear")
     policy_dir: Path = SHIPPED_POLICY
     policy_overrides: Mapping[str, str] = field(default_factory=dict)
+    hosts_file: Path | None = None
+    """Which machines servers run on; `None`: this one."""
     port: int = DEFAULT_PORT
     test_clock: bool = False
     up_pid: int | None = None
@@ -59,12 +61,14 @@ class Settings:
         here = f"http://127.0.0.1:{port}"
         public_url = env.get("FORBEAR_PUBLIC_URL") or here
         test_clock = env.get("FORBEAR_TEST_CLOCK") == "1"
+        hosts_file = env.get("FORBEAR_HOSTS_FILE", "").strip()
         return cls(
             database_url=_needed(env, "FORBEAR_DATABASE_URL"),
             redis_url=env.get("FORBEAR_REDIS_URL") or "redis://127.0.0.1:6379/0",
             data_dir=Path(env.get("FORBEAR_DATA") or ".forbear").absolute(),
             policy_dir=Path(env.get("FORBEAR_POLICY_DIR") or SHIPPED_POLICY).absolute(),
             policy_overrides={name: value for name, value in env.items() if name.startswith(OVERRIDE_PREFIX)},
+            hosts_file=Path(hosts_file).absolute() if hosts_file else None,
             port=port,
             test_clock=test_clock,
             up_pid=_number(env, "FORBEAR_UP_PID", 0) or None,

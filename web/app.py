@@ -14,7 +14,7 @@ from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 
 from jobs import queues
-from jobs.hosts.local.host import LocalHost, default_commands
+from jobs.hosts.catalog import catalog_of
 from storage.database import Database
 from storage.settings import Settings
 from web import (
@@ -56,10 +56,12 @@ ROUTERS: tuple[ControllerRouterHandler, ...] = (
 
 def create_app(settings: Settings) -> Litestar:
     """Make the application. Opens nothing until it serves."""
+    catalog = catalog_of(settings)
     services = Services(
         settings=settings,
         database=Database(settings, pool_size=POOL),
-        hosts={"local": LocalHost(settings.data_dir, default_commands())},
+        hosts=catalog.open(settings),
+        catalog=catalog,
         redis=queues.connect(settings.redis_url),
     )
     app = Litestar(

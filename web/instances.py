@@ -22,6 +22,7 @@ from web.problems import Problem, nothing_here
 from web.services import HttpRequest, PathId, TheServices
 
 KIND = "create_server"
+FULL = "There is no room for another server of this kind at the moment. Nothing was ordered. Please try again later."
 
 
 class Order(Input):
@@ -60,6 +61,9 @@ def create_instance(request: HttpRequest, services: TheServices, body: RawBody) 
         )
         if not new:
             return operation.id, ()
+        host = services.place(conn, order.kind)
+        if host is None:
+            raise Problem(503, "NO_ROOM", FULL)
         server_id, intents = servers.create(
             conn,
             allowed.policy,
@@ -67,6 +71,7 @@ def create_instance(request: HttpRequest, services: TheServices, body: RawBody) 
             name=name,
             kind=order.kind,
             actor=caller.actor,
+            host=host,
             args={"operation_id": str(operation.id)},
             world=services.world,
         )

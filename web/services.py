@@ -12,9 +12,12 @@ from litestar import Request
 from litestar.concurrency import sync_to_thread
 from litestar.di import NamedDependency
 from litestar.params import FromPath
+from sqlalchemy import Connection
 
 from jobs import queues
 from jobs.hosts.base import Host, HostMisconfigured
+from jobs.hosts.catalog import Catalog
+from storage import servers
 from storage.database import Database
 from storage.gather import World
 from storage.intents_outbox import Outbox
@@ -32,6 +35,7 @@ class Services:
     settings: Settings
     database: Database
     hosts: Mapping[str, Host]
+    catalog: Catalog
     redis: redis.Redis
     failures: FailureLimit = field(default_factory=FailureLimit)
     console_streams: Counter[str] = field(
@@ -44,6 +48,13 @@ class Services:
             return self.hosts[name]
         except KeyError:
             raise HostMisconfigured(name, "this process does not know it") from None
+
+    def place(self, conn: Connection, kind: str) -> str | None:
+        """Return the host that a new server of this kind goes to; `None` when all that may take it are full.
+
+        Orders are placed one after the other until they commit, so that two cannot take the same last place.
+        """
+        return self.catalog.choose(kind, servers.uses_of_hosts(conn, lock=self.catalog.is_bounded))
 
     @property
     def world(self) -> World:

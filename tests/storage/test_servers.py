@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from engine.load import load_policy
 from engine.snapshot import Command
@@ -210,3 +211,17 @@ def test_observation_is_written_when_it_is_news_or_old(deployment: Deployment) -
 def test_unknown_server_is_named(deployment: Deployment) -> None:
     with pytest.raises(UnknownServer):
         move(deployment, uuid4(), "observed_running")
+
+
+def test_how_hosts_are_used_counts_what_is_on_them_and_tells_those_that_show_nothing(deployment: Deployment) -> None:
+    account = deployment.account()
+    one, two, three = (made(deployment, account) for _ in range(3))
+    with deployment.begin() as conn:
+        conn.execute(text("UPDATE servers SET host = 'away' WHERE id = :id"), {"id": three})
+        assert servers.uses_of_hosts(conn)["away"] == servers.HostUse(1, silent=False)  # never asked: no evidence
+        servers.observe(conn, {one: ("unknown", None), two: ("stopped", False), three: ("unknown", None)})
+        conn.execute(text("UPDATE servers SET observed_at = now()"))
+        uses = servers.uses_of_hosts(conn, lock=True)
+        assert uses == {"local": servers.HostUse(2, silent=False), "away": servers.HostUse(1, silent=True)}
+        conn.execute(text("UPDATE servers SET lifecycle = 'deleted'"))
+        assert servers.uses_of_hosts(conn) == {}

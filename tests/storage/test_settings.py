@@ -27,6 +27,7 @@ def test_everything_is_read_from_its_variable() -> None:
             "FORBEAR_REDIS_URL": "redis://r/1",
             "FORBEAR_DATA": "/srv/data",
             "FORBEAR_POLICY_DIR": "/srv/policy",
+            "FORBEAR_HOSTS_FILE": "/srv/hosts.yaml",
             "FORBEAR_PORT": "9000",
             "FORBEAR_TEST_CLOCK": "1",
             "FORBEAR_ADMIN_TOKEN": "root-token",
@@ -37,6 +38,7 @@ def test_everything_is_read_from_its_variable() -> None:
         }
     )
     assert (settings.data_dir, settings.policy_dir) == (Path("/srv/data"), Path("/srv/policy"))
+    assert settings.hosts_file == Path("/srv/hosts.yaml")
     assert settings.public_url == "http://127.0.0.1:9000"
     assert settings.test_clock
     assert settings.stripe_webhook_secrets == ("whsec_1", "whsec_2")

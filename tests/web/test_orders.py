@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+from jobs.hosts.catalog import Catalog
 from tests.web.site import Site
 
 
@@ -95,3 +97,23 @@ def test_an_admin_acts_for_a_tenant_and_the_audit_says_who(site: Site) -> None:
         for event in site.admin.get(f"/api/admin/accounts/{tenant.account_id}/events").json()
     }
     assert {("admin", "provision_server"), ("admin", "create_backup")} <= actors
+
+
+def test_an_order_goes_to_the_host_that_placement_says_and_is_refused_when_that_is_full(site: Site) -> None:
+    tenant = site.tenant()
+    services = site.app.state.services
+    before = services.catalog
+    entry = before.entries["local"]
+    try:
+        services.catalog = Catalog({"attic": replace(entry, name="attic", capacity=1)}, {"game": ("attic",)})
+        answers = []
+        for name in ("first", "second"):
+            order = {"name": name, "kind": "game", "accountId": tenant.account_id}
+            answers.append(tenant.client.post("/api/instances", json=order, headers={"Idempotency-Key": name}))
+    finally:
+        services.catalog = before
+    assert answers[0].status_code == 202
+    assert (answers[1].status_code, answers[1].json()["code"]) == (503, "NO_ROOM")
+    hosts = "SELECT array_agg(host ORDER BY created_at) FROM servers WHERE account_id = :id"
+    assert site.scalar(hosts, id=tenant.account_id) == ["local", "attic"]
+    assert site.scalar("SELECT count(*) FROM operations WHERE account_id = :id", id=tenant.account_id) == 1

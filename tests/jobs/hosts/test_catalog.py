@@ -1,0 +1,125 @@
+"""The hosts file: what it may say, how its faults are told, and where new servers go by it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.hosts.base import ServerSpec
+from jobs.hosts.catalog import DEFAULT, Catalog, HostsFileWrong, catalog_of, hosts_of, read_catalog
+from storage.servers import HostUse
+from storage.settings import Settings
+from tests.jobs.hosts.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).resolve().parents[3]
+SPEC = ServerSpec("server-1", "Ada's world", "game", 0)
+
+
+def settings(tmp_path: Path, text: str | None) -> Settings:
+    file = None
+    if text is not None:
+        file = tmp_path / "hosts.yaml"
+        file.write_text(text, encoding="utf-8")
+    return Settings(database_url="postgresql://nowhere", data_dir=tmp_path / "data", hosts_file=file)
+
+
+def test_without_a_file_there_is_this_machine(tmp_path: Path) -> None:
+    given = settings(tmp_path, None)
+    assert list(hosts_of(given)) == ["local"]
+    assert catalog_of(given).choose("dev", {}) == "local"
+    assert catalog_of(given).local_names == {"local"}
+
+
+def test_a_local_host_has_the_name_and_runs_the_program_that_the_file_says(tmp_path: Path) -> None:
+    text = "hosts: {attic: {driver: local, options: {programs: {game: [sh, -c, echo from the file; cat]}}}}"
+    host = hosts_of(settings(tmp_path, text))["attic"]
+    assert host.name == "attic"
+    host.create(SPEC)
+    host.start(SPEC)
+    eventually(lambda: "from the file" in host.read_console(SPEC, 0)[1])
+    assert host.kill(SPEC).observed == "stopped"
+
+
+def test_the_example_is_a_file_that_can_be_used(tmp_path: Path) -> None:
+    file = ROOT / "examples" / "deploy" / "hosts.yaml"
+    given = Settings(database_url="postgresql://nowhere", data_dir=tmp_path, hosts_file=file)
+    catalog = catalog_of(given)
+    assert set(hosts_of(given)) == set(catalog.entries)
+    assert {host for hosts in catalog.placement.values() for host in hosts} <= set(catalog.entries)
+
+
+FAULTS = [
+    ("hosts: {}", "1:8: expected at least one host"),
+    ("placement: {game: a}", "1:1: the key `hosts` is missing"),
+    ("", "1:1: the file is empty"),
+    ("hosts: {a: {driver: locl}}", "1:21: there is no driver `locl`; did you mean `local`?"),
+    ("hosts: {a: {}}", "1:12: the key `driver` is missing"),
+    ("hosts: {a: {driver: local, optons: {}}}", "1:28: the key `optons` is not known here; did you mean `options`?"),
+    ("hosts:\n  a:\n    driver: local\n    options: {program: {}}", "4:15: the key `program` is not known here"),
+    ("hosts: {a: {driver: local, options: {programs: {game: java}}}}", "1:55: expected a command as a list"),
+    ("hosts: {a: {driver: local, capacity: -1}}", "1:38: expected at least 0"),
+    ("hosts: {A b: {driver: local}}", "1:9: `A b` cannot be a key here; expected a host's name"),
+    ("hosts: {a: {driver: local}, b: {driver: local}}", "1:29: `b` is a second host on this machine"),
+    ("hosts: {a1: {driver: local}}\nplacement: {game: [a1, b1]}", "2:24: there is no host `b1`"),
+    ("hosts: {a1: {driver: local}}\nplacement: {game: []}", "2:19: expected at least 1 entry"),
+    ("hosts: {a1: {driver: local}}\nplacement: {web: a1}", "2:13: the key `web` is not known here"),
+    ("hosts: {a1: {driver: local}}\nplacement: {game: 7}", "2:19: expected a host's name, or a list of them"),
+    ("hosts: {a: &x {driver: local}, b: *x}", "1:12: the anchor `&x` is not allowed"),
+    ("hosts: !!python/object/apply:os.system [ls]", "1:8: the tag"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), FAULTS)
+def test_a_fault_is_told_with_its_place_and_a_likely_fix(tmp_path: Path, text: str, told: str) -> None:
+    given = settings(tmp_path, text)
+    with pytest.raises(HostsFileWrong) as wrong:
+        hosts_of(given)
+    assert f"{given.hosts_file}:{told}" in str(wrong.value)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    text = "hosts:\n  a: {driver: nothing}\n  b: {driver: local, options: {x: 1}}\nplacement: {game: c}\n"
+    with pytest.raises(HostsFileWrong) as wrong:
+        hosts_of(settings(tmp_path, text))
+    assert [fault.split(":")[1] for fault in wrong.value.faults] == ["2", "3", "4"]
+
+
+def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(HostsFileWrong, match="there is no such file; set FORBEAR_HOSTS_FILE"):
+        read_catalog(tmp_path / "nothing.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(HostsFileWrong, match="there is no such file"):
+        read_catalog(tmp_path / "pipe.yaml")
+    (tmp_path / "large.yaml").write_bytes(b"#" * 300_000)
+    with pytest.raises(HostsFileWrong, match="larger than"):
+        read_catalog(tmp_path / "large.yaml")
+
+
+PLACED: list[tuple[str, Mapping[str, HostUse], str | None]] = [
+    ("game", {}, "small"),
+    ("game", {"small": HostUse(1, silent=False)}, "small"),
+    ("game", {"small": HostUse(2, silent=False)}, "large"),
+    ("game", {"small": HostUse(3, silent=False)}, "large"),
+    ("game", {"small": HostUse(1, silent=True)}, "large"),
+    ("game", {"small": HostUse(1, silent=True), "large": HostUse(9, silent=True)}, "small"),
+    ("game", {"small": HostUse(2, silent=False), "large": HostUse(9, silent=True)}, "large"),
+    ("dev", {"small": HostUse(2, silent=False)}, None),
+    ("other", {"small": HostUse(2, silent=False)}, "large"),
+]
+
+
+@pytest.mark.parametrize(("kind", "uses", "chosen"), PLACED)
+def test_a_new_server_goes_to_the_first_host_that_has_room_and_answers(
+    kind: str, uses: Mapping[str, HostUse], chosen: str | None
+) -> None:
+    local = DEFAULT.entries["local"]
+    small = type(local)("small", "local", {}, capacity=2)
+    large = type(local)("large", "local", {})
+    catalog = Catalog({"small": small, "large": large}, {"game": ("small", "large"), "dev": ("small",)})
+    assert catalog.choose(kind, uses) == chosen
