@@ -15,6 +15,7 @@ CLASSES = {
     "suspended_shutdown": "fill:#f6cfc5,stroke:#b0452f,color:#2f120b",
     "retained": "fill:#e6d0e0,stroke:#85477a,color:#27111f",
     "plain": "fill:#e3ebf3,stroke:#4a6b8a,color:#142231",
+    "mark": "fill:#fdfbf6,stroke:#b0452f,stroke-dasharray:4 3,color:#2f120b",
 }
 
 
@@ -30,9 +31,14 @@ def mermaid(machine: Machine) -> str:
         lines.append(f'  {_id(state)}(["{label}"]):::{grade}')
     for rule in machine.rules:
         words = "<br/>".join([f"<b>{rule.id}</b>", *map(_safe, details(rule))])
+        if rule.to is None:  # a box beside its states: labels of arrows back to the same box lie over others
+            lines.append(f'  m_{rule.id}["{words}"]:::mark')
+            lines += [f"  {_id(source)} -.- m_{rule.id}" for source in rule.sources]
+            used.append("mark")
+            continue
         for source in rule.sources:
             arrow = {RuleKind.RELIEF: "-.->", RuleKind.PRESSURE: "==>"}.get(rule.kind, "-->")
-            lines.append(f'  {_id(source)} {arrow}|"{words}"| {_id(rule.to or source)}')
+            lines.append(f'  {_id(source)} {arrow}|"{words}"| {_id(rule.to)}')
             words = f"<b>{rule.id}</b>"  # what it takes is said once
     lines += [f"  classDef {name} {CLASSES[name]}" for name in dict.fromkeys(used)]
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ from html import escape
 from engine.draw import details, grade_of, server_words
 from engine.model import Machine, Rule, RuleKind
 
-BOX, LINE, LANE = 330, 16, 30
+BOX, LINE, LANE = 390, 16, 30
 MARGIN, TOP = 28, 84
 CHARACTER = 6.6  # of the 12 pixel text, about
 LEAST_GAP = 34
@@ -162,7 +162,7 @@ class _Drawing:
         self.parts.append(f'<rect class="{grade}" x="{x}" y="{y}" width="{BOX}" height="{height}" rx="9"/>')
         self.parts.append(self._text(x + 14, y + 22, state, "ink state"))
         for number, line in enumerate(server_words(self.machine, state), 1):
-            self.parts.append(self._text(x + 14, y + 22 + LINE * number, _cut(line, 50), "soft"))
+            self.parts.append(self._text(x + 14, y + 22 + LINE * number, _cut(line, int((BOX - 28) / CHARACTER)), "soft"))
 
     def _steps(self, at: int) -> None:
         rules = self.steps.get(at, [])

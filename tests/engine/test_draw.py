@@ -26,7 +26,11 @@ def test_mermaid_shows_every_state_and_rule(machine: Machine) -> None:
     for state in machine.ladder:
         assert f"<b>{state}</b>" in drawn
     for rule in machine.rules:
-        assert drawn.count(f'|"<b>{rule.id}</b>') == len(rule.sources)
+        if rule.to is None:
+            assert f'm_{rule.id}["<b>{rule.id}</b>' in drawn
+            assert drawn.count(f"-.- m_{rule.id}\n") == len(rule.sources)
+        else:
+            assert drawn.count(f'|"<b>{rule.id}</b>') == len(rule.sources)
     assert all(line.count('"') % 2 == 0 for line in drawn.splitlines())
 
 
