@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.build_draft import Draft
 from engine.build_facts import build_facts
-from engine.build_gates import GatesReader, build_notices, build_repairs
+from engine.build_gates import GatesReader, build_notices
 from engine.build_guarantees import GuaranteeReader
 from engine.build_guards import GuardReader, build_predicates
 from engine.build_machines import MachineReader, check_groups, draft_machines
@@ -24,7 +24,8 @@ from engine.build_parts import (
     build_standing,
     check_evidence,
 )
-from engine.build_settings import build_settings, check_settings_used
+from engine.build_repairs import build_repairs
+from engine.build_settings import build_settings, check_settings_used, check_spelling
 from engine.faults import Faults
 from engine.meaning import Meaning
 from engine.model import Machine, Place, Policy, Setting, Timer
@@ -56,6 +57,7 @@ def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, los
     standing = build_standing(draft)
     gates = GatesReader(draft, guards).read()
     repairs = build_repairs(draft)
+    check_spelling(draft)
     notices, states = build_notices(draft)
     guarantees = GuaranteeReader(draft, guards).read()
     meaning = Meaning(draft, machines, frozenset(whole))

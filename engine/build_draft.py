@@ -70,6 +70,7 @@ class Draft:
     of_server: set[str] = field(default_factory=set)  # facts that only a server's machine has
     settings: dict[str, dict[str, Setting | None]] = field(default_factory=dict)
     used_settings: set[tuple[str, str]] = field(default_factory=set)
+    variables: dict[str, Node] = field(default_factory=dict)  # of the environment, that override something
     predicates: dict[str, Guard | None] = field(
         default_factory=dict
     )  # by `machine.name`, or bare for those of standing

@@ -1,17 +1,14 @@
-"""Gates, repairs and the words for customers: what hangs on states, and has to cover all of them."""
+"""Gates and the words for customers: what hangs on states, and has to cover all of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal, cast
 
 from engine.build_draft import Draft, MachineDraft, each, entries, text_of
 from engine.build_guards import GuardReader
-from engine.build_parts import check_lifecycles, read_brake
-from engine.durations import parse_duration
 from engine.faults import listed, meant, shown
-from engine.model import SERVER_BILLING_STATES, Also, Gates, NoticeText, Place, Repair, Repairs, StateText
+from engine.model import SERVER_BILLING_STATES, Also, Gates, NoticeText, Place, StateText
 from engine.notices import FIELDS
 from engine.source import Node
 
@@ -205,73 +202,6 @@ class GatesReader:
 
 def _rows(matrix: Node) -> Iterable[Row]:
     return [entry for entry in entries(matrix) if entry[0] != "columns"]
-
-
-# ---- repairs ---------------------------------------------------------------------------------------------------------
-
-
-def build_repairs(draft: Draft) -> Repairs | None:
-    """Read repairs.yaml."""
-    root = draft.tree("repairs")
-    if root is None:
-        return None
-    lines, brakes = draft.names["repair"], {}
-    for name, key, node in entries(root.get("brakes")):
-        draft.names["brake"].declare(name, key, draft.faults)
-        brake = read_brake(draft, node) if not node.hurt else None
-        if brake is not None:
-            brakes[name] = brake
-    section = root.get("repairs")
-    if section is None or section.kind != "list":
-        lines.complete = False
-    nodes = [node for node in each(section) if node.kind == "map"]
-    if section is not None and section.hurt:
-        lines.complete = False
-    for node in nodes:
-        lines.declare(node.entries["id"][1].text, node.entries["id"][1], draft.faults)
-    levels, damping = root.get("levels"), root.get("damping")
-    for name, key, _ in entries(levels):
-        draft.known("repair", key, name)
-    undamped = damping.get("except") if damping is not None else None
-    sure = {item.text for item in each(undamped) if draft.known("repair", item)}
-    repairs = [_repair(draft, node, levels, sure) for node in nodes]
-    count = damping.get("agreeing_observations") if damping is not None else None
-    agreeing = count.value if count is not None and isinstance(count.value, int) else 1
-    return Repairs(tuple(repair for repair in repairs if repair is not None), agreeing, brakes)
-
-
-def _repair(draft: Draft, node: Node, levels: Node | None, sure: set[str]) -> Repair | None:
-    id_, do, when, brake = node.entries["id"][1], node.entries["do"][1], node.entries["when"][1], node.get("brake")
-    level = text_of(levels, id_.text) if levels is not None else None
-    does = do.text != "nothing"
-    if does and draft.intent(do) is None:
-        return None
-    if does and level is None and levels is not None and not levels.hurt:
-        draft.fault("M393", id_, f"the repair `{id_.text}` has no level", f"add `{id_.text}: dry_run` under `levels:`")
-    if brake is not None:
-        draft.known("brake", brake)
-    check_lifecycles(draft, when.get("lifecycle"))
-    autostart, lock = when.get("host_autostart"), text_of(when, "lock_age")
-    return Repair(
-        id=id_.text,
-        do=do.text if does else None,
-        place=id_.place,
-        observed=_words(when, "observed"),
-        desired=_words(when, "desired"),
-        server=_words(when, "server"),
-        lifecycle=_words(when, "lifecycle"),
-        autostart=autostart.value if autostart is not None and isinstance(autostart.value, bool) else None,
-        edge=_words(when, "edge"),
-        lock_older_than=parse_duration(lock.removeprefix("over ")) if lock is not None else None,
-        level=cast("Literal['off', 'dry_run', 'live']", level or "live"),
-        brake=brake.text if brake is not None else None,
-        alert_after=draft.duration(node.get("alert_after")),
-        damped=id_.text not in sure,
-    )
-
-
-def _words(node: Node, key: str) -> tuple[str, ...]:
-    return tuple(item.text for item in each(node.get(key)))
 
 
 # ---- words for customers ---------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal, cast
 
@@ -19,17 +18,15 @@ _WHOLE = re.compile(r"[0-9]{1,7}")
 
 def build_settings(draft: Draft) -> None:
     """Read every `settings:` section and resolve its overrides."""
-    variables: dict[str, Node] = {}
     for machine in draft.machines.values():
         settings = draft.settings.setdefault(machine.name, {})
         for name, key, node in entries(machine.root.get("settings")):
-            settings[name] = None if node.hurt or key.hurt else _setting(draft, name, key, node, variables)
+            settings[name] = None if node.hurt or key.hurt else _setting(draft, name, key, node)
         for name, key, node in entries(machine.root.get("settings")):
             _check_at_least(draft, machine.name, name, key, node)
-    _check_spelling(draft, variables)
 
 
-def _setting(draft: Draft, name: str, key: Node, node: Node, variables: dict[str, Node]) -> Setting | None:
+def _setting(draft: Draft, name: str, key: Node, node: Node) -> Setting | None:
     default = draft.duration(node.get("default"))
     minimum = draft.duration(node.get("min"))
     if default is None or (minimum is None and "min" in node.entries):
@@ -47,7 +44,7 @@ def _setting(draft: Draft, name: str, key: Node, node: Node, variables: dict[str
     value = default
     for variable, variable_key, unit_node in entries(node.get("env")):
         unit = cast("Literal['hours', 'days', 'minutes', 'seconds']", unit_node.text)
-        if (first := variables.setdefault(variable, variable_key)) is not variable_key:
+        if (first := draft.variables.setdefault(variable, variable_key)) is not variable_key:
             draft.fault(
                 "M320", variable_key, f"`{variable}` overrides two settings, first in {first.place}", "rename one"
             )
@@ -109,8 +106,9 @@ def _check_at_least(draft: Draft, machine: str, name: str, key: Node, node: Node
     draft.fault("M382" if told else "M380", key, message, f"`at_least: {other.name}` says it may not be")
 
 
-def _check_spelling(draft: Draft, variables: Mapping[str, Node]) -> None:
+def check_spelling(draft: Draft) -> None:
     """Note an override that misses its setting by a letter: nobody would learn that it does nothing."""
+    variables = draft.variables
     for name in draft.env:
         if name.startswith(OVERRIDE) and name not in variables and (near := closest(name, variables)) is not None:
             message = f"the environment variable `{shown(name)}` overrides nothing; it looks like `{near}`"

@@ -213,6 +213,9 @@ class Meaning:
                 f"`{intent.name}` is destructive, and no repair may be",
                 "repairs only start, stop and set",
             )
+        if repair.level is not None and _is_billings(intent):
+            message = f"the repair `{repair.id}` keeps down what billing stopped, and level {repair.level} can be off"
+            self.faults.add("M397", repair.place, message, "write `level: always`")
         if intent.starts_servers and not self._spares_stopped(repair, lines):
             message = (
                 f"the repair `{repair.id}` could start a server that is {' or '.join(sorted(STOPPED_BILLING_STATES))}"
@@ -228,7 +231,8 @@ class Meaning:
         spared: set[str] = set()
         for line in lines[: lines.index(repair)]:
             narrow = (line.observed, line.desired, line.lifecycle, line.edge)
-            if line.server and not any(narrow) and line.autostart is None and line.lock_older_than is None:
+            exact = (line.autostart, line.lifecycle_older_than, line.lock_older_than, line.level)
+            if line.server and not any(narrow) and all(each_ is None for each_ in exact):
                 spared |= set(line.server)
         return spared >= STOPPED_BILLING_STATES
 
@@ -296,3 +300,8 @@ class Meaning:
     def _state_key(self, machine: Machine, state: str) -> Node:
         ladder = self.draft.machines[machine.name].root.entries["ladder"][1]
         return next((item for item in ladder.items if item.text == state), ladder)
+
+
+def _is_billings(intent: Intent) -> bool:
+    """Tell whether an intent only keeps down what billing stopped."""
+    return intent.enforcement or (bool(intent.wanted_for) and set(intent.wanted_for) <= STOPPED_BILLING_STATES)

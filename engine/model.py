@@ -337,9 +337,12 @@ class Gates:
     may_also: Mapping[str, frozenset[str]] = field(default_factory=dict)  # actor -> actions allowed all the same
 
 
+RepairMode = Literal["off", "dry_run", "live"]
+
+
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One line of repairs: the first whose condition holds is the recommendation."""
+    """One line of repairs: the first that is live and whose condition holds is what is done."""
 
     id: str
     do: str | None  # None: nothing to do
@@ -350,8 +353,10 @@ class Repair:
     lifecycle: tuple[str, ...] = ()
     autostart: bool | None = None
     edge: tuple[str, ...] = ()
+    lifecycle_older_than: timedelta | None = None
     lock_older_than: timedelta | None = None
-    level: Literal["off", "dry_run", "live"] = "live"
+    level: int | None = None  # None: always, and always live
+    mode: RepairMode = "live"  # what its level says
     brake: str | None = None
     alert_after: timedelta | None = None
     damped: bool = True

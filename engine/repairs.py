@@ -2,61 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
-from engine.model import STOPPED_BILLING_STATES, Policy, Repair
+from engine.model import STOPPED_BILLING_STATES, Policy, Repair, RepairMode
 
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """One server as the controller sees it now. What is None is not known, and satisfies no line that asks for it."""
+
+    desired: str
+    observed: str
+    server: str
+    """The billing state of the account's servers."""
+    lifecycle: str
+    autostart: bool | None = None
+    lifecycle_age: timedelta | None = None
+    edge: str | None = None
+    lock_age: timedelta | None = None
+
+    def __str__(self) -> str:
+        return f"desired {self.desired}, observed {self.observed}, servers {self.server}, lifecycle {self.lifecycle}"
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
-    """What the first line that holds says. `do` None: nothing to do; `repair` None: no line holds at all."""
+    """What a line that holds says. `do` None: nothing to do; `repair` None: no line holds at all."""
 
     repair: str | None
     do: str | None
-    level: Literal["off", "dry_run", "live"]
+    mode: RepairMode
     reason: str
+    level: int | None = None  # None: always
     agreeing: int = 1  # observations in a row that must lead here before it is done
     brake: str | None = None
     alert_after: timedelta | None = None
     place: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """One server as the controller sees it now."""
-
-    desired: str
-    observed: str
-    server: str
-    lifecycle: str
-    autostart: bool | None
-    edge: str | None
-    lock_age: timedelta | None
+def recommend(policy: Policy, seen: Seen) -> Recommendation:
+    """Return what to do about a server: what the first line says that holds and is live."""
+    *_, found = _all(policy, seen)
+    return found
 
 
-def recommend(  # noqa: PLR0917 - every input that a line of repairs may name, in its order
-    policy: Policy,
-    desired: str,
-    observed: str,
-    server_state: str,
-    lifecycle: str,
-    autostart: bool | None = None,
-    edge: str | None = None,
-    lock_age: timedelta | None = None,
-) -> Recommendation:
-    """Return what to do about a server. An input that is None is not known, and satisfies no line that asks for it."""
-    seen = _Seen(desired, observed, server_state, lifecycle, autostart, edge, lock_age)
+def recommendations(policy: Policy, seen: Seen) -> tuple[Recommendation, ...]:
+    """Return what would be done if levels in dry_run were live, in the order of the lines; last, what is to be done.
+
+    Lines whose level is off are passed over, and lines in dry_run only told: neither keeps a line below from acting.
+    """
+    return tuple(_all(policy, seen))
+
+
+def lines_that_hold(policy: Policy, seen: Seen) -> tuple[str, ...]:
+    """Return the lines that hold for a server, whatever their level, up to the one that is done."""
+    names = []
     for line in policy.repairs.lines:
         if _holds(line, seen):
-            return _recommended(policy, line, seen)
-    return Recommendation(None, None, "live", f"{_described(seen)}: no line of repairs holds")
+            names.append(line.id)
+            if line.mode == "live":
+                break
+    return tuple(names)
 
 
-def _holds(line: Repair, seen: _Seen) -> bool:
+def _all(policy: Policy, seen: Seen) -> Iterator[Recommendation]:
+    for line in policy.repairs.lines:
+        if line.mode == "off" or not _holds(line, seen):
+            continue
+        yield _recommended(policy, line, seen)
+        if line.mode == "live":
+            return
+    yield Recommendation(None, None, "live", f"{seen}: no line of repairs holds")
+
+
+def _holds(line: Repair, seen: Seen) -> bool:
     # a line that names no observation asks for a known one: what is unknown is never acted on by the way
     if seen.observed not in line.observed if line.observed else seen.observed == UNKNOWN:
         return False
@@ -70,20 +93,28 @@ def _holds(line: Repair, seen: _Seen) -> bool:
             return False
     if line.autostart is not None and seen.autostart is not line.autostart:
         return False
-    return line.lock_older_than is None or (seen.lock_age is not None and seen.lock_age > line.lock_older_than)
+    return all(
+        least is None or (age is not None and age > least)
+        for least, age in ((line.lifecycle_older_than, seen.lifecycle_age), (line.lock_older_than, seen.lock_age))
+    )
 
 
-def _recommended(policy: Policy, line: Repair, seen: _Seen) -> Recommendation:
-    place, reason, do = str(line.place), _described(seen), line.do
+def _recommended(policy: Policy, line: Repair, seen: Seen) -> Recommendation:
+    reason, do = str(seen), line.do
     intent = policy.intents.get(do) if do is not None else None
     # INVARIANT: whatever the lines say, a repair never starts what billing stopped, and never destroys
     if intent is not None and intent.starts_servers and seen.server in STOPPED_BILLING_STATES:
         do, reason = None, f"{reason}: `{line.do}` would start a server that is {seen.server}"
     elif intent is not None and intent.destructive:
         do, reason = None, f"{reason}: `{line.do}` destroys, and no repair may"
-    agreeing = policy.repairs.agreeing_observations if line.damped and do is not None else 1
-    return Recommendation(line.id, do, line.level, reason, agreeing, line.brake, line.alert_after, place)
-
-
-def _described(seen: _Seen) -> str:
-    return f"desired {seen.desired}, observed {seen.observed}, servers {seen.server}, lifecycle {seen.lifecycle}"
+    return Recommendation(
+        repair=line.id,
+        do=do,
+        mode=line.mode,
+        reason=reason,
+        level=line.level,
+        agreeing=policy.repairs.agreeing_observations if line.damped and do is not None else 1,
+        brake=line.brake,
+        alert_after=line.alert_after,
+        place=str(line.place),
+    )

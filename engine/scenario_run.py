@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from engine.errors import EngineError
 from engine.gates import GateVerdict, verdict
 from engine.model import Place, Policy, Rule, Timer, Value
-from engine.repairs import recommend
+from engine.repairs import Seen, lines_that_hold, recommend
 from engine.scenario import Expect, Scenario
 from engine.snapshot import StepKind
 from engine.timeline import Moment, Player, promises
@@ -182,13 +182,14 @@ class _Run:
         assert self.player.last is not None
         for name, wanted in expect.repair.items():
             server = self.player.servers.all[name]
-            advice = recommend(
-                self.policy, str(server.facts["desired"]), str(server.facts["observed"]), self.player.last.server.state,
-                server.lifecycle,
+            seen = Seen(
+                str(server.facts["desired"]), str(server.facts["observed"]), self.player.last.server.state,
+                server.lifecycle, lifecycle_age=self.player.now - server.entered_at,
             )  # fmt: skip
-            found = advice.repair or NOTHING
-            if found == wanted and advice.repair is not None:
-                self.repairs.add(advice.repair)
+            found = recommend(self.policy, seen).repair or NOTHING
+            if wanted in lines_that_hold(self.policy, seen):
+                found = wanted  # also one whose level is off, or only told
+                self.repairs.add(wanted)
             yield "repair", f"{name} {wanted}", f"{name} {found}"
 
     def _when(self, at: datetime | None) -> str:

@@ -48,6 +48,8 @@ class Server:
 
     server_id: str
     lifecycle: str
+    entered_at: datetime
+    """When it entered its lifecycle's state."""
     facts: dict[str, Value] = field(default_factory=dict)
 
 
@@ -70,7 +72,7 @@ class Servers:
     def _server(self, known: ServerFacts, now: datetime) -> Server:
         desired = "stopped" if known.lifecycle == "stopped" else "running"
         stamps = since(self.policy, known.lifecycle, now) if self.has_lifecycle else {}
-        return Server(known.server_id, known.lifecycle, {"observed": known.observed, "desired": desired, **stamps})
+        return Server(known.server_id, known.lifecycle, now, {"observed": known.observed, "desired": desired, **stamps})
 
     def facts(self) -> tuple[ServerFacts, ...]:
         """Return what decisions about the account read of its servers."""
@@ -141,6 +143,7 @@ class Servers:
         if found is None:
             return False
         start, each.lifecycle = each.lifecycle, found.to
+        each.entered_at = each.entered_at if found.to == start else now
         read = dict(each.facts)
         each.facts.update(found.stamps)
         asked, dropped, why = [], [], ""

@@ -35,7 +35,7 @@ def show(context: Context) -> int:
             click.echo(f"account {account_id}: {step.from_} -> {step.to} because {step.because} ({step.place}){asks}")
             found += 1
     for seat in seats:
-        advice = recommend(policy, seat.desired, seat.observed, seat.billing_state, seat.lifecycle, seat.autostart)
+        advice = recommend(policy, seat.seen(now))
         if advice.do is not None:
             click.echo(f"server {seat.id}: {advice.do} because {advice.reason} ({advice.place})")
             found += 1

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from engine.lifecycle import lifecycle_machine
 from engine.model import Policy
+from engine.repairs import Seen
 from jobs.context import Context
 from jobs.hosts.base import HostError, HostUnavailable, Observation
 from jobs.isolation import by_itself, made_anew_each_tick
@@ -33,7 +35,7 @@ MAYBE_NOT_MADE = frozenset({"requested", "provisioning", "failed"})
 EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed_stopped"}
 
 FLEET = text(
-    "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.lifecycle, s.autostart, "
+    "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.lifecycle, s.lifecycle_since, s.autostart, "
     "a.server_billing_state FROM servers s JOIN accounts a ON a.id = s.account_id WHERE s.lifecycle <> 'deleted'"
 )
 
@@ -56,8 +58,20 @@ class Seat:
     desired: str
     observed: str
     lifecycle: str
+    lifecycle_since: datetime
     autostart: bool | None
     billing_state: str
+
+    def seen(self, now: datetime) -> Seen:
+        """Return what repairs are asked about it."""
+        return Seen(
+            self.desired,
+            self.observed,
+            self.billing_state,
+            self.lifecycle,
+            self.autostart,
+            lifecycle_age=now - self.lifecycle_since,
+        )
 
 
 def fleet(conn: Connection) -> list[Seat]:

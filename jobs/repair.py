@@ -115,8 +115,8 @@ def _weigh(conn: Connection, policy: Policy, fence: Fence, now: datetime) -> lis
     before = {server_id: Standing(*standing) for server_id, *standing in conn.execute(SEEN)}
     needs = []
     for seat in fleet(conn):
-        advice = recommend(policy, seat.desired, seat.observed, seat.billing_state, seat.lifecycle, seat.autostart)
-        if advice.repair is None or advice.level == "off" or (advice.do is None and advice.alert_after is None):
+        advice = recommend(policy, seat.seen(now))
+        if advice.repair is None or (advice.do is None and advice.alert_after is None):
             continue
         known = before.get(seat.id)
         if known is None or known.signature != advice.repair:
@@ -154,10 +154,6 @@ def _ask(conn: Connection, *, context: Context, policy: Policy, need: Need, fenc
     if not _is_time(conn, need, now):
         return False
     event = {"server_id": seat.id, "repair": advice.repair, "did": None, "reason": advice.reason, "at": now}
-    if advice.level == "dry_run":
-        if need.standing.since == now or need.standing.count == advice.agreeing:
-            conn.execute(REMEMBER, event)
-        return False
     if advice.brake is not None and not _slot(conn, policy, advice.brake, seat, now):
         braked.add(advice.brake)  # nobody else gets a slot in this pass
         return False
@@ -233,13 +229,14 @@ def boot(context: Context, policy: Policy, fence: Fence, host: str) -> int:
     stopped with the machine is neither counted against a brake nor watched for a while.
     """
     with context.database.begin() as conn:
+        now = clock.now(conn)
         seats = [seat for seat in fleet(conn) if seat.host == host]
     if any(seat.observed != "stopped" for seat in seats):
         return 0
     standing = Standing("boot", 1, datetime.now(UTC))
     count = 0
     for seat in seats:
-        advice = recommend(policy, seat.desired, seat.observed, seat.billing_state, seat.lifecycle, seat.autostart)
+        advice = recommend(policy, seat.seen(now))
         if advice.do != "start_server":
             continue
         need = Need(seat, Recommendation("boot", "start_server", "live", "its host has come up"), standing)

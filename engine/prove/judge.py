@@ -13,7 +13,7 @@ from engine.model import Guard, Origin, Place, Policy, Rule, Value
 from engine.prove.explore import Broken, Outcome, Visit, Watch, explore
 from engine.prove.space import Space
 from engine.prove.watch import NeverWatch, OnceWatch, is_such
-from engine.repairs import recommend
+from engine.repairs import Seen, recommend
 
 MOST_STATES = 200_000
 
@@ -177,12 +177,12 @@ def _repaired(policy: Policy, guarantee: Stopped, looked: int) -> Found:
         guarantee.servers, lifecycles, ("running", "stopped"), ("running", "stopped"), (True, False)
     ):
         looked += 1
-        found = recommend(policy, desired, observed, server, lifecycle, autostart)
+        found = recommend(policy, Seen(desired, observed, server, lifecycle, autostart))
         place = next((line.place for line in policy.repairs.lines if line.id == found.repair), None)
         intent = policy.intents.get(found.do) if found.do is not None else None
         if intent is not None and intent.starts_servers:
             return Verdict.BROKEN, looked, f"repair `{found.repair}` starts a server that is {server}", place
-        if observed == "running" and lifecycle not in busy and (found.do != guarantee.running or found.level != "live"):
+        if observed == "running" and lifecycle not in busy and found.do != guarantee.running:
             why = f"a running server that is {server} ({lifecycle}) is left alone by repair `{found.repair}`"
             return Verdict.BROKEN, looked, why, place
     return Verdict.HOLDS, looked, "", None

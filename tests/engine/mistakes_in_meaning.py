@@ -67,7 +67,7 @@ WRONG_INTENTS = [
         "delete_suspended_server",
         ("M353",),
     ),
-    Mistake("M350", "repairs.yaml", "do: start_server, brake", "do: prune_backups, brake", "start_stopped"),
+    Mistake("M350", "repairs.yaml", "do: start_server, level", "do: prune_backups, level", "start_stopped"),
     Mistake(
         "M351",
         "billing.yaml",
@@ -257,6 +257,7 @@ WRONG_NUMBERS = [
         env={"BILLING_RETENTION_DAY": "20"},
     ),
     Mistake("M385", "billing.yaml", "{suspended_at: retain_after}", "{suspended_at: 72h}", "retain_after"),
+    Mistake("M385", "repairs.yaml", "  3: {default:", "  4: {default: live}\n  3: {default:", "4"),
     Mistake("M390", "permits.yaml", "at_least: 1, at_most: 10", "at_least: 20, at_most: 10", "20"),
     Mistake("M390", "permits.yaml", "per: 1h}", "per: 0h}", "0h"),
     Mistake("M391", "maintenance.yaml", "holidays: []", "holidays: [2030-02-30]", "2030-02-30"),
@@ -274,7 +275,26 @@ WRONG_NUMBERS = [
         "maintenance: [{from: 2030-12-01T10:00Z, until: 2030-12-01T09:00Z}]",
         "2030-12-01T09:00Z",
     ),
-    Mistake("M393", "repairs.yaml", ", start_stopped: live}", "}", "start_stopped"),
+    Mistake(
+        "M386", "repairs.yaml", "damping:", "damping:", "BILLING_REPAIR_LEVEL_2", env={"BILLING_REPAIR_LEVEL_2": "on"}
+    ),
+    Mistake("M393", "repairs.yaml", "do: start_server, level: always,", "do: start_server,", "start_stopped"),
+    Mistake("M394", "repairs.yaml", "do: stop_server, level: 2", "do: stop_server, level: 7", "7"),
+    Mistake("M394", "repairs.yaml", "do: nothing, alert_after: 15m", "do: nothing, level: 2, alert_after: 15m", "2"),
+    Mistake(
+        "M397",
+        "repairs.yaml",
+        "do: shutdown_suspended_server, level: always",
+        "do: shutdown_suspended_server, level: 2",
+        "shutdown_suspended",
+    ),
+    Mistake(
+        "M397",
+        "repairs.yaml",
+        "do: disable_autostart, level: always",
+        "do: disable_autostart, level: 3",
+        "autostart_off",
+    ),
     Mistake("M395", "guarantees.yaml", "never: {enter: billing.suspended}", "never: {enter: suspended}", "suspended"),
 ]
 

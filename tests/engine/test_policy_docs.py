@@ -62,3 +62,11 @@ def test_every_override_is_in_the_table_with_its_default() -> None:
             size = 3600 if setting.env_unit == "hours" else 86_400
             expected.add((setting.env, setting.name, str(int(setting.default.total_seconds()) // size)))
     assert set(rows) == expected
+
+
+def test_every_level_of_repairs_is_in_the_table_with_its_default() -> None:
+    rows = set(re.findall(r"\| `(BILLING_REPAIR_[A-Z0-9_]+)` \| (\d): .* \| `([a-z_]+)` \|", README))
+    text = (SHIPPED / "repairs.yaml").read_text()
+    levels = re.findall(r'(?m)^  (\d): \{default: "?([a-z_]+)"?, +env: ([A-Z0-9_]+)\}', text)
+    assert rows == {(variable, level, mode) for level, mode, variable in levels}
+    assert rows

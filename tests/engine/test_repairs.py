@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from engine.load import load_policy
 from engine.model import Intent, IntentKind, Policy, Repair, Repairs
-from engine.repairs import Recommendation, recommend
+from engine.repairs import Recommendation, Seen, lines_that_hold, recommend, recommendations
+from tests.engine.mistakes import SHIPPED
 from tests.factories import HERE, policy_of
 
 STOPPED = ("suspended_shutdown", "retained")
@@ -21,7 +24,7 @@ LINES = (
     Repair("suspended", None, HERE, server=STOPPED),
     Repair("start_stopped", "start_server", HERE, desired=("running",), observed=("stopped",), brake="repairs"),
     Repair("republish", "edge_republish", HERE, desired=("running",), observed=("running",), edge=("missing",),
-           level="dry_run"),
+           level=1, mode="dry_run"),
     Repair("clear_lock", "clear_lock", HERE, lock_older_than=timedelta(minutes=30)),
 )  # fmt: skip
 
@@ -45,12 +48,10 @@ def seen(
     lifecycle: str = "running",
     *,
     policy: Policy = POLICY,
-    autostart: bool | None = False,
-    edge: str | None = "present",
-    lock_age: timedelta | None = None,
+    **more: Any,
 ) -> Recommendation:
     """Return the recommendation for a server seen so."""
-    return recommend(policy, desired, observed, server, lifecycle, autostart, edge, lock_age)
+    return recommend(policy, Seen(desired, observed, server, lifecycle, **{"autostart": False, **more}))
 
 
 def test_the_first_line_that_holds_decides() -> None:
@@ -60,7 +61,6 @@ def test_the_first_line_that_holds_decides() -> None:
     assert seen(desired="stopped", observed="stopped", server="retained", autostart=True).repair == "autostart_off"
     assert seen(desired="running", observed="stopped", server="retained").repair == "suspended"
     assert seen(observed="stopped").do == "start_server"
-    assert seen(edge="missing").do == "edge_republish"
 
 
 def test_no_line_means_nothing_to_do() -> None:
@@ -74,10 +74,36 @@ def test_no_line_means_nothing_to_do() -> None:
 
 def test_a_recommendation_carries_its_level_brake_damping_and_alarm() -> None:
     started = seen(observed="stopped")
-    assert (started.level, started.brake, started.agreeing, started.place) == ("live", "repairs", 3, "test.yaml:1")
-    assert seen(edge="missing").level == "dry_run"
+    assert (started.mode, started.brake, started.agreeing, started.place) == ("live", "repairs", 3, "test.yaml:1")
     assert seen(server="retained").agreeing == 1, "a suspended server that runs is stopped at once"
     assert seen(observed="unknown").alert_after == timedelta(minutes=15)
+
+
+def test_a_line_in_dry_run_is_told_and_keeps_no_line_below_from_acting() -> None:
+    dry = Repair("clear_lock", "clear_lock", HERE, lock_older_than=timedelta(0), level=1, mode="dry_run")
+    policy = policy_with(dry, *LINES[:-1])
+    stopped = Seen("running", "stopped", "allowed", "running", lock_age=timedelta(hours=1))
+    told = recommendations(policy, stopped)
+    assert [(each.do, each.mode, each.level) for each in told] == [
+        ("clear_lock", "dry_run", 1), ("start_server", "live", None),
+    ]  # fmt: skip
+    assert recommend(policy, stopped).do == "start_server"
+    assert recommendations(policy, replace(stopped, server="retained"))[-1].repair == "suspended"
+
+
+def test_a_line_that_is_off_is_passed_over() -> None:
+    off = Repair("restart", "clear_lock", HERE, observed=("stopped",), level=2, mode="off")
+    policy = policy_with(off, *LINES)
+    stopped = Seen("running", "stopped", "allowed", "failed")
+    assert [each.repair for each in recommendations(policy, stopped)] == ["start_stopped"]
+    assert lines_that_hold(policy, stopped) == ("restart", "start_stopped")
+
+
+@pytest.mark.parametrize(("minutes", "repair"), [(None, None), (10, None), (11, "end")])
+def test_a_lifecycle_that_lasts_too_long_is_older(minutes: int | None, repair: str | None) -> None:
+    policy = policy_with(Repair("end", "clear_lock", HERE, lifecycle_older_than=timedelta(minutes=10)))
+    age = timedelta(minutes=minutes) if minutes is not None else None
+    assert seen(policy=policy, lifecycle_age=age).repair == repair
 
 
 def test_unknown_matches_no_line_but_its_own() -> None:
@@ -109,3 +135,49 @@ def test_a_suspended_server_is_never_started_whatever_the_lines_say(server: str)
 def test_no_repair_destroys_whatever_the_lines_say() -> None:
     found = seen(policy=policy_with(Repair("clean", "wipe", HERE)))
     assert (found.repair, found.do) == ("clean", None)
+
+
+def modes(**env: str) -> dict[str, str]:
+    """Return what is done of each line of the shipped policy that does something."""
+    policy = load_policy(SHIPPED, env)
+    return {line.id: line.mode for line in policy.repairs.lines if line.do is not None}
+
+
+def test_shipped_billing_and_starting_are_live_and_what_goes_further_is_off() -> None:
+    found = modes()
+    assert {found[line] for line in ("shutdown_suspended", "autostart_off", "start_stopped")} == {"live"}
+    assert {found[line] for line in ("end_by_force", "restart_failed", "stop_unwanted", "make_again")} == {"off"}
+
+
+def test_a_level_is_set_where_the_policy_is_deployed() -> None:
+    usual, live = modes(), modes(BILLING_REPAIR_LEVEL_2="live", BILLING_REPAIR_LEVEL_3=" dry_run ")
+    changed = {line: mode for line, mode in live.items() if usual[line] != mode}
+    assert changed == {
+        "end_by_force": "live",
+        "restart_failed": "live",
+        "stop_unwanted": "live",
+        "make_again": "dry_run",
+    }
+    other = load_policy(SHIPPED, {"BILLING_REPAIR_LEVEL_2": "live"})
+    assert other.digest != load_policy(SHIPPED).digest
+
+
+AGED = timedelta(minutes=31)
+
+
+@pytest.mark.parametrize(
+    ("is_seen", "does"),
+    [
+        (Seen("running", "stopped", "allowed", "failed", lifecycle_age=AGED), "restart_server"),
+        (Seen("running", "stopped", "allowed", "failed", lifecycle_age=timedelta(minutes=30)), "start_server"),
+        (Seen("running", "stopped", "allowed", "failed", lifecycle_age=timedelta(hours=7)), "provision_server"),
+        (Seen("stopped", "running", "allowed", "stopping", lifecycle_age=AGED), "force_stop_server"),
+        (Seen("stopped", "running", "allowed", "stopping", lifecycle_age=timedelta(minutes=10)), None),
+        (Seen("stopped", "running", "allowed", "running"), "stop_server"),
+        (Seen("running", "unknown", "allowed", "failed", lifecycle_age=AGED), None),
+        (Seen("running", "stopped", "retained", "failed", lifecycle_age=timedelta(hours=7)), None),
+    ],
+)
+def test_with_every_level_live_what_does_not_obey_is_brought_to_it(is_seen: Seen, does: str | None) -> None:
+    live = load_policy(SHIPPED, {"BILLING_REPAIR_LEVEL_2": "live", "BILLING_REPAIR_LEVEL_3": "live"})
+    assert recommend(live, is_seen).do == does

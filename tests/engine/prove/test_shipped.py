@@ -64,7 +64,7 @@ BREAKING: dict[str, tuple[Change, ...]] = {
             "    when: {all: [nothing_owed, {fact: subscription, ne: canceled}]}\n    do: [{restore_access",
         ),
     ),
-    "suspended_never_runs": (("repairs.yaml", "shutdown_suspended: live", "shutdown_suspended: dry_run"),),
+    "suspended_never_runs": (("repairs.yaml", "do: shutdown_suspended_server, level: always", "do: nothing"),),
     "one_notice_per_round": (
         (
             "billing.yaml",
