@@ -162,7 +162,8 @@ class _Drawing:
         self.parts.append(f'<rect class="{grade}" x="{x}" y="{y}" width="{BOX}" height="{height}" rx="9"/>')
         self.parts.append(self._text(x + 14, y + 22, state, "ink state"))
         for number, line in enumerate(server_words(self.machine, state), 1):
-            self.parts.append(self._text(x + 14, y + 22 + LINE * number, _cut(line, int((BOX - 28) / CHARACTER)), "soft"))
+            shown = _cut(line, int((BOX - 28) / CHARACTER))
+            self.parts.append(self._text(x + 14, y + 22 + LINE * number, shown, "soft"))
 
     def _steps(self, at: int) -> None:
         rules = self.steps.get(at, [])
