@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
@@ -46,7 +47,7 @@ def _brakes(draft: Draft, root: Node) -> dict[str, Brake]:
         draft.names["brake"].declare(name, key, draft.faults)
         brake = read_brake(draft, node) if not node.hurt else None
         if brake is not None:
-            brakes[name] = brake
+            brakes[name] = replace(brake, population="servers")
     return brakes
 
 

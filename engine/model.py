@@ -247,6 +247,7 @@ class Brake:
     at_least: int
     at_most: int
     per: timedelta
+    population: Literal["accounts", "servers"] = "accounts"  # what is counted; servers by the brakes of repairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
 from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
-from jobs.repair import boot, repair
+from jobs.repair import boot, look_back, repair
 from jobs.stripe_client import StandingPoll
 from jobs.sweep import Sweep
 from storage import clock, inbox, intents, leases, policies, processes, wakeups
@@ -37,6 +37,7 @@ from storage.leases import Fence
 LEASE_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 PARKED_EVERY_SECONDS = 10.0
+PRUNE_EVERY_SECONDS = 600.0
 HOLDER = "controller:"
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Controller:
         self.digest: str | None = None
         self.booted = False
         self._parked_at = float("-inf")
+        self._pruned_at = float("-inf")
         self._renewed_at = float("-inf")
         self._session: psycopg.Connection[Any] | None = None
 
@@ -160,6 +162,7 @@ class Controller:
             report.moved = move_due(context, policy, fence) + follow(context, policy, fence)
 
         def mend() -> None:
+            look_back(context, fence, prune=self._is_time_to_prune())
             report.repairs = self._boot(policy, fence)
             repaired = repair(context, policy, fence)
             report.repairs += repaired.asked
@@ -205,6 +208,12 @@ class Controller:
             return 0
         self.booted = True
         return sum(boot(self.context, policy, fence, name) for name in sorted(self.context.local_hosts))
+
+    def _is_time_to_prune(self) -> bool:
+        if time.monotonic() - self._pruned_at < PRUNE_EVERY_SECONDS:
+            return False
+        self._pruned_at = time.monotonic()
+        return True
 
     def _retry_parked(self, policy: Policy, fence: Fence, *, force: bool) -> int:
         """Look again at events whose account was not known, now and then: making the account applies them at once."""

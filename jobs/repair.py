@@ -1,73 +1,44 @@
 """Desired against observed, each tick: what `repairs.yaml` recommends is asked for, once it was seen often enough.
 
-Nothing is done here but asking: workers carry it out, with the same re-check under lock as anything else.
+Nothing is done here but asking: workers carry it out, with the same re-check under lock as anything else. Each
+recommendation and what became of it is an event, told once and not each tick.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from engine.model import Permit, PermitKind, Place, Policy
-from engine.repairs import Recommendation, recommend
+from engine.model import Policy
+from engine.repairs import Recommendation, recommend, recommendations
 from jobs.context import Context
-from jobs.isolation import by_itself
+from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
 from jobs.observe import Seat, fleet
-from storage import brakes, clock
+from storage import brakes, clock, repairs
 from storage.alerts import raise_alert
 from storage.intents_ask import ask_server
 from storage.intents_outbox import Outbox
 from storage.leases import Fence, check
+from storage.repairs import Event, Key, Standing
 
 # A server that keeps needing the same repair is left alone for longer each time, so that one that crashes at its start
 # neither keeps a worker busy nor uses up everybody's brake.
 FIRST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(minutes=15)
 REMEMBERED = timedelta(hours=1)
-MOST_A_PASS = 200  # the next pass goes on
+MOST_A_PASS = 200  # of what no brake bounds; the next pass goes on
 
 ALERT_KINDS: Mapping[str, str] = {"wait": "host_unknown", "busy": "safe_point_missed"}
-
-SEEN = text("SELECT server_id, signature, count, since FROM observations")
-NOTE = text(
-    """
-    INSERT INTO observations (server_id, signature, count, since)
-    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:signatures AS text[]), CAST(:counts AS int[]),
-                         CAST(:sinces AS timestamptz[]))
-    ON CONFLICT (server_id) DO UPDATE
-    SET signature = excluded.signature, count = excluded.count, since = excluded.since
-    """
-)
-FORGET = text("DELETE FROM observations WHERE server_id = ANY(:ids)")
-UNFINISHED = text(
-    "SELECT 1 FROM intents WHERE server_id = :server_id AND intent = :intent AND (status = 'started' "
-    "OR (status = 'open' AND (not_before IS NULL OR not_before <= :now))) LIMIT 1"
-)
-BEFORE = text(
-    "SELECT count(*), max(at) FROM repair_events WHERE server_id = :server_id AND repair = :repair AND did IS NOT NULL "
-    "AND at > :since"
-)
-REMEMBER = text(
-    "INSERT INTO repair_events (server_id, repair, did, reason, at) VALUES (:server_id, :repair, :did, :reason, :at)"
-)
-
+QUIET = frozenset({repairs.DRY_RUN, repairs.BRAKED, repairs.PAUSED})  # no intent's end closes these
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How long, and how often in a row, the same was recommended for a server."""
-
-    signature: str
-    count: int
-    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +48,22 @@ class Need:
     seat: Seat
     advice: Recommendation
     standing: Standing
+
+    @property
+    def key(self) -> Key:
+        """The server and the line."""
+        return self.seat.id, self.advice.repair or ""
+
+    @property
+    def agreed(self) -> bool:
+        """Whether it was seen often enough to be done."""
+        return self.advice.do is not None and self.standing.count >= self.advice.agreeing
+
+    def event(self, outcome: str, now: datetime, intent: Outbox | None = None) -> Event:
+        """Return what is remembered of it."""
+        advice = self.advice
+        number = intent.intent_id if intent is not None else None
+        return Event(*self.key, advice.do, advice.level, outcome, advice.reason, now, number)
 
 
 @dataclass(slots=True)
@@ -94,74 +81,130 @@ def repair(context: Context, policy: Policy, fence: Fence) -> Repaired:
     with context.database.begin() as conn:
         now = clock.now(conn)
         needs = _weigh(conn, policy, fence, now)
-    braked: set[str] = set()
-    for need in needs:
-        if need.advice.do is None:
-            continue
-        if need.standing.count < need.advice.agreeing or done.asked >= MOST_A_PASS:
-            done.pending += 1
-            continue
-        if need.advice.brake in braked:
-            continue
+        outcomes = _judge(conn, needs, now)
+    live = [need for need in needs if need.advice.mode == "live" and need.advice.do is not None]
+    ready = [need for need in live if need.agreed and need.key not in outcomes]
+    under_way = _under_way(context, ready, now)
+    ready = [need for need in ready if (need.seat.id, need.advice.do) not in under_way]
+    free = [need for need in ready if need.advice.brake is None]
+    braked = [need for need in ready if need.advice.brake is not None]
+    granted = _granted(context, policy, fence, braked)
+    outcomes |= {need.key: repairs.BRAKED for need in braked if need.key not in granted}
+    done.pending = sum(need.advice.do is not None and not need.agreed for need in needs) + len(free[MOST_A_PASS:])
+    for need in free[:MOST_A_PASS] + [need for need in braked if need.key in granted]:
         with by_itself(f"the repair of server {need.seat.id}"):
-            work = partial(_ask, context=context, policy=policy, need=need, fence=fence, braked=braked)
+            work = partial(_ask, context=context, policy=policy, need=need, fence=fence)
             done.asked += context.database.transact(f"server `{need.seat.id}`", work)
+    _tell_quiet(context, fence, needs, outcomes)
     _tell_impatience(context, needs, now, fence)
     return done
 
 
+def look_back(context: Context, fence: Fence, *, prune: bool) -> None:
+    """Tell how what was asked for has ended; now and then, remove events that are old or too many."""
+    with context.database.begin() as conn:
+        if not (prune or repairs.is_unsettled(conn)):
+            return
+
+    def work(conn: Connection) -> None:
+        made_anew_each_tick(conn)
+        check(conn, fence)
+        now = clock.now(conn)
+        repairs.settle(conn, now)
+        if prune:
+            repairs.prune(conn, now)
+
+    context.database.transact("repair events", work)
+
+
+# ---- what is needed --------------------------------------------------------------------------------------------------
+
+
 def _weigh(conn: Connection, policy: Policy, fence: Fence, now: datetime) -> list[Need]:
     """Compare what is recommended now with what was before, and write down what changed."""
-    before = {server_id: Standing(*standing) for server_id, *standing in conn.execute(SEEN)}
-    needs = []
-    for seat in fleet(conn):
-        advice = recommend(policy, seat.seen(now))
-        if advice.repair is None or (advice.do is None and advice.alert_after is None):
-            continue
-        known = before.get(seat.id)
-        if known is None or known.signature != advice.repair:
-            standing = Standing(advice.repair, 1, now)
-        else:
-            standing = Standing(advice.repair, min(known.count + 1, max(advice.agreeing, known.count)), known.since)
-        needs.append(Need(seat, advice, standing))
-    changed = [need for need in needs if before.get(need.seat.id) != need.standing]
-    gone = sorted(set(before) - {need.seat.id for need in needs})
+    before = repairs.standings(conn)
+    needs = list(_needs(policy, fleet(conn), before, now))
+    changed = {need.key: need.standing for need in needs if before.get(need.key) != need.standing}
+    gone = before.keys() - {need.key for need in needs}
     if changed or gone:
+        made_anew_each_tick(conn)
         check(conn, fence)
-    if changed:
-        conn.execute(
-            NOTE,
-            {
-                "ids": [need.seat.id for need in changed],
-                "signatures": [need.standing.signature for need in changed],
-                "counts": [need.standing.count for need in changed],
-                "sinces": [need.standing.since for need in changed],
-            },
-        )
-    if gone:
-        conn.execute(FORGET, {"ids": gone})
+        repairs.note(conn, changed)
+        repairs.forget(conn, gone)
+        over = [key for key in sorted(gone) if before[key].told in QUIET]
+        repairs.tell(conn, [Event(*key, None, None, repairs.OVER, "it no longer holds", now) for key in over])
     return needs
 
 
-def _ask(conn: Connection, *, context: Context, policy: Policy, need: Need, fence: Fence, braked: set[str]) -> bool:
-    """Ask for one repair unless it is under way, too early again, braked, or only to be written down."""
+def _needs(policy: Policy, seats: Iterable[Seat], before: Mapping[Key, Standing], now: datetime) -> Iterable[Need]:
+    for seat in seats:
+        for advice in recommendations(policy, seat.seen(now)):
+            if advice.repair is None or (advice.do is None and (advice.alert_after is None or advice.mode != "live")):
+                continue
+            known = before.get((seat.id, advice.repair))
+            standing = Standing(1, now)
+            if known is not None:
+                count = min(known.count + 1, max(advice.agreeing, known.count))
+                standing = Standing(count, known.since, known.told)
+            yield Need(seat, advice, standing)
+
+
+def _judge(conn: Connection, needs: Sequence[Need], now: datetime) -> dict[Key, str]:
+    """Return what is not asked for, and why: only to be told, or too early again."""
+    agreed = [need for need in needs if need.agreed]
+    # what must never run is never waited for
+    damped = [need for need in agreed if need.advice.mode == "live" and need.advice.agreeing > 1]
+    history = repairs.history(conn, [need.seat.id for need in damped], now - REMEMBERED) if damped else {}
+    early = {need.key: repairs.PAUSED for need in damped if not _is_time(history.get(need.key), now)}
+    return early | {need.key: repairs.DRY_RUN for need in agreed if need.advice.mode == "dry_run"}
+
+
+def _is_time(before: tuple[int, datetime] | None, now: datetime) -> bool:
+    """Tell whether enough time has passed since the last such repair."""
+    if before is None:
+        return True
+    times, last = before
+    pause: timedelta = min(FIRST_PAUSE * 2 ** min(times - 1, 20), LONGEST_PAUSE)
+    return now >= last + pause
+
+
+# ---- asking ----------------------------------------------------------------------------------------------------------
+
+
+def _under_way(context: Context, ready: Sequence[Need], now: datetime) -> set[tuple[UUID, str]]:
+    """Return what somebody is doing already."""
+    if not ready:
+        return set()
+    with context.database.begin() as conn:
+        return repairs.under_way(conn, [need.seat.id for need in ready], now)
+
+
+def _granted(context: Context, policy: Policy, fence: Fence, braked: Sequence[Need]) -> set[Key]:
+    """Ask the brakes, each once for all; return whom they let through."""
+    granted: set[Key] = set()
+    for name in dict.fromkeys(need.advice.brake for need in braked if need.advice.brake is not None):
+        wanting = {need.seat.id: need.key for need in braked if need.advice.brake == name}
+        with by_itself(f"the brake {name}"):
+            work = partial(_slots, policy=policy, name=name, servers=list(wanting), fence=fence)
+            granted |= {wanting[server] for server in context.database.transact(f"brake `{name}`", work)}
+    return granted
+
+
+def _slots(conn: Connection, *, policy: Policy, name: str, servers: Sequence[UUID], fence: Fence) -> frozenset[UUID]:
+    check(conn, fence)
+    return brakes.take(conn, brakes.of_repairs(policy)[name], servers, clock.now(conn))
+
+
+def _ask(conn: Connection, *, context: Context, policy: Policy, need: Need, fence: Fence) -> bool:
+    """Ask for one repair, and remember it; tell whether anything was asked for."""
     seat, advice = need.seat, need.advice
-    now = clock.now(conn)
-    assert advice.do is not None
-    assert advice.repair is not None
-    if conn.execute(UNFINISHED, {"server_id": seat.id, "intent": advice.do, "now": now}).first() is not None:
-        return False
-    if not _is_time(conn, need, now):
-        return False
-    event = {"server_id": seat.id, "repair": advice.repair, "did": None, "reason": advice.reason, "at": now}
-    if advice.brake is not None and not _slot(conn, policy, advice.brake, seat, now):
-        braked.add(advice.brake)  # nobody else gets a slot in this pass
-        return False
     asked = _ask_server(conn, context=context, policy=policy, need=need, fence=fence)
     if not asked:
         return False
-    conn.execute(REMEMBER, {**event, "did": advice.do})
-    if advice.repair == "shutdown_suspended":
+    now = clock.now(conn)
+    repairs.tell(conn, [need.event(repairs.ASKED, now, asked[0])])
+    repairs.note(conn, {need.key: replace(need.standing, told=repairs.ASKED)})
+    if advice.do == "shutdown_suspended_server":
         words = f"server {seat.id} is {seat.billing_state} and was found running; it is being shut down"
         key = f"suspended_running:{seat.id}:{need.standing.since.isoformat()}"
         raise_alert(conn, "suspended_running", words, seat.account_id, key=key)
@@ -184,24 +227,23 @@ def _ask_server(conn: Connection, *, context: Context, policy: Policy, need: Nee
     )
 
 
-def _is_time(conn: Connection, need: Need, now: datetime) -> bool:
-    """Tell whether enough time has passed since the last such repair. What must never run is never waited for."""
-    if need.advice.agreeing == 1:
-        return True
-    given = {"server_id": need.seat.id, "repair": need.advice.repair, "since": now - REMEMBERED}
-    times, last = conn.execute(BEFORE, given).one()
-    if not times:
-        return True
-    pause: timedelta = min(FIRST_PAUSE * 2 ** min(times - 1, 20), LONGEST_PAUSE)
-    return bool(now >= last + pause)
+# ---- telling ---------------------------------------------------------------------------------------------------------
 
 
-def _slot(conn: Connection, policy: Policy, name: str, seat: Seat, now: datetime) -> bool:
-    brake = policy.repairs.brakes[name]
-    permit = Permit(
-        f"repairs.{name}", PermitKind.BRAKE, Place("repairs.yaml", 1, 1), brake=brake, alert="repair_brake_tripped"
-    )
-    return bool(brakes.take(conn, permit, [seat.id], now))
+def _tell_quiet(context: Context, fence: Fence, needs: Sequence[Need], outcomes: Mapping[Key, str]) -> None:
+    """Remember what was not asked for, when that is news."""
+    news = [need for need in needs if (outcome := outcomes.get(need.key)) is not None and outcome != need.standing.told]
+    if not news:
+        return
+
+    def work(conn: Connection) -> None:
+        made_anew_each_tick(conn)
+        check(conn, fence)
+        now = clock.now(conn)
+        repairs.tell(conn, [need.event(outcomes[need.key], now) for need in news])
+        repairs.note(conn, {need.key: replace(need.standing, told=outcomes[need.key]) for need in news})
+
+    context.database.transact("repair events", work)
 
 
 def _tell_impatience(context: Context, needs: Sequence[Need], now: datetime, fence: Fence) -> None:
@@ -209,7 +251,7 @@ def _tell_impatience(context: Context, needs: Sequence[Need], now: datetime, fen
     lasting: dict[tuple[str, str], list[Need]] = {}
     for need in needs:
         if need.advice.alert_after is not None and now - need.standing.since >= need.advice.alert_after:
-            lasting.setdefault((need.seat.host, need.standing.signature), []).append(need)
+            lasting.setdefault((need.seat.host, need.advice.repair or ""), []).append(need)
     for (host, signature), group in lasting.items():
         since = min(need.standing.since for need in group)
         kind = ALERT_KINDS.get(signature, "repair_failed")
@@ -233,7 +275,7 @@ def boot(context: Context, policy: Policy, fence: Fence, host: str) -> int:
         seats = [seat for seat in fleet(conn) if seat.host == host]
     if any(seat.observed != "stopped" for seat in seats):
         return 0
-    standing = Standing("boot", 1, datetime.now(UTC))
+    standing = Standing(1, datetime.now(UTC))
     count = 0
     for seat in seats:
         advice = recommend(policy, seat.seen(now))

@@ -1,4 +1,7 @@
-"""Brakes: how many accounts may be pressed in a window of time. Above, they trip, page, and wait for a person."""
+"""Brakes: how many accounts may be pressed, or servers repaired, in a window of time.
+
+Above, they trip, page, and wait for a person.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from engine.model import Brake, Permit, Policy
+from engine.model import Brake, Permit, PermitKind, Place, Policy
 from storage import audit
 from storage.alerts import raise_alert
 from storage.audit import AuditNote
 
+POPULATIONS: Final = {"accounts": "accounts", "servers": "servers WHERE lifecycle <> 'deleted'"}
 LOCK_CLASS: Final = 7_203_115  # advisory locks of this class are brakes
 
 
@@ -30,8 +34,18 @@ class BrakeState:
     slots_taken: int
 
 
-def take(conn: Connection, permit: Permit, account_ids: Sequence[UUID], now: datetime) -> frozenset[UUID]:
-    """Give slots to the first of these accounts and return who got one; trip the brake when there are not enough.
+def of_repairs(policy: Policy) -> dict[str, Permit]:
+    """Return the brakes of repairs, by their names there; their slots are taken by servers."""
+    return {
+        name: Permit(
+            f"repairs.{name}", PermitKind.BRAKE, Place("repairs.yaml", 1, 1), brake=brake, alert="repair_brake_tripped"
+        )
+        for name, brake in policy.repairs.brakes.items()
+    }
+
+
+def take(conn: Connection, permit: Permit, ids: Sequence[UUID], now: datetime) -> frozenset[UUID]:
+    """Give slots to the first of these accounts (or servers) and return who got one; trip when there are not enough.
 
     Holds the brake's lock until the transaction ends, so counting and taking are one step for everybody.
     """
@@ -43,12 +57,12 @@ def take(conn: Connection, permit: Permit, account_ids: Sequence[UUID], now: dat
     if state.latched_at is not None:
         return frozenset()
     left = _allowance(conn, brake, state, now) - _taken(conn, brake, state, now)
-    given = list(dict.fromkeys(account_ids))[: max(left, 0)]
+    given = list(dict.fromkeys(ids))[: max(left, 0)]
     if given:
         add = text("INSERT INTO brake_slots (brake, account_id, at) SELECT :name, unnest(CAST(:ids AS uuid[])), :now")
         conn.execute(add, {"name": name, "ids": given, "now": now})
-    if len(given) < len(set(account_ids)):
-        _trip(conn, permit, now, len(set(account_ids)) - len(given))
+    if len(given) < len(set(ids)):
+        _trip(conn, permit, now, len(set(ids)) - len(given))
     return frozenset(given)
 
 
@@ -91,7 +105,7 @@ def release(conn: Connection, name: str, by: str, now: datetime, allowance: int 
 def states(conn: Connection, policy: Policy, now: datetime) -> list[BrakeState]:
     """Show every brake of the policy."""
     shown = []
-    for permit in policy.permits.values():
+    for permit in (*policy.permits.values(), *of_repairs(policy).values()):
         if permit.brake is not None:
             state = _state(conn, permit.name)
             shown.append(BrakeState(*state[:4], _taken(conn, permit.brake, state, now)))
@@ -126,9 +140,9 @@ def _taken(conn: Connection, brake: Brake, state: _Row, now: datetime) -> int:
 def _allowance(conn: Connection, brake: Brake, state: _Row, now: datetime) -> int:
     if state.allowance is not None and state.released_at is not None and state.released_at > now - brake.per:
         return state.allowance
-    # Beyond this many accounts the share no longer matters: a table of a million is not counted.
+    # Beyond this many the share no longer matters: a table of a million is not counted.
     enough = math.ceil(brake.at_most / brake.share) if brake.share > 0 else 0
-    count = text("SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT :enough) counted")
+    count = text(f"SELECT count(*) FROM (SELECT 1 FROM {POPULATIONS[brake.population]} LIMIT :enough) counted")
     population: int = conn.execute(count, {"enough": enough}).scalar_one()
     return max(brake.at_least, min(brake.at_most, math.floor(brake.share * population)))
 
@@ -139,8 +153,10 @@ def _trip(conn: Connection, permit: Permit, now: datetime, over: int) -> None:
         "ON CONFLICT (name) DO UPDATE SET latched_at = excluded.latched_at WHERE brakes.latched_at IS NULL"
     )
     conn.execute(latch, {"name": permit.name, "now": now})
+    about = permit.brake.population if permit.brake is not None else "accounts"
+    deed = "repaired" if about == "servers" else "pressed"
     words = (
-        f"the brake {permit.name} has tripped: {over} more accounts were about to be pressed than it allows; nothing "
+        f"the brake {permit.name} has tripped: {over} more {about} were about to be {deed} than it allows; nothing "
         "passes it until a person looks and releases it"
     )
     raise_alert(conn, permit.alert or "brake_tripped", words, key=f"brake:{permit.name}:{now.isoformat()}")

@@ -102,20 +102,28 @@ repair_events = Table(
     "repair_events",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=True),
-    required("server_id", Uuid, ForeignKey("servers.id"), index=True),
-    required("repair"),
-    Column("did", Text),  # null: only recommended
+    required("server_id", Uuid, ForeignKey("servers.id")),
+    required("repair"),  # the line
+    Column("intent", Text),
+    Column("level", Integer),  # null: always
+    required("outcome"),  # see storage.repairs
     required("reason", server_default=""),
     instant("at", nullable=False),
+    Column("intent_id", Uuid),  # of what was asked for
+    required("unsettled", Boolean, server_default=text("false")),  # asked for, and the intent has not ended
+    Index("repair_events_server_id", "server_id", "repair", "at"),
+    Index("repair_events_at", "at"),
+    Index("repair_events_unsettled", "intent_id", postgresql_where=text("unsettled")),
 )
 
 observations = Table(
     "observations",
     metadata,
     Column("server_id", Uuid, ForeignKey("servers.id"), primary_key=True),
-    required("signature"),  # what was seen against what is wanted
+    Column("repair", Text, primary_key=True),  # the line that holds
     required("count", Integer, server_default=text("1")),  # how often in a row
     instant("since", nullable=False, server_default=NOW),
+    Column("told", Text),  # the outcome of the last event that this standing led to
 )
 
 clock = Table(
