@@ -8,6 +8,8 @@ IMPLEMENTED = frozenset(
         "create_backup",
         "delete_backup",
         "disable_autostart",
+        "dns_republish",
+        "edge_republish",
         "force_stop_server",
         "mark_server_retained",
         "provision_server",
@@ -26,5 +28,7 @@ IMPLEMENTED = frozenset(
         "start_server",
         "stop_server",
         "suspend_customer_servers",
+        "velocity_reregister",
+        "withdraw_edge",
     }
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from jobs.edge.base import NO_EDGE, Edge
 from jobs.hosts.base import Backups, HostMisconfigured, Lifecycle
 from jobs.mail import Mailer, mailer_of
 from jobs.presence import Presence
@@ -33,6 +34,7 @@ class Context:
     presence: Presence
     local_hosts: frozenset[str] = frozenset({"local"})
     """Names of the hosts whose servers `forbear up` stops when it ends, and brings back when it starts again."""
+    edge: Edge = NO_EDGE
 
     @property
     def world(self) -> World:
@@ -49,6 +51,7 @@ class Context:
 
 def context_of(settings: Settings, role: str) -> Context:
     """Put together what a worker or the controller needs; opens no connection yet."""
+    from jobs.edge.catalog import edge_of
     from jobs.hosts.catalog import catalog_of
     from jobs.queues import connect
 
@@ -62,4 +65,5 @@ def context_of(settings: Settings, role: str) -> Context:
         mailer_of(settings),
         Presence(database, role),
         catalog.local_names,
+        edge=edge_of(settings),
     )

@@ -11,6 +11,7 @@ from storage.errors import SettingWrong
 
 DEFAULT_PORT = 8080
 SHIPPED_POLICY = Path(__file__).resolve().parent.parent / "policy"
+EDGE_PREFIX = "FORBEAR_EDGE_"  # secrets that the edge file names
 OVERRIDE_PREFIX = "BILLING_"  # environment names that override numbers of a policy, resolved when it is deployed
 
 
@@ -25,6 +26,10 @@ class Settings:
     policy_overrides: Mapping[str, str] = field(default_factory=dict)
     hosts_file: Path | None = None
     """Which machines servers run on; `None`: this one."""
+    edge_file: Path | None = None
+    """What leads people to servers; `None`: a zone file under the data directory, and no proxy."""
+    edge_secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+    """What the edge file names as `secret`: variables of the environment that begin with `FORBEAR_EDGE_`."""
     port: int = DEFAULT_PORT
     test_clock: bool = False
     up_pid: int | None = None
@@ -61,14 +66,15 @@ class Settings:
         here = f"http://127.0.0.1:{port}"
         public_url = env.get("FORBEAR_PUBLIC_URL") or here
         test_clock = env.get("FORBEAR_TEST_CLOCK") == "1"
-        hosts_file = env.get("FORBEAR_HOSTS_FILE", "").strip()
         return cls(
             database_url=_needed(env, "FORBEAR_DATABASE_URL"),
             redis_url=env.get("FORBEAR_REDIS_URL") or "redis://127.0.0.1:6379/0",
             data_dir=Path(env.get("FORBEAR_DATA") or ".forbear").absolute(),
             policy_dir=Path(env.get("FORBEAR_POLICY_DIR") or SHIPPED_POLICY).absolute(),
             policy_overrides={name: value for name, value in env.items() if name.startswith(OVERRIDE_PREFIX)},
-            hosts_file=Path(hosts_file).absolute() if hosts_file else None,
+            hosts_file=_path(env, "FORBEAR_HOSTS_FILE"),
+            edge_file=_path(env, "FORBEAR_EDGE_FILE"),
+            edge_secrets={name: value for name, value in env.items() if name.startswith(EDGE_PREFIX)},
             port=port,
             test_clock=test_clock,
             up_pid=_number(env, "FORBEAR_UP_PID", 0) or None,
@@ -95,6 +101,11 @@ def _needed(env: Mapping[str, str], name: str) -> str:
             name, "is not set; `forbear up` starts a database by itself, other commands need its address"
         )
     return value
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    text = env.get(name, "").strip()
+    return Path(text).absolute() if text else None
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:

@@ -126,6 +126,24 @@ observations = Table(
     Column("told", Text),  # the outcome of the last event that this standing led to
 )
 
+edges = Table(
+    "edges",
+    metadata,
+    Column("server_id", Uuid, ForeignKey("servers.id"), primary_key=True),
+    required("label", unique=True),  # never given to another server, so that no name leads to a stranger
+    required("wanted", Boolean, server_default=text("true")),  # false: its owner has deleted the server
+    Column("address", Text),  # where it was said to be when it was last published
+    Column("port", Integer),
+    instant("published_at"),
+    instant("withdrawn_at"),
+    Column("state", Text),  # what was shown last; null: never looked at
+    required("looks", Integer, server_default=text("0")),  # how many looks in a row showed it
+    instant("seen_at"),  # of the first of them
+    CheckConstraint(
+        "state IN ('present', 'missing', 'dns_missing', 'proxy_missing', 'taken', 'unknown')", name="state"
+    ),
+)
+
 clock = Table(
     "clock",
     metadata,

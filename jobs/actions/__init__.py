@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from jobs.actions import backups, enforcement, power, provision
+from jobs.actions import backups, edge, enforcement, power, provision
 from jobs.actions.notices import send_notice
 from jobs.context import Context
 from storage.intents import Claim, Outcome
@@ -36,6 +36,10 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "restart_server": power.restart_server,
     "stop_server": power.stop_server,
     "force_stop_server": power.force_stop_server,
+    "edge_republish": edge.edge_republish,
+    "dns_republish": edge.dns_republish,
+    "velocity_reregister": edge.velocity_reregister,
+    "withdraw_edge": edge.withdraw_edge,
     "create_backup": backups.create_backup,
     "restore_backup": backups.restore_backup,
     "delete_backup": backups.delete_backup,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from jobs import edge
 from jobs.actions.delays import MOMENT, delay, is_last
 from jobs.actions.enforcement import STOP_SECONDS, autostart_off
 from jobs.actions.targets import locked_server, may_run, spec_of, still_wanted
@@ -57,7 +58,8 @@ def _phases(context: Context, claim: Claim, server: Server) -> Outcome:
         if not may_run(server):
             autostart_off(context, server)
             seen = host.stop(spec_of(server), STOP_SECONDS)
-    _show(context, claim, "in_progress", "edge", server.id)  # the local host's servers are reached by their own port
+    _show(context, claim, "in_progress", "edge", server.id)
+    edge.publish(context, server)
     _settle(context, server, seen.observed == "running", seen.autostart)
     _show(context, claim, "succeeded", "ready", server.id)
     return Done(f"made, observed {seen.observed}")

@@ -1,0 +1,128 @@
+"""Publishing a server and taking it back: what is told to names and proxy, and written down.
+
+INVARIANT: a server that billing has stopped is not published, and one that its owner has deleted never again. Billing
+takes nothing back: what leads to a suspended server is left as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from engine.model import STOPPED_BILLING_STATES
+from jobs.edge.base import Driver, EdgeError, Entry
+from jobs.edge.labels import label_of
+from jobs.logs import say
+from storage import edge as rows
+from storage import policies
+from storage.intents_ask import ask_server
+
+if TYPE_CHECKING:
+    from jobs.context import Context
+    from storage.servers import Server
+
+log = logging.getLogger(__name__)
+
+
+def publish(context: Context, server: Server) -> bool:
+    """Publish a server's edge; tell whether all of it stands. For the `edge` phase of a server that is being made.
+
+    Does nothing where there is no edge, or while billing stops the server. When a name server or proxy refuses, that is
+    no fault of the server: a worker is asked to try again (`edge_republish`), and nothing is raised.
+    """
+    try:
+        return put_up(context, server, context.edge.drivers)
+    except EdgeError as error:
+        say(log, logging.WARNING, "the edge is not published yet, trying again", server=server.id, reason=error)
+        _ask(context, server, "edge_republish", str(error))
+        return False
+
+
+def withdraw(context: Context, server: Server) -> bool:
+    """Take a server's edge back for good; tell whether nothing of ours stands any more. For a deletion by its owner.
+
+    When a name server or proxy refuses, a worker is asked to try again (`withdraw_edge`), and nothing is raised. The
+    label stays the server's: it is never given to another one.
+    """
+    context.database.transact(f"server `{server.id}`", lambda conn: rows.unwant(conn, server.id))
+    try:
+        return take_down(context, server)
+    except EdgeError as error:
+        say(log, logging.WARNING, "the edge is not withdrawn yet, trying again", server=server.id, reason=error)
+        _ask(context, server, "withdraw_edge", str(error))
+        return False
+
+
+def put_up(context: Context, server: Server, drivers: Sequence[Driver]) -> bool:
+    """Publish a server with these drivers; False when it is not to be published. Raises EdgeError.
+
+    One driver that refuses does not keep the others from being told.
+    """
+    if not drivers or server.server_billing_state in STOPPED_BILLING_STATES:
+        return False
+    entry = _entry(context, server)
+    if entry is None:
+        return False
+    refused: list[EdgeError] = []
+    for driver in drivers:
+        try:
+            driver.publish(entry)
+        except EdgeError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+    with context.database.begin() as conn:
+        rows.note_published(conn, server.id, entry.address, entry.port)
+    return True
+
+
+def take_down(context: Context, server: Server) -> bool:
+    """Take back what stands of a server that is wanted no more; False when it is still wanted. Raises EdgeError."""
+    with context.database.begin() as conn:
+        row = rows.get(conn, server.id)
+    if row is None:
+        return True
+    if row.wanted:
+        return False
+    site = context.edge.sites.get(server.host)
+    address = row.address or (site.address if site is not None else "0.0.0.0")  # noqa: S104 - nothing listens there
+    service = context.edge.services.get(server.kind, "")
+    entry = Entry(str(server.id), row.label, address, row.port or 0, service)
+    for driver in context.edge.drivers:
+        driver.withdraw(entry)
+    with context.database.begin() as conn:
+        rows.note_withdrawn(conn, server.id)
+    return True
+
+
+def _entry(context: Context, server: Server) -> Entry | None:
+    """Return where a server is found, under the label that is its own.
+
+    `None` when it is wanted no more, or when nothing says where its host is.
+    """
+    if server.host not in context.edge.sites:
+        return None
+    label = context.database.transact(f"server `{server.id}`", lambda conn: labelled(conn, server))
+    if label is None:
+        return None
+    return context.edge.entry(str(server.id), server.kind, server.host, server.port, label)
+
+
+def labelled(conn: Connection, server: Server | rows.Watched) -> str | None:
+    """Return the server's label, claiming one for a server that has none; `None` when it is wanted no more."""
+    server_id = str(server.id)
+    label = rows.claim_label(conn, server.id, label_of(server.name, server_id), label_of(server.name, server_id, 22))
+    row = rows.get(conn, server.id)
+    return label if row is not None and row.wanted else None
+
+
+def _ask(context: Context, server: Server, action: str, because: str) -> None:
+    def work(conn: Connection) -> None:
+        policy = policies.in_force(conn)
+        if action in policy.intents:  # a policy that was deployed before there were edges has none of these
+            ask_server(conn, policy, server.id, action, actor="worker", because=because, world=context.world)
+
+    context.database.transact(f"server `{server.id}`", work)

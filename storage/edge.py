@@ -1,0 +1,123 @@
+"""What is published about servers, under which label, and what was shown of it last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from engine.model import STOPPED_BILLING_STATES
+from storage import clock
+from storage.leases import Fence, check
+
+# A server is looked after from when it is made until somebody deletes it.
+LIVING: Final = ("starting", "running", "stopping", "stopped", "backing_up", "restoring")
+
+# What a name server shows once may be old; what it shows twice in a row counts.
+ENOUGH_LOOKS: Final = 2
+
+COLUMNS: Final = "server_id, label, wanted, address, port, published_at, withdrawn_at, state, looks, seen_at"
+WATCHED: Final = text(
+    "SELECT s.id, s.name, s.kind, s.host, s.port, e.label, e.state, e.looks FROM servers s "
+    "JOIN accounts a ON a.id = s.account_id LEFT JOIN edges e ON e.server_id = s.id "
+    "WHERE s.lifecycle = ANY(:living) AND a.server_billing_state <> ALL(:stopped) AND e.wanted IS NOT FALSE"
+)
+CLAIM: Final = text("INSERT INTO edges (server_id, label) VALUES (:id, :label) ON CONFLICT DO NOTHING RETURNING label")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One server's row."""
+
+    server_id: UUID
+    label: str
+    wanted: bool
+    address: str | None
+    port: int | None
+    published_at: datetime | None
+    withdrawn_at: datetime | None
+    state: str | None
+    looks: int
+    seen_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A server whose edge is looked after, with what was shown last. `label` is null before it is published."""
+
+    id: UUID
+    name: str
+    kind: str
+    host: str
+    port: int
+    label: str | None
+    state: str | None
+    looks: int | None
+
+
+def get(conn: Connection, server_id: UUID) -> Published | None:
+    """Return what is known of a server's edge; `None` when it never had one."""
+    row = conn.execute(text(f"SELECT {COLUMNS} FROM edges WHERE server_id = :id"), {"id": server_id}).one_or_none()
+    return None if row is None else Published(*row)
+
+
+def claim_label(conn: Connection, server_id: UUID, *candidates: str) -> str | None:
+    """Return the server's label: the one that it has, or the first that nobody has had; `None` when all are taken."""
+    for label in candidates:
+        given = {"id": server_id, "label": label}
+        if (claimed := conn.execute(CLAIM, given).scalar_one_or_none()) is not None:
+            return str(claimed)
+        if (row := get(conn, server_id)) is not None:
+            return row.label
+    return None
+
+
+def note_published(conn: Connection, server_id: UUID, address: str, port: int) -> None:
+    """Write down that the server's entry stands, as far as whoever was told has answered."""
+    write = text(
+        "UPDATE edges SET address = :address, port = :port, published_at = :now, withdrawn_at = NULL "
+        "WHERE server_id = :id AND wanted"
+    )
+    conn.execute(write, {"id": server_id, "address": address, "port": port, "now": clock.now(conn)})
+
+
+def unwant(conn: Connection, server_id: UUID) -> Published | None:
+    """Want the server's entry no more; return its row. From here on nothing publishes it again."""
+    conn.execute(text("UPDATE edges SET wanted = false WHERE server_id = :id"), {"id": server_id})
+    return get(conn, server_id)
+
+
+def note_withdrawn(conn: Connection, server_id: UUID) -> None:
+    """Write down that nothing of ours stands for the server any more."""
+    write = text("UPDATE edges SET withdrawn_at = :now, state = NULL, looks = 0 WHERE server_id = :id AND NOT wanted")
+    conn.execute(write, {"id": server_id, "now": clock.now(conn)})
+
+
+def watched(conn: Connection) -> list[Watched]:
+    """Return the servers whose edges are looked after. INVARIANT: none that billing has stopped is among them."""
+    given = {"living": list(LIVING), "stopped": sorted(STOPPED_BILLING_STATES)}
+    return [Watched(*row) for row in conn.execute(WATCHED, given)]
+
+
+def observe(conn: Connection, seen: Mapping[UUID, str], *, fence: Fence | None = None) -> int:
+    """Write down what was shown of servers that have a label, and how often in a row; return how many rows changed."""
+    if fence is not None:
+        check(conn, fence)
+    if not seen:
+        return 0
+    write = text(
+        """
+        UPDATE edges e SET state = n.state, looks = CASE WHEN e.state = n.state THEN e.looks + 1 ELSE 1 END,
+               seen_at = CASE WHEN e.state = n.state THEN e.seen_at ELSE :now END
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS text[])) AS n(id, state)
+        WHERE e.server_id = n.id AND (e.state IS DISTINCT FROM n.state OR e.looks < :enough)
+        RETURNING 1
+        """
+    )
+    ids = sorted(seen)
+    given = {"ids": ids, "states": [seen[each] for each in ids], "now": clock.now(conn), "enough": ENOUGH_LOOKS}
+    return len(conn.execute(write, given).all())
