@@ -233,11 +233,15 @@ class Controller:
         if report.failed:
             say(log, logging.WARNING, "the tick was not whole", failed=",".join(report.failed))
             number = 0
-        if not (number or report.changed):
-            return
+            if not report.changed:
+                return
         with self.context.database.begin() as conn:
             made_anew_each_tick(conn)
             leases.check(conn, fence)
+            if not report.failed:
+                leases.worked(conn, fence)
+            if not (number or report.changed):
+                return
             wakeups.report(conn, CONTROLLER, number, {**asdict(report), "changed": report.changed})
 
     # ---- leading -----------------------------------------------------------------------------------------------------

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import logging
 import os
 import time
 from typing import Any
 
 import psycopg
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from engine.faults import PolicyFaults
 from jobs.logs import say
 from storage import policies, processes
 from storage.database import Database, is_lost
+from storage.errors import NoPolicy
 
 SEEN_EVERY_SECONDS = 5.0
 
@@ -31,6 +33,7 @@ class Presence:
         self._session: psycopg.Connection[Any] | None = None
         self._seen_at = float("-inf")
         self._told = False
+        self._read: str | None = None
 
     def keep(self) -> bool:
         """Show that the process lives; tell whether the database is there. Cheap when called often."""
@@ -62,16 +65,25 @@ class Presence:
         if self._session is None:
             session = self.database.connect()
             try:
-                version = importlib.metadata.version("forbear")
-                self.process_id = processes.register(session, self.role, os.getpid(), version)
+                self.process_id = processes.register(session, self.role, os.getpid(), processes.own_version())
             except BaseException:
                 session.close()
                 raise
             self._session = session
         self._session.execute("SELECT 1")
         with self.database.begin() as conn:
-            processes.seen(conn, self.process_id, policies.digest_in_force(conn))
+            processes.seen(conn, self.process_id, self._digest(conn))
         self._seen_at = time.monotonic()
+
+    def _digest(self, conn: Connection) -> str | None:
+        """Return the policy that this process decides by: the one in force, unless its code cannot read that."""
+        try:
+            self._read = policies.in_force(conn).digest
+        except NoPolicy:
+            self._read = None
+        except PolicyFaults as error:
+            say(log, logging.ERROR, "this process cannot read the policy in force", role=self.role, reason=error)
+        return self._read
 
     def _drop(self) -> None:
         if self._session is not None:

@@ -159,7 +159,7 @@ def environment_of_children(data: Path, port: int, *, test_clock: bool) -> dict[
     }
     if test_clock:
         environment["FORBEAR_TEST_CLOCK"] = "1"
-    for name in ("FORBEAR_POLICY_DIR", "FORBEAR_HOSTS_FILE"):
+    for name in ("FORBEAR_POLICY_DIR", "FORBEAR_HOSTS_FILE", "FORBEAR_METRICS_TOKEN_FILE"):
         if given := os.environ.get(name, "").strip():
             environment[name] = str(Path(given).absolute())  # children start in another folder
     for name, prefix in (("FORBEAR_ADMIN_TOKEN", ""), ("STRIPE_WEBHOOK_SECRET", "whsec_")):

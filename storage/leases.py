@@ -64,6 +64,13 @@ def renew(conn: Connection, fence: Fence, ttl_seconds: float) -> bool:
     return held is not None
 
 
+def worked(conn: Connection, fence: Fence) -> None:
+    """Note that the holder has just done all that it leads for. Raises FenceLost when somebody else leads."""
+    note = text("UPDATE leases SET worked_at = clock_timestamp() WHERE name = :name AND token = :token")
+    if not conn.execute(note, {"name": fence.name, "token": fence.token}).rowcount:
+        raise FenceLost(fence.name, fence.token)
+
+
 def release(conn: Connection, fence: Fence) -> None:
     """Give the lease back, so that the next one need not wait until it expires."""
     free = text("UPDATE leases SET holder = NULL, expires_at = NULL WHERE name = :name AND token = :token")

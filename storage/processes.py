@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -11,6 +14,7 @@ from sqlalchemy import Connection, text
 
 LOCK_CLASS: Final = 7_203_116  # advisory locks of this class are processes
 FORGOTTEN_AFTER: Final = "1 day"
+SETTLED_AFTER: Final = "15 s"  # each tells of itself every few seconds, and a switch takes a moment to commit
 
 # Held by a session of the process as long as it lives: the database frees it the moment the session ends.
 LIVING: Final = (
@@ -32,6 +36,8 @@ class Process:
     started_at: datetime
     seen_at: datetime
     alive: bool
+    behind: bool
+    """It has told of itself since the policy in force came into force, and still decides by another."""
 
 
 def register(
@@ -55,6 +61,27 @@ def register(
     return int(row[0])
 
 
+@functools.cache
+def own_version() -> str:
+    """Return the version of the code that runs here."""
+    try:
+        return importlib.metadata.version("forbear")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def stale(known: Sequence[Process], digest: str | None) -> list[str]:
+    """Name each living process that runs other code than this one, or decides by another policy, and how so."""
+    found = []
+    for process in known:
+        if process.alive and process.version != own_version():
+            found.append(f"{process.role} (process {process.pid}) runs version {process.version}, not {own_version()}")
+        elif process.alive and process.behind:
+            held, wanted = ((each or "none")[:12] for each in (process.policy_digest, digest))
+            found.append(f"{process.role} (process {process.pid}) decides by policy {held}, not {wanted}")
+    return found
+
+
 def seen(conn: Connection, process_id: int, policy_digest: str | None) -> None:
     """Note that the process still works, and under which policy."""
     note = text("UPDATE processes SET seen_at = clock_timestamp(), policy_digest = :digest WHERE id = :id")
@@ -71,6 +98,7 @@ def listed(conn: Connection) -> list[Process]:
     """Return every process that is known, and whether it lives."""
     find = text(
         "SELECT id, role, pid, version, policy_digest, started_at, seen_at, "
-        f"id IN ({LIVING}) FROM processes ORDER BY id"
+        f"id IN ({LIVING}), (SELECT f.digest IS DISTINCT FROM policy_digest "
+        f"AND seen_at > f.since + interval '{SETTLED_AFTER}' FROM policy_in_force f) FROM processes ORDER BY id"
     )
     return [Process(*row) for row in conn.execute(find)]

@@ -52,6 +52,8 @@ class Settings:
     smtp_url: str = field(repr=False, default="")
     """`smtp://user:password@host:port` or `smtps://…`; empty: a Maildir under the data directory."""
     mail_from: str = "Forbear <billing@forbear.example>"
+    metrics_token_file: Path | None = None
+    """Holds the bearer token of `/metrics`; read at each request, so that it can be changed. None: nobody may."""
     discord_urls: Mapping[str, str] = field(repr=False, default_factory=dict)
     """Channel name to webhook address; a channel that is missing is not told."""
     tick_seconds: float = 1.0
@@ -88,6 +90,7 @@ class Settings:
             stripe_api_base=env.get("STRIPE_API_BASE", "").rstrip("/"),
             smtp_url=env.get("FORBEAR_SMTP_URL", ""),
             mail_from=env.get("FORBEAR_MAIL_FROM") or "Forbear <billing@forbear.example>",
+            metrics_token_file=_path(env, "FORBEAR_METRICS_TOKEN_FILE"),
             discord_urls=_channels(env),
             tick_seconds=_number(env, "FORBEAR_TICK_MILLISECONDS", 1000) / 1000,
             test_pause_at=env.get("FORBEAR_TEST_PAUSE_AT", "") if test_clock else "",

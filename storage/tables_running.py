@@ -27,6 +27,7 @@ leases = Table(
     Column("holder", Text),
     required("token", BigInteger, server_default=text("0")),  # grows with each holder: the fence
     instant("expires_at"),  # real time
+    instant("worked_at"),  # real time: when its holder last did all that it leads for
 )
 
 wakeups = Table(

@@ -66,6 +66,7 @@ stripe_events = Table(
     instant("applied_at"),
     CheckConstraint("status IN ('applied', 'parked', 'quarantined', 'ignored')", name="status"),
     Index("stripe_events_account_id", "account_id", postgresql_where=text("account_id IS NOT NULL")),
+    Index("stripe_events_received", "received_at", postgresql_using="brin"),
     Index(
         "stripe_events_unsettled",
         "status",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.datastructures.response_header import ResponseHeader
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
+from sqlalchemy.exc import DBAPIError
 
 from jobs import queues
 from jobs.hosts.catalog import catalog_of
+from jobs.presence import SEEN_EVERY_SECONDS, Presence
 from storage.database import Database
 from storage.settings import Settings
 from web import (
@@ -26,6 +30,7 @@ from web import (
     files,
     health,
     instances,
+    metrics,
     servers,
 )
 from web.problems import HANDLERS, SAFE_HEADERS, Problem
@@ -41,6 +46,8 @@ BODY_SECONDS = 60.0
 TENANTS = "/api/servers/", "/api/instances"
 POOL = 10
 
+log = logging.getLogger("forbear.web")
+
 ROUTERS: tuple[ControllerRouterHandler, ...] = (
     health.show_health,
     account.router,
@@ -51,6 +58,7 @@ ROUTERS: tuple[ControllerRouterHandler, ...] = (
     files.router,
     backups.router,
     admin.router,
+    metrics.router,
 )
 
 
@@ -117,8 +125,25 @@ def _services(state: State) -> Services:
 
 @asynccontextmanager
 async def _open_and_close(app: Litestar) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    presence = asyncio.create_task(_be_present(services))
     try:
         yield
     finally:
-        services: Services = app.state.services
+        presence.cancel()
+        await asyncio.wait([presence])
         await services.in_thread(services.database.close)
+
+
+async def _be_present(services: Services) -> None:
+    """Show that this process lives, which code it runs, and which policy it can read."""
+    presence = Presence(services.database, "serve")
+    try:
+        while True:
+            try:
+                await services.in_thread(presence.keep)
+            except (DBAPIError, psycopg.Error) as error:  # such as tables that are not there yet; health says so
+                log.warning("this process cannot show that it lives: %s", type(error).__name__)
+            await asyncio.sleep(SEEN_EVERY_SECONDS)
+    finally:
+        await asyncio.shield(services.in_thread(presence.leave))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 from typing import Any
 
 import redis
@@ -14,16 +12,8 @@ from jobs import queues
 from storage import migrate, policies, processes
 from storage.database import Database
 from storage.errors import StorageError
+from storage.processes import Process
 from web.services import TheServices
-
-
-@functools.cache
-def version() -> str:
-    """Return the version that is installed."""
-    try:
-        return importlib.metadata.version("forbear")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 @get("/api/health", tags=["health"], security=[], sync_to_thread=True)
@@ -32,36 +22,38 @@ def show_health(services: TheServices) -> Response[dict[str, Any]]:
 
     Without the queue everything still works, later: PostgreSQL keeps the work and the relay hands it out again.
     """
-    database, digest, serving = _database(services.database)
+    database, digest, known = _database(services.database)
     queue = _queue(services.settings.redis_url)
     well = database == "ok"
     status = "ok" if well and queue == "ok" else "degraded" if well else "down"
     document = {
         "status": status,
-        "version": version(),
+        "version": processes.own_version(),
         "policyDigest": digest,
         "database": database,
         "queue": queue,
-        "processes": serving,
+        "processes": [_process(each) for each in known],
+        "stale": processes.stale(known, digest),
     }
     return Response(document, status_code=200 if well else 503, headers={"Cache-Control": "no-store"})
 
 
-def _database(database: Database) -> tuple[str, str | None, list[dict[str, Any]]]:
+def _process(process: Process) -> dict[str, Any]:
+    return {
+        "role": process.role,
+        "version": process.version,
+        "policyDigest": process.policy_digest,
+        "alive": process.alive,
+    }
+
+
+def _database(database: Database) -> tuple[str, str | None, list[Process]]:
     try:
         with database.begin() as conn:
             migrate.require(conn)
             digest = policies.in_force(conn).digest
-            serving = [
-                {
-                    "role": process.role,
-                    "version": process.version,
-                    "policyDigest": process.policy_digest,
-                    "alive": process.alive,
-                }
-                for process in processes.listed(conn)
-            ]
-        return "ok", digest, serving
+            known = processes.listed(conn)
+        return "ok", digest, known
     except sqlalchemy.exc.OperationalError:
         return "unreachable", None, []
     except StorageError as error:

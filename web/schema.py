@@ -12,7 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from web.health import version
+from storage.processes import own_version
 
 REFERENCE = "#/components/schemas/{name}"
 
@@ -22,7 +22,7 @@ def described() -> OpenAPIConfig:
     scheme = SecurityScheme(type="http", scheme="bearer", description="A customer's token, or the admin token.")
     return OpenAPIConfig(
         title="Forbear",
-        version=version(),
+        version=own_version(),
         path="/schema",
         render_plugins=[WithBodies()],
         components=Components(security_schemes={"token": scheme}),

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
+from storage import migrate
 from storage.commands import audit, db
 from storage.commands_policy import deploy
 from storage.settings import SHIPPED_POLICY
@@ -78,8 +79,8 @@ def test_upgrade_says_what_it_did(empty_database_url: str) -> None:
     env = {"FORBEAR_DATABASE_URL": empty_database_url}
     runner = CliRunner()
     assert runner.invoke(db, ["status"], env=env).exit_code == 1
-    assert runner.invoke(db, ["upgrade"], env=env).output == "migrated to 0001\n"
-    assert runner.invoke(db, ["migrate"], env=env).output == "up to date at 0001\n"
+    assert runner.invoke(db, ["upgrade"], env=env).output == f"migrated to {migrate.HEAD}\n"
+    assert runner.invoke(db, ["migrate"], env=env).output == f"up to date at {migrate.HEAD}\n"
     assert runner.invoke(db, ["status"], env=env).exit_code == 0
 
 

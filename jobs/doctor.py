@@ -1,0 +1,277 @@
+"""`forbear doctor`: is everything there, does it work, and what to do where it does not. Changes nothing.
+
+Exit status: 0 all is well, 1 something was found, 2 nothing could be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import click
+from sqlalchemy.exc import DBAPIError
+
+from engine.commands import colored
+from jobs.queues import QUEUES, connect
+from storage import figures, migrate, policies, processes
+from storage.database import Database
+from storage.errors import StorageError
+from storage.figures import Figures
+from storage.settings import Settings
+from storage.stripe_event import API_VERSION
+
+Verdict = Literal["ok", "warning", "fault"]
+
+LATE_SECONDS = 120.0  # work that could have been done for so long is waiting for somebody who is not there
+SILENT_SECONDS = 30.0  # the controller looks every second
+QUIET_DAYS = 3  # without any event: a host with customers hears of renewals every day
+ROOM_BYTES = 1024**3
+
+SHADES = {"ok": "green", "warning": "yellow", "fault": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".forbear"),
+    show_default=True,
+    help="The data of a `forbear up`, for its own database and queue when none are named.",
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to show it.")
+def doctor(data: Path, form: str) -> int:
+    """Look at everything that Forbear needs and say what is wrong and what to do about it.
+
+    \b
+    Examples:
+      forbear doctor                        the `forbear up` of this folder, or what FORBEAR_DATABASE_URL names
+      forbear doctor --data /srv/forbear    another one
+      forbear doctor --format json          for a monitor
+    """
+    settings = _settings(data)
+    findings = list(examine(settings))
+    if form == "json":
+        click.echo(json.dumps([asdict(each) for each in findings], indent=2))
+    else:
+        _show(findings)
+    return 0 if all(each.verdict == "ok" for each in findings) else 1
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding on everything; where the database is away, on what can be seen without it."""
+    yield _queue(settings)
+    database = Database(settings, pool_size=1)
+    try:
+        yield from _below(settings, database)
+    finally:
+        database.close()
+    yield from _configured(settings)
+
+
+def _below(settings: Settings, database: Database) -> Iterator[Finding]:
+    """Look at everything that the database knows."""
+    try:
+        with database.begin() as conn:
+            migrate.require(conn)
+            policy = policies.in_force(conn)
+            seen = figures.read(conn, policy)
+    except DBAPIError as error:
+        words = " ".join(str(error.orig).split("\n", 1)[0].split())
+        yield Finding("database", "fault", words, "is it running, and is FORBEAR_DATABASE_URL right?")
+        return
+    except StorageError as error:
+        yield Finding("database", "fault", str(error), "what it says tells what to do")
+        return
+    yield Finding("database", "ok", f"answers, at migration {migrate.HEAD}")
+    yield Finding("policy", "ok", f"{policy.digest[:12]} is in force")
+    yield from _processes(seen, policy.digest)
+    yield from _work(seen)
+    yield from _trouble(seen)
+    yield _stripe(settings, seen)
+
+
+def _queue(settings: Settings) -> Finding:
+    import redis
+
+    client = connect(settings.redis_url)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        advice = "nothing is lost, but work waits for the relay: is Redis running, and is FORBEAR_REDIS_URL right?"
+        return Finding("queue", "fault", " ".join(str(error).split()), advice)
+    finally:
+        client.close()
+    return Finding("queue", "ok", "answers")
+
+
+def _processes(seen: Figures, digest: str) -> Iterator[Finding]:
+    alive: dict[str, int] = {}
+    for process in seen.processes:
+        alive[process.role] = alive.get(process.role, 0) + process.alive
+    for role, command in {
+        "serve": "forbear serve",
+        "controller": "forbear controller",
+        **{f"worker {queue}": f"forbear worker {queue}" for queue in QUEUES},
+    }.items():
+        count = alive.get(role, 0)
+        if count:
+            yield Finding(role, "ok", f"{count} at work")
+        else:
+            yield Finding(role, "fault", "nobody is at work", f"start `{command}`, and look at its log")
+    for words in processes.stale(seen.processes, digest):
+        yield Finding("stale process", "fault", words, "restart it")
+    if seen.worked_seconds is None or seen.worked_seconds > SILENT_SECONDS:
+        since = "never" if seen.worked_seconds is None else f"{_span(seen.worked_seconds)} ago"
+        advice = "its log tells which step fails: nothing is swept, observed or repaired meanwhile"
+        yield Finding("controller's last success", "fault", since, advice)
+
+
+def _work(seen: Figures) -> Iterator[Finding]:
+    for queue in figures.QUEUES:
+        waits = seen.staleness_of(queue)
+        if waits > LATE_SECONDS:
+            advice = "is a worker of it at work? `forbear audit show` and its log tell what it does"
+            yield Finding(f"queue {queue}", "fault", f"its oldest work has waited {_span(waits)}", advice)
+    due = seen.oldest_due_seconds or 0.0
+    if due > LATE_SECONDS:
+        yield Finding("due rows", "fault", f"the oldest has waited {_span(due)}", "is the controller at work?")
+    drifting = sum(each.count for each in seen.fleet if each.drifts)
+    if drifting:
+        advice = "`forbear controller --dry-run --once` tells what would be done about each"
+        yield Finding("servers", "warning", f"{drifting} seen otherwise than they should be", advice)
+
+
+def _trouble(seen: Figures) -> Iterator[Finding]:
+    for brake in seen.brakes:
+        if brake.latched_at is not None:
+            advice = f"look why so many are pressed at once, then POST /api/admin/brakes/{brake.name}/release"
+            yield Finding(f"brake {brake.name}", "fault", f"tripped at {brake.latched_at:%Y-%m-%d %H:%M} UTC", advice)
+    for unsettled in seen.unsettled:
+        advice = "GET /api/admin/stripe-events lists them; making the account applies what is parked"
+        words = f"{unsettled.count}, the oldest {_span(float(unsettled.age_seconds))} old"
+        yield Finding(f"{unsettled.status} events", "warning", words, advice)
+    for status in ("unknown", "failed"):
+        count = sum(each.count for each in seen.intents if each.status == status)
+        if count:
+            advice = "GET /api/admin/intents lists them; a person says whether they are sent or done again"
+            yield Finding(f"{status} intents", "warning", str(count), advice)
+    if seen.alerts and (seen.alert_age_seconds or 0.0) > LATE_SECONDS:
+        words = f"{seen.alerts} not told, the oldest for {_span(seen.alert_age_seconds or 0.0)}"
+        yield Finding("alerts", "warning", words, "does Discord answer? the controller's log tells")
+
+
+def _stripe(settings: Settings, seen: Figures) -> Finding:
+    if not settings.stripe_webhook_secrets:
+        advice = "set STRIPE_WEBHOOK_SECRET to the signing secret of the endpoint"
+        return Finding("webhook", "fault", "no secret is set, so every event is refused", advice)
+    if seen.event_received_at is None:
+        advice = "point Stripe at POST /api/billing/webhook; `stripe trigger invoice.payment_failed` sends one"
+        return Finding("webhook", "warning", "no event has arrived within 31 days", advice)
+    ago = datetime.now(UTC) - seen.event_received_at
+    words = f"the last event arrived {_span(ago.total_seconds())} ago; read as version {API_VERSION}"
+    if ago.days >= QUIET_DAYS:
+        advice = "does the endpoint's page at Stripe show failures? Stripe gives up an endpoint after days of them"
+        return Finding("webhook", "warning", words, advice)
+    return Finding("webhook", "ok", words)
+
+
+def _configured(settings: Settings) -> Iterator[Finding]:
+    """Look at what was set, and at the machine."""
+    checks: tuple[tuple[str, Callable[[Settings], Finding | None]], ...] = (
+        ("admin token", _admin_token),
+        ("metrics token", _metrics_token),
+        ("test clock", _test_clock),
+        ("data", _room),
+    )
+    for subject, check in checks:
+        yield check(settings) or Finding(subject, "ok", "as it should be")
+
+
+def _admin_token(settings: Settings) -> Finding | None:
+    if not settings.admin_token:
+        return Finding("admin token", "warning", "not set: nobody is an admin", "set FORBEAR_ADMIN_TOKEN")
+    return None
+
+
+def _metrics_token(settings: Settings) -> Finding | None:
+    file = settings.metrics_token_file
+    if file is None:
+        advice = "FORBEAR_METRICS_TOKEN_FILE names a file that holds one"
+        return Finding("metrics token", "warning", "not set: nobody may read /metrics", advice)
+    try:
+        mode = file.stat().st_mode
+        empty = not file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return Finding("metrics token", "fault", f"`{file}` cannot be read", "give it to the user that serves")
+    if empty:
+        return Finding("metrics token", "fault", f"`{file}` is empty", "write a token into it")
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        return Finding("metrics token", "warning", f"everybody may read `{file}`", f"chmod 0640 '{file}'")
+    return None
+
+
+def _test_clock(settings: Settings) -> Finding | None:
+    if settings.test_clock:
+        return Finding("test clock", "warning", "switched on", "never in production: an admin can move time")
+    return None
+
+
+def _room(settings: Settings) -> Finding | None:
+    try:
+        free = shutil.disk_usage(settings.data_dir).free
+    except OSError:
+        return Finding("data", "warning", f"`{settings.data_dir}` is not there", "set FORBEAR_DATA")
+    if free < ROOM_BYTES:
+        return Finding("data", "fault", f"{free // 1024**2} MiB are free", "backups and uploads fail soon: make room")
+    return None
+
+
+def _settings(data: Path) -> Settings:
+    """Read the settings; addresses that are not set are those of the `forbear up` of this folder."""
+    from storage.embedded import addresses_of
+
+    environment = dict(os.environ)
+    if not environment.get("FORBEAR_DATABASE_URL"):
+        environment = addresses_of(data.absolute()) | environment
+        environment.setdefault("FORBEAR_DATA", str(data.absolute()))
+        for name in ("FORBEAR_ADMIN_TOKEN", "STRIPE_WEBHOOK_SECRET"):
+            file = data / "secrets" / name.lower()
+            if not environment.get(name) and file.is_file():
+                environment[name] = file.read_text("ascii").strip()
+    return Settings.from_env(environment)
+
+
+def _show(findings: list[Finding]) -> None:
+    subjects = max(len(each.subject) for each in findings)
+    for each in findings:
+        verdict = f"{each.verdict:<7}"
+        verdict = click.style(verdict, fg=SHADES[each.verdict]) if colored() else verdict
+        click.echo(f"{verdict}  {each.subject:<{subjects}}  {each.found}")
+        if each.advice:
+            click.echo(f"{'':<7}  {'':<{subjects}}  {each.advice}")
+    wrong = [each for each in findings if each.verdict != "ok"]
+    click.echo(f"\n{len(wrong)} of {len(findings)} need a look" if wrong else "\nall is well")
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
