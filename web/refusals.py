@@ -29,6 +29,7 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (host.HostBusy, 409, "SERVER_BUSY"),
     (host.BackupMissing, 404, "BACKUP_NOT_FOUND"),
     (host.BackupDamaged, 409, "BACKUP_DAMAGED"),
+    (host.NotOffered, 501, "NOT_OFFERED"),
     (host.HostFull, 507, "HOST_FULL"),
     (storage.UnknownAccount, 404, "NOT_FOUND"),
     (storage.UnknownCustomer, 404, "NOT_FOUND"),

@@ -22,6 +22,7 @@ from jobs.hosts.errors import (
     HostUnavailable,
     LaunchFailed,
     NothingToRevert,
+    NotOffered,
     NotRunning,
     NotText,
     PathRefused,
@@ -56,6 +57,7 @@ __all__ = [
     "HostUnavailable",
     "LaunchFailed",
     "Listing",
+    "NotOffered",
     "NotRunning",
     "NotText",
     "NothingToRevert",
@@ -185,7 +187,7 @@ class BackupInfo:
     backup_id: str
     size_bytes: int
     sha256: str
-    """Of the archive as stored; checked before anything is restored from it."""
+    """Of the archive as stored, checked before anything is restored from it. Empty where the host keeps its own."""
     created_at: datetime
     content_bytes: int = 0
     """Sum of the files' sizes inside."""
@@ -234,7 +236,8 @@ class Lifecycle(Protocol):
 class Files(Protocol):
     """The server's own files. `/` and the empty path are its root, and nothing outside can be named.
 
-    Each raises PathRefused for a path that leaves the root, and ServerMissing.
+    Each raises PathRefused for a path that leaves the root, and ServerMissing. On a host without them each raises
+    NotOffered.
     """
 
     def list_files(self, spec: ServerSpec, path: str) -> Listing:
@@ -263,7 +266,7 @@ class Files(Protocol):
 
 
 class Console(Protocol):
-    """The server's own console."""
+    """The server's own console. On a host without them each method raises NotOffered."""
 
     def send(self, spec: ServerSpec, line: str) -> None:
         """Type one line. Raises NotRunning, ConsoleLineRefused, ConsoleBusy."""
@@ -295,7 +298,7 @@ class Backups(Protocol):
         """Remove a backup for good."""
 
     def open_backup(self, spec: ServerSpec, backup_id: str) -> Download:
-        """Open the archive. Raises BackupMissing."""
+        """Open the archive. Raises BackupMissing, NotOffered."""
 
     def list_backups(self, spec: ServerSpec) -> Sequence[BackupInfo]:
         """List finished backups, oldest first, also those of a server that is gone."""

@@ -59,6 +59,15 @@ class HostMisconfigured(HostError):
         super().__init__(f"host `{host}` is not set up: {missing}")
 
 
+class NotOffered(HostError):
+    """Hosts of this kind have no way to do it, now or later. `what` is a plural, such as `files`."""
+
+    def __init__(self, host: str, what: str) -> None:
+        self.host = host
+        self.what = what
+        super().__init__(f"{what} are not offered for servers on this kind of host; write to us if you need them")
+
+
 class HostFull(HostError):
     """The host has no space left for what it was asked to store."""
 

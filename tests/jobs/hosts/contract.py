@@ -1,4 +1,7 @@
-"""What every host must do, as tests that any host can be put under: subclass, and say how to make one."""
+"""What every host must do, as tests that any host can be put under: subclass, and say how to make one.
+
+A host that offers everything takes `HostContract`; one without files or consoles the parts that it has.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,11 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 
 
-class HostContract:
-    """A subclass provides the fixture `empty_host`: a host without servers that runs a program for kind `game`."""
+class ContractFloor:
+    """A subclass provides the fixture `empty_host`: a host without servers that can run servers of kind `game`."""
 
     SPEC = ServerSpec("5b2a4d0e-contract", "Ada's world", "game", 0)
     STOP_SECONDS = 10.0
-    # a line to type on the program's console, and a part of what it answers
-    QUESTION, ANSWER = "list", "online"
 
     @pytest.fixture
     def created(self, empty_host: Host) -> Host:
@@ -49,15 +50,28 @@ class HostContract:
     @pytest.fixture
     def started(self, created: Host) -> Host:
         created.start(self.SPEC)
-        # it keeps files of its own by then, which tests of files look past
-        eventually(lambda: self.answers(created))
+        eventually(lambda: self.is_up(created))
         return created
 
-    def answers(self, host: Host) -> bool:
-        host.send(self.SPEC, self.QUESTION)
-        return any(self.ANSWER in line for line in host.read_console(self.SPEC, None)[1])
+    def is_up(self, host: Host) -> bool:
+        """Whether the server has done what it does at its start."""
+        return host.observe(self.SPEC).observed == "running"
 
-    # seeing
+    def put(self, host: Host, text: str) -> None:
+        """Let the server keep this text."""
+        raise NotImplementedError
+
+    def held(self, host: Host) -> str:
+        """Return the text that the server keeps."""
+        raise NotImplementedError
+
+    def refusals(self, host: Host) -> list[Callable[[], object]]:
+        """Commands that the host refuses."""
+        return [lambda: host.start(replace(self.SPEC, server_id="nobody"))]
+
+
+class LifecycleContract(ContractFloor):
+    """Servers: seen, made, started, stopped and destroyed."""
 
     def test_it_is_a_host(self, empty_host: Host) -> None:
         assert isinstance(empty_host, Host)
@@ -80,12 +94,10 @@ class HostContract:
         assert len(seen) == 2
 
     def test_making_a_server_again_keeps_its_files_and_its_process(self, started: Host) -> None:
-        started.write_file(self.SPEC, "kept.txt", "kept")
+        self.put(started, "kept")
         before = started.observe(self.SPEC)
         assert started.create(self.SPEC) == before
-        assert started.read_file(self.SPEC, "kept.txt") == "kept"
-
-    # starting and stopping
+        assert self.held(started) == "kept"
 
     def test_starting_what_runs_changes_nothing(self, started: Host) -> None:
         before = started.observe(self.SPEC)
@@ -94,8 +106,6 @@ class HostContract:
     def test_a_stop_returns_only_what_was_observed(self, started: Host) -> None:
         assert started.stop(self.SPEC, self.STOP_SECONDS).observed == "stopped"
         assert started.observe(self.SPEC).observed == "stopped"
-        with pytest.raises(NotRunning):
-            started.send(self.SPEC, self.QUESTION)
 
     def test_stopping_what_is_stopped_or_missing_says_so(self, created: Host) -> None:
         assert created.stop(self.SPEC, self.STOP_SECONDS).observed == "stopped"
@@ -130,9 +140,80 @@ class HostContract:
         assert started.observe(self.SPEC).observed == "missing"
         assert [info.backup_id for info in started.list_backups(self.SPEC)] == ["last"]
         with pytest.raises(ServerMissing):
-            started.list_files(self.SPEC, "/")
+            started.start(self.SPEC)
 
-    # files
+    def test_errors_speak_to_customers_and_name_no_path_of_the_machine(self, created: Host) -> None:
+        for refused in self.refusals(created):
+            with pytest.raises(HostError) as error:
+                refused()
+            sentence = str(error.value)
+            assert 10 < len(sentence) < 300
+            assert sentence.isprintable()
+            assert "servers/" not in sentence
+            assert not isinstance(error.value, BackupDamaged)
+
+
+class BackupsContract(ContractFloor):
+    """Backups of whatever a server keeps."""
+
+    def test_a_restore_first_saves_what_it_replaces(self, created: Host) -> None:
+        self.put(created, "old")
+        created.create_backup(self.SPEC, "b-1")
+        self.put(created, "new")
+        safety = created.restore_backup(self.SPEC, "b-1")
+        assert self.held(created) == "old"
+        assert safety.backup_id.startswith("safety-")
+        assert safety in created.list_backups(self.SPEC)
+        created.restore_backup(self.SPEC, safety.backup_id)
+        assert self.held(created) == "new"
+
+    def test_a_restore_that_is_done_again_keeps_what_the_first_try_saved(self, created: Host) -> None:
+        self.put(created, "old")
+        created.create_backup(self.SPEC, "b-1")
+        self.put(created, "new")
+        safety = created.restore_backup(self.SPEC, "b-1", "kept")
+        assert created.restore_backup(self.SPEC, "b-1", "kept") == safety
+        created.restore_backup(self.SPEC, "kept")
+        assert self.held(created) == "new"
+
+    def test_a_restored_server_is_stopped_and_does_not_start_at_boot_unless_it_did(self, created: Host) -> None:
+        created.set_autostart(self.SPEC, on=True)
+        created.create_backup(self.SPEC, "b-1")
+        created.set_autostart(self.SPEC, on=False)
+        created.restore_backup(self.SPEC, "b-1")
+        seen = created.observe(self.SPEC)
+        assert (seen.observed, seen.autostart) == ("stopped", False)
+
+    def test_a_backup_of_one_id_is_made_once(self, created: Host) -> None:
+        self.put(created, "first")
+        first = created.create_backup(self.SPEC, "b-1")
+        self.put(created, "second")
+        assert created.create_backup(self.SPEC, "b-1") == first
+        assert created.list_backups(self.SPEC) == [first]
+
+    def test_a_running_server_is_backed_up_and_not_restored_over(self, started: Host) -> None:
+        started.create_backup(self.SPEC, "b-1")
+        with pytest.raises(StillRunning):
+            started.restore_backup(self.SPEC, "b-1")
+        assert started.observe(self.SPEC).observed == "running"
+
+    def test_a_deleted_backup_is_gone(self, created: Host) -> None:
+        created.create_backup(self.SPEC, "b-1")
+        created.delete_backup(self.SPEC, "b-1")
+        created.delete_backup(self.SPEC, "b-1")
+        assert created.list_backups(self.SPEC) == []
+        with pytest.raises(BackupMissing):
+            created.restore_backup(self.SPEC, "b-1")
+
+
+class FilesContract(ContractFloor):
+    """Files, on hosts that offer them."""
+
+    def put(self, host: Host, text: str) -> None:
+        host.write_file(self.SPEC, "world", text)
+
+    def held(self, host: Host) -> str:
+        return host.read_file(self.SPEC, "world")
 
     @pytest.mark.parametrize("path", ["notes.txt", "/notes.txt", "./notes.txt", "a/b/c/notes.txt", "Grüße 世界 .txt"])
     def test_what_was_written_is_read_listed_and_downloaded(self, created: Host, path: str) -> None:
@@ -244,7 +325,21 @@ class HostContract:
                 call()
         assert created.list_files(self.SPEC, "/").entries == ()
 
-    # console
+    def test_a_destroyed_server_has_no_files(self, started: Host) -> None:
+        started.destroy(self.SPEC)
+        with pytest.raises(ServerMissing):
+            started.list_files(self.SPEC, "/")
+
+
+class ConsoleContract(ContractFloor):
+    """Consoles, on hosts that offer them."""
+
+    # a line to type on the program's console, and a part of what it answers
+    QUESTION, ANSWER = "list", "online"
+
+    def is_up(self, host: Host) -> bool:
+        host.send(self.SPEC, self.QUESTION)  # it keeps files of its own by then, which tests of files look past
+        return any(self.ANSWER in line for line in host.read_console(self.SPEC, None)[1])
 
     def test_a_typed_line_is_answered_and_offsets_show_each_line_once(self, started: Host) -> None:
         offset, _ = started.read_console(self.SPEC, None)
@@ -273,7 +368,9 @@ class HostContract:
             started.send(self.SPEC, self.QUESTION)
         assert started.read_console(self.SPEC, 0)[1]
 
-    # backups
+
+class ArchivesContract(ContractFloor):
+    """Backups that can be downloaded, of files that can be read."""
 
     def test_a_restored_backup_is_the_same_byte_for_byte(self, created: Host) -> None:
         contents = {
@@ -295,17 +392,6 @@ class HostContract:
         assert len(created.list_files(self.SPEC, "/").entries) == len(contents)
         assert info.skipped_entries == info.unsettled_files == 0
 
-    def test_a_restore_first_saves_what_it_replaces(self, created: Host) -> None:
-        created.write_file(self.SPEC, "world", "old")
-        created.create_backup(self.SPEC, "b-1")
-        created.write_file(self.SPEC, "world", "new")
-        safety = created.restore_backup(self.SPEC, "b-1")
-        assert created.read_file(self.SPEC, "world") == "old"
-        assert safety.backup_id.startswith("safety-")
-        assert safety in created.list_backups(self.SPEC)
-        created.restore_backup(self.SPEC, safety.backup_id)
-        assert created.read_file(self.SPEC, "world") == "new"
-
     def test_a_backup_says_its_size_and_digest_truly(self, created: Host) -> None:
         created.write_file(self.SPEC, "world", "a world")
         info = created.create_backup(self.SPEC, "b-1")
@@ -314,45 +400,22 @@ class HostContract:
         assert len(content) == info.size_bytes == download.size_bytes
         assert hashlib.sha256(content).hexdigest() == info.sha256
 
-    def test_a_backup_of_one_id_is_made_once(self, created: Host) -> None:
-        created.write_file(self.SPEC, "world", "first")
-        first = created.create_backup(self.SPEC, "b-1")
-        created.write_file(self.SPEC, "world", "second")
-        assert created.create_backup(self.SPEC, "b-1") == first
-        assert created.list_backups(self.SPEC) == [first]
-
-    def test_a_running_server_is_backed_up_and_not_restored_over(self, started: Host) -> None:
-        started.create_backup(self.SPEC, "b-1")
-        with pytest.raises(StillRunning):
-            started.restore_backup(self.SPEC, "b-1")
-        assert started.observe(self.SPEC).observed == "running"
-
-    def test_a_deleted_backup_is_gone(self, created: Host) -> None:
+    def test_a_backup_that_is_gone_cannot_be_opened(self, created: Host) -> None:
         created.create_backup(self.SPEC, "b-1")
         created.delete_backup(self.SPEC, "b-1")
-        created.delete_backup(self.SPEC, "b-1")
-        assert created.list_backups(self.SPEC) == []
         with pytest.raises(BackupMissing):
             created.open_backup(self.SPEC, "b-1")
-        with pytest.raises(BackupMissing):
-            created.restore_backup(self.SPEC, "b-1")
 
-    # how it says no
 
-    def test_errors_speak_to_customers_and_name_no_path_of_the_machine(self, created: Host) -> None:
-        refusals: list[Callable[[], object]] = [
-            lambda: created.read_file(self.SPEC, "../../etc/passwd"),
-            lambda: created.read_file(self.SPEC, "nothing"),
-            lambda: created.open_backup(self.SPEC, "nothing"),
-            lambda: created.send(self.SPEC, "hello"),
-            lambda: created.start(replace(self.SPEC, server_id="nobody")),
-            lambda: created.write_file(self.SPEC, "`\x1b[31m`\n" * 99, ""),
+class HostContract(ConsoleContract, FilesContract, ArchivesContract, BackupsContract, LifecycleContract):
+    """Everything, for a host that offers everything."""
+
+    def refusals(self, host: Host) -> list[Callable[[], object]]:
+        return [
+            *super().refusals(host),
+            lambda: host.read_file(self.SPEC, "../../etc/passwd"),
+            lambda: host.read_file(self.SPEC, "nothing"),
+            lambda: host.open_backup(self.SPEC, "nothing"),
+            lambda: host.send(self.SPEC, "hello"),
+            lambda: host.write_file(self.SPEC, "`\x1b[31m`\n" * 99, ""),
         ]
-        for refused in refusals:
-            with pytest.raises(HostError) as error:
-                refused()
-            sentence = str(error.value)
-            assert 10 < len(sentence) < 300
-            assert sentence.isprintable()
-            assert "servers/" not in sentence
-            assert not isinstance(error.value, BackupDamaged)
