@@ -60,9 +60,17 @@ def worker(queue: str, form: str) -> None:
 
 @click.command()
 @click.option("--once", is_flag=True, help="One tick, then leave; ends with 1 when another controller leads.")
-@click.option("--dry-run", is_flag=True, help="Show what one tick would decide; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what one tick would do, and why; change nothing, lead nobody.")
+@click.option(
+    "--format",
+    "shown_as",
+    type=FORMS,
+    default="text",
+    show_default=True,
+    help="How --dry-run shows it: tables or JSON.",
+)
 @LOG_OPTION
-def controller(once: bool, dry_run: bool, form: str) -> int:
+def controller(once: bool, dry_run: bool, shown_as: str, form: str) -> int:
     """Lead: decide what is due, hand work out, watch servers and mend them, tell people.
 
     Any number may run; one leads, and the next takes over when it is gone.
@@ -75,10 +83,13 @@ def controller(once: bool, dry_run: bool, form: str) -> int:
     from jobs.dry_run import show
     from storage.settings import Settings
 
+    if dry_run:
+        context = context_of(Settings.from_env(os.environ), "controller --dry-run")
+        show(context, shown_as)
+        context.database.close()
+        return 0
     logs.set_up("json" if form == "json" else "text")
     context = context_of(Settings.from_env(os.environ), "controller")
-    if dry_run:
-        return show(context)
     discord = Discord(context.settings.discord_urls)
     leader = Controller(context, AlertSender(context.database, discord))
 

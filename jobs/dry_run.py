@@ -1,45 +1,171 @@
-"""`forbear controller --dry-run`: what one tick would decide now, shown and not written down."""
+"""`forbear controller --dry-run`: what one tick would decide now, shown and not written down.
+
+It asks the hosts as a tick does, and reads the database in one read-only transaction: a controller that leads beside it
+notices nothing.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from uuid import UUID
+
 import click
+from sqlalchemy import Connection
 
 from engine.decide import settle
 from engine.errors import EngineError
-from engine.repairs import recommend
+from engine.model import Policy
 from jobs.context import Context
-from jobs.observe import fleet
-from storage import clock, gather, intents, ledger, policies
+from jobs.observe import Known, Lookout, Seat, fleet
+from jobs.repair import Need, judge, needs_of
+from storage import brakes, clock, gather, intents, ledger, policies, repairs
+from storage.impact import read_only
 
 MOST_SHOWN = 1_000
 
 
-def show(context: Context) -> int:
-    """Print each step that is due and each repair that is recommended; 0 when there is none, else 1."""
+@dataclass(frozen=True, slots=True)
+class AccountStep:
+    """A step that an account would take now; `to` is empty when it cannot be decided."""
+
+    account: str
+    state: str
+    to: str
+    asks: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRepair:
+    """What is recommended for a server."""
+
+    server: str
+    host: str
+    desired: str
+    observed: str
+    billing: str
+    lifecycle: str
+    recommendation: str
+    level: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingIntent:
+    """Work that a queue would be told of."""
+
+    intent: str
+    id: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Everything that one tick would do."""
+
+    accounts: tuple[AccountStep, ...]
+    servers: tuple[ServerRepair, ...]
+    intents: tuple[WaitingIntent, ...]
+
+
+def show(context: Context, form: str) -> None:
+    """Print what one tick would do, as tables or as one JSON document."""
+    found = forecast(context)
+    if form == "json":
+        click.echo(json.dumps(asdict(found), indent=2))
+        return
+    shown = [
+        f"{title}\n{table}"
+        for title, table in (
+            ("accounts that would move", _table(found.accounts)),
+            ("servers that something is recommended for", _table(found.servers)),
+            ("intents that workers would be woken for", _table(found.intents)),
+        )
+        if table
+    ]
+    click.echo("\n\n".join(shown) or "nothing to do")
+
+
+def forecast(context: Context) -> Forecast:
+    """Look at everything that a tick looks at."""
     with context.database.begin() as conn:
-        policy, now = policies.in_force(conn), clock.now(conn)
-        due = ledger.due(conn, now, MOST_SHOWN)
-        snapshots = gather.snapshots(conn, policy, due, context.world)
+        read_only(conn)
         seats = fleet(conn)
-        open_intents = intents.runnable(conn, now, MOST_SHOWN)
-    found = 0
-    for account_id, snapshot in snapshots.items():
+    lookout = Lookout(context)
+    known = lookout.see(seats)
+    lookout.close()
+    with context.database.begin() as conn:
+        read_only(conn)
+        policy, now = policies.in_force(conn), clock.now(conn)
+        waiting = intents.runnable(conn, now, MOST_SHOWN)
+        return Forecast(
+            tuple(_steps(conn, context, policy, now)),
+            tuple(_repairs(conn, policy, seats, known, now)),
+            tuple(WaitingIntent(each.intent, str(each.intent_id), each.queue) for each in waiting),
+        )
+
+
+def _steps(conn: Connection, context: Context, policy: Policy, now: datetime) -> Iterator[AccountStep]:
+    due = ledger.due(conn, now, MOST_SHOWN)
+    for account_id, snapshot in gather.snapshots(conn, policy, due, context.world).items():
         try:
             settlement = settle(policy, snapshot, now)
         except EngineError as error:
-            click.echo(f"account {account_id}: cannot be decided: {error}")
-            found += 1
+            yield AccountStep(str(account_id), "", "", "", f"cannot be decided: {error}")
             continue
         for step in settlement.steps:
-            asks = f", asks for {', '.join(asked.intent for asked in step.asked)}" if step.asked else ""
-            click.echo(f"account {account_id}: {step.from_} -> {step.to} because {step.because} ({step.place}){asks}")
-            found += 1
-    for seat in seats:
-        advice = recommend(policy, seat.seen(now))
-        if advice.do is not None:
-            click.echo(f"server {seat.id}: {advice.do} because {advice.reason} ({advice.place})")
-            found += 1
-    for each in open_intents:
-        click.echo(f"intent {each.intent_id}: {each.intent} would be worked by {each.queue}")
-        found += 1
-    return 1 if found else 0
+            asks = ", ".join(asked.intent for asked in step.asked)
+            yield AccountStep(str(account_id), step.from_, step.to, asks, f"{step.because} ({step.place})")
+
+
+def _repairs(
+    conn: Connection, policy: Policy, seats: Sequence[Seat], known: Mapping[UUID, Known], now: datetime
+) -> Iterator[ServerRepair]:
+    seen = [replace(seat, observed=known[seat.id][0], autostart=known[seat.id][1]) for seat in seats]
+    needs = list(needs_of(policy, seen, repairs.standings(conn), now))
+    outcomes = judge(conn, needs, now)
+    under_way = repairs.under_way(conn, [need.seat.id for need in needs], now)
+    left = {name: brakes.left(conn, permit, now) for name, permit in brakes.of_repairs(policy).items()}
+    for need in needs:
+        seat, advice = need.seat, need.advice
+        level = "always" if advice.level is None else f"{advice.level} {advice.mode}"
+        yield ServerRepair(
+            str(seat.id), seat.host, seat.desired, seat.observed, seat.billing_state, seat.lifecycle,
+            advice.do or "nothing", level if advice.do is not None else "",
+            f"{advice.repair} ({advice.place}): {_when(need, outcomes.get(need.key), under_way, left)}",
+        )  # fmt: skip
+
+
+def _when(need: Need, outcome: str | None, under_way: set[tuple[UUID, str]], left: dict[str, int]) -> str:
+    """Say whether it would be asked for now, or what keeps it back. Takes from `left` what the brakes would give."""
+    advice = need.advice
+    if advice.do is None:
+        return "it is left alone"
+    if not need.agreed:
+        return f"seen {need.standing.count} of {advice.agreeing} times in a row"
+    if outcome == repairs.DRY_RUN:
+        return "it would be asked for if its level were live"
+    if outcome == repairs.PAUSED:
+        return "it did not last before, and is asked for again later"
+    if (need.seat.id, advice.do) in under_way:
+        return "it is under way"
+    if advice.brake is not None:
+        left[advice.brake] -= 1
+        if left[advice.brake] < 0:
+            return f"the brake repairs.{advice.brake} holds it"
+    return "now"
+
+
+def _table(rows: Sequence[AccountStep | ServerRepair | WaitingIntent]) -> str:
+    """Return rows in columns, under the names of their fields; nothing for no rows."""
+    if not rows:
+        return ""
+    names = [each.name for each in fields(rows[0])]
+    lines = [names, *([str(getattr(row, name)) for name in names] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

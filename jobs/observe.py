@@ -1,12 +1,13 @@
 """What hosts show: one call a host for a whole tick, written down at once; and what follows from it for lifecycles.
 
-A host that cannot be asked, or answers in part, makes all of its servers unknown. Unknown is not stopped and not gone.
+A host that cannot be asked makes all of its servers unknown, one that answers in part those that it leaves out. Unknown
+is not stopped and not gone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ HOST_SECONDS = 4.0  # a host that takes longer is unknown, and is neither waited
 
 # In these a server may not have been made: what the host does not know does not run either.
 MAYBE_NOT_MADE = frozenset({"requested", "provisioning", "failed"})
+Known = tuple[Observed, bool | None]  # what is observed, and whether the host would start it by itself
 EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed_stopped"}
 
 FLEET = text(
@@ -94,16 +96,25 @@ class Lookout:
         with self.context.database.begin() as conn:
             began = clock.now(conn)
             seats = fleet(conn)
-        answers = self._ask_all(seconds)
+        known = self.see(seats, seconds)
 
         def write(conn: Connection) -> list[Change]:
             made_anew_each_tick(conn)
             # a worker that has looked since the hosts were asked knows better
             newer = set(conn.execute(LOOKED_AT_SINCE, {"began": began}).scalars())
-            seen = {seat.id: _seen(seat, answers.get(seat.host)) for seat in seats if seat.id not in newer}
-            return servers.observe(conn, seen, fence=fence)
+            return servers.observe(conn, {key: seen for key, seen in known.items() if key not in newer}, fence=fence)
 
         return self.context.database.transact("observations", write)
+
+    def see(self, seats: Sequence[Seat], seconds: float = HOST_SECONDS) -> dict[UUID, Known]:
+        """Ask each host once and return what is known of every server; write nothing down."""
+        answers = self._ask_all(seconds)
+        absent = {name: _absent(name, seats, answer) for name, answer in answers.items()}
+        for name, answer in answers.items():
+            if answer is not None:
+                count = absent[name]
+                self._note(name, f"its answer lacks {count} servers that were made" if count else "")
+        return {seat.id: _seen(seat, answers.get(seat.host), whole=not absent.get(seat.host)) for seat in seats}
 
     def close(self) -> None:
         """Ask no more. A host that hangs is left hanging."""
@@ -131,7 +142,6 @@ class Lookout:
                 log.exception("a host answered with an unexpected error")
             return None
         self._answered(name)
-        self._note(name, "")
         return answer
 
     def _answered(self, name: str) -> None:
@@ -145,13 +155,22 @@ class Lookout:
             self._trouble[name] = reason
 
 
-def _seen(seat: Seat, answer: Mapping[str, Observation] | None) -> tuple[Observed, bool | None]:
+def _absent(host: str, seats: Sequence[Seat], answer: Mapping[str, Observation] | None) -> int:
+    """Count the servers that were made on a host and that its answer does not name: it may have been cut short."""
+    made = (seat for seat in seats if seat.host == host and seat.lifecycle not in MAYBE_NOT_MADE | {"deleting"})
+    return sum(str(seat.id) not in answer for seat in made) if answer is not None else 0
+
+
+def _seen(seat: Seat, answer: Mapping[str, Observation] | None, *, whole: bool) -> Known:
     if answer is None:
         return "unknown", None
-    return as_known(seat.lifecycle, answer.get(str(seat.id)))
+    seen = answer.get(str(seat.id))
+    if seen is None and not whole:
+        return "unknown", None  # it may be in the part that is missing
+    return as_known(seat.lifecycle, seen)
 
 
-def as_known(lifecycle: str, seen: Observation | None) -> tuple[Observed, bool | None]:
+def as_known(lifecycle: str, seen: Observation | None) -> Known:
     """Turn what a host showed into what is known. A server that was made and that its host has lost is unknown."""
     if seen is None or seen.observed == "missing":
         return ("stopped" if lifecycle in MAYBE_NOT_MADE else "unknown"), None

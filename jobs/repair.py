@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from engine.model import Policy
+from engine.model import IntentKind, Policy
 from engine.repairs import Recommendation, recommend, recommendations
 from jobs.context import Context
 from jobs.isolation import by_itself, made_anew_each_tick
@@ -24,7 +24,7 @@ from jobs.observe import Seat, fleet
 from storage import brakes, clock, repairs
 from storage.alerts import raise_alert
 from storage.intents_ask import ask_server
-from storage.intents_outbox import Outbox
+from storage.intents_outbox import REPAIR, Outbox
 from storage.leases import Fence, check
 from storage.repairs import Event, Key, Standing
 
@@ -81,7 +81,7 @@ def repair(context: Context, policy: Policy, fence: Fence) -> Repaired:
     with context.database.begin() as conn:
         now = clock.now(conn)
         needs = _weigh(conn, policy, fence, now)
-        outcomes = _judge(conn, needs, now)
+        outcomes = judge(conn, needs, now)
     live = [need for need in needs if need.advice.mode == "live" and need.advice.do is not None]
     ready = [need for need in live if need.agreed and need.key not in outcomes]
     under_way = _under_way(context, ready, now)
@@ -123,7 +123,7 @@ def look_back(context: Context, fence: Fence, *, prune: bool) -> None:
 def _weigh(conn: Connection, policy: Policy, fence: Fence, now: datetime) -> list[Need]:
     """Compare what is recommended now with what was before, and write down what changed."""
     before = repairs.standings(conn)
-    needs = list(_needs(policy, fleet(conn), before, now))
+    needs = list(needs_of(policy, fleet(conn), before, now))
     changed = {need.key: need.standing for need in needs if before.get(need.key) != need.standing}
     gone = before.keys() - {need.key for need in needs}
     if changed or gone:
@@ -136,7 +136,8 @@ def _weigh(conn: Connection, policy: Policy, fence: Fence, now: datetime) -> lis
     return needs
 
 
-def _needs(policy: Policy, seats: Iterable[Seat], before: Mapping[Key, Standing], now: datetime) -> Iterable[Need]:
+def needs_of(policy: Policy, seats: Iterable[Seat], before: Mapping[Key, Standing], now: datetime) -> Iterable[Need]:
+    """Return for whom a line of repairs holds, with how often in a row it has been seen, this time included."""
     for seat in seats:
         for advice in recommendations(policy, seat.seen(now)):
             if advice.repair is None or (advice.do is None and (advice.alert_after is None or advice.mode != "live")):
@@ -149,7 +150,7 @@ def _needs(policy: Policy, seats: Iterable[Seat], before: Mapping[Key, Standing]
             yield Need(seat, advice, standing)
 
 
-def _judge(conn: Connection, needs: Sequence[Need], now: datetime) -> dict[Key, str]:
+def judge(conn: Connection, needs: Sequence[Need], now: datetime) -> dict[Key, str]:
     """Return what is not asked for, and why: only to be told, or too early again."""
     agreed = [need for need in needs if need.agreed]
     # what must never run is never waited for
@@ -221,6 +222,7 @@ def _ask_server(conn: Connection, *, context: Context, policy: Policy, need: Nee
         need.advice.do,
         actor="controller",
         machine="repair",
+        queue=REPAIR if policy.intents[need.advice.do].kind is IntentKind.COMMAND else None,
         because=f"{need.advice.repair}: {need.advice.reason}",
         fence=fence,
         world=context.world,

@@ -1,7 +1,11 @@
-"""For administrators: what waits for a person. Events that found no account, notices whose end is unknown, alerts."""
+"""For administrators: what waits for a person, and what to read along.
+
+Events that found no account, notices whose end is unknown, repairs and what became of them, alerts.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 from uuid import UUID
 
@@ -10,10 +14,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
 from sqlalchemy import Connection, select, text
 
-from storage import alerts, intents, policies
+from storage import alerts, intents, policies, repairs
 from storage.tables import stripe_events
 from web.auth import Caller
-from web.inputs import Input, decode, identifier, page_size, query
+from web.inputs import Input, decode, identifier, identifier_field, page_size, query
 from web.problems import bad_input, nothing_here
 from web.services import HttpRequest, PathId, TheServices
 from web.wire import camel, on_the_wire
@@ -95,6 +99,27 @@ def resolve_intent(request: HttpRequest, services: TheServices, intent_id: PathI
     return {"intentId": str(wanted), "outcome": outcome}
 
 
+@get("/repairs", sync_to_thread=True)
+def list_repairs(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
+    """List repairs and what became of each, newest first; `?serverId=` and `?outcome=` list only some."""
+    server = query(request, "serverId", "")
+    outcomes = [word for word in query(request, "outcome", "").split(",") if word]
+    if wrong := [word for word in outcomes if word not in repairs.OUTCOMES]:
+        raise bad_input(f"`outcome` is {', '.join(repairs.OUTCOMES)}, not `{wrong[0][:40]}`.", field="outcome")
+    with services.database.begin() as conn:
+        found = repairs.listed(
+            conn,
+            server_id=UUID(identifier_field(server, "serverId")) if server else None,
+            outcomes=outcomes,
+            limit=page_size(request),
+        )
+    return [
+        {"id": each.id, "accountId": str(each.account_id)}
+        | {camel(field.name): on_the_wire(getattr(each.event, field.name)) for field in dataclasses.fields(each.event)}
+        for each in found
+    ]
+
+
 @get("/alerts", sync_to_thread=True)
 def list_alerts(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
     """List the newest alerts, whether or not they could be sent."""
@@ -104,4 +129,4 @@ def list_alerts(request: HttpRequest, services: TheServices) -> list[dict[str, A
     return [{camel(name): on_the_wire(getattr(alert, name)) for name in names} for alert in found]
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (list_stripe_events, list_intents, resolve_intent, list_alerts)
+HANDLERS: tuple[HTTPRouteHandler, ...] = (list_stripe_events, list_intents, resolve_intent, list_repairs, list_alerts)

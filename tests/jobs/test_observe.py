@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from jobs.controller import Controller
 from jobs.hosts.base import Observation
 from jobs.observe import Lookout, as_known, note_observation
@@ -69,3 +71,27 @@ def test_what_was_never_made_does_not_run_and_what_was_lost_is_unknown() -> None
     assert as_known("running", None) == ("unknown", None)
     assert as_known("stopped", Observation("missing", None, "")) == ("unknown", None)
     assert as_known("running", Observation("running", True, "")) == ("running", True)
+
+
+@pytest.mark.parametrize("listed", [0, 1], ids=["an empty answer", "an answer cut short"])
+def test_what_an_answer_leaves_out_is_unknown_and_never_gone(floor: Floor, controller: Controller, listed: int) -> None:
+    account = floor.known_account()
+    made = [floor.machine(account) for _ in range(3)]
+    failed = floor.server(account, lifecycle="failed", observed="stopped")
+    floor.tick(controller)
+    assert floor.seat(failed).observed == "stopped", "the host has answered in full, and knows of no such server"
+    floor.host.hidden.update(str(server) for server in made[listed:])
+    for _ in range(4):
+        floor.tick(controller)
+    observed = [floor.seat(server).observed for server in (*made, failed)]
+    assert observed == ["running"] * listed + ["unknown"] * (4 - listed)
+    assert [floor.seat(server).lifecycle for server in made] == ["running"] * 3
+    assert {verb for verb, _ in floor.host.calls} == {"observe_all"}
+
+
+def test_a_server_that_is_being_deleted_makes_no_answer_partial(floor: Floor, controller: Controller) -> None:
+    account = floor.known_account()
+    floor.server(account, lifecycle="deleting", observed="stopped")
+    failed = floor.server(account, lifecycle="failed", observed="unknown")
+    floor.tick(controller)
+    assert floor.seat(failed).observed == "stopped"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
+from storage import repairs
 from tests.acceptance.system import invoice_event, sign
 from tests.web.routes import MISSING
 from tests.web.site import SECRET, Site, Tenant
@@ -92,7 +94,7 @@ def test_commands_are_those_of_the_policy_and_are_refused_when_nothing_follows(s
 def test_a_tripped_brake_is_shown_and_released_once(site: Site) -> None:
     with site.database.begin() as conn:
         conn.execute(text("INSERT INTO brakes (name, latched_at) VALUES ('suspension_brake', now())"))
-    (brake,) = site.admin.get("/api/admin/brakes").json()
+    (brake, _) = site.admin.get("/api/admin/brakes").json()
     assert brake["latchedAt"] is not None
     release = "/api/admin/brakes/suspension_brake/release"
     assert site.admin.post(release, json={"allowance": 5}).status_code == 200
@@ -166,3 +168,35 @@ def test_a_backup_is_not_asked_for_as_a_bare_intent(site: Site) -> None:
     wish = {"action": "create_backup", "accountId": tenant.account_id}
     answer = site.admin.post("/api/admin/intents", json=wish)
     assert (answer.status_code, answer.json()["code"]) == (409, "ASK_ELSEWHERE")
+
+
+def test_repairs_are_listed_with_what_became_of_them(site: Site) -> None:
+    tenant = site.tenant()
+    server = UUID(tenant.server_id)
+    now = datetime.now(UTC)
+    asked = repairs.Event(server, "start_stopped", "start_server", None, "asked", "it stands", now, uuid4())
+    braked = repairs.Event(server, "stop_unwanted", "stop_server", 2, "braked", "it runs", now)
+    with site.database.begin() as conn:
+        repairs.tell(conn, [asked, braked])
+    newest, oldest = site.admin.get("/api/admin/repairs").json()
+    assert (newest["repair"], newest["outcome"], newest["level"]) == ("stop_unwanted", "braked", 2)
+    assert oldest | {"id": 0, "at": ""} == {
+        "id": 0, "accountId": tenant.account_id, "serverId": tenant.server_id, "repair": "start_stopped",
+        "intent": "start_server", "level": None, "outcome": "asked", "reason": "it stands", "at": "",
+        "intentId": str(asked.intent_id),
+    }  # fmt: skip
+    only = site.admin.get("/api/admin/repairs", params={"outcome": "asked,done", "serverId": tenant.server_id}).json()
+    assert [each["repair"] for each in only] == ["start_stopped"]
+    assert site.admin.get("/api/admin/repairs", params={"outcome": "perhaps"}).status_code == 400
+    assert site.admin.get("/api/admin/repairs", params={"serverId": "x"}).status_code == 400
+    assert tenant.client.get("/api/admin/repairs").status_code == 403
+
+
+def test_the_brake_of_repairs_is_listed_and_released(site: Site) -> None:
+    listed = {brake["name"] for brake in site.admin.get("/api/admin/brakes").json()}
+    assert listed == {"suspension_brake", "repairs.repairs"}
+    path = "/api/admin/brakes/repairs.repairs/release"
+    assert site.admin.post(path, json={}).status_code == 409
+    with site.database.begin() as conn:
+        conn.execute(text("INSERT INTO brakes (name, latched_at) VALUES ('repairs.repairs', now())"))
+    assert site.admin.post(path, json={}).status_code == 200
