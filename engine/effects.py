@@ -5,6 +5,7 @@ from __future__ import annotations
 IMPLEMENTED = frozenset(
     {
         "block_backups",
+        "clean_up_server",
         "create_backup",
         "delete_backup",
         "disable_autostart",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
@@ -21,11 +21,17 @@ from storage.ledger_servers import move_server
 
 AT_ONCE: Final = 200
 
+# The newest intent of an operation counts: one that was resumed has older ones, which have failed.
 ENDED: Final = text(
-    "SELECT o.id, o.server_id, o.account_id, i.id AS intent_id, i.intent, i.status, i.args FROM operations o "
-    "JOIN intents i ON i.server_id = o.server_id AND i.args ->> 'operation_id' = o.id::text "
-    "WHERE o.state IN ('queued', 'in_progress') AND i.status IN ('dropped', 'failed') "
-    "ORDER BY o.created_at LIMIT :limit"
+    """
+    SELECT o.id, o.server_id, o.account_id, o.phase, i.id AS intent_id, i.intent, i.status, i.outcome, i.args
+    FROM operations o CROSS JOIN LATERAL (
+        SELECT * FROM intents i WHERE i.server_id = o.server_id AND i.args ->> 'operation_id' = o.id::text
+        ORDER BY i.created_at DESC, i.round DESC LIMIT 1
+    ) i
+    WHERE o.state IN ('queued', 'in_progress') AND i.status IN ('dropped', 'failed')
+    ORDER BY o.created_at LIMIT :limit
+    """
 )
 OTHERS: Final = text(
     "SELECT 1 FROM intents WHERE server_id = :server_id AND intent = :intent AND status = 'started' "
@@ -63,13 +69,16 @@ def _end(conn: Connection, *, context: Context, policy: Policy, row: Row[Any], f
     check(conn, fence)
     lock(conn, [row.account_id])
     sorry = SORRY[row.status]
-    operations.progress(conn, row.id, "failed", error=sorry)
+    left = None if row.phase in {None, "allocate"} else "unknown"  # until then nothing is asked of a host
+    operations.fail(conn, row.id, error=sorry, reason=row.outcome or row.status, left_behind=left)
     if row.intent == "create_backup":
         _fail_backup(conn, row.server_id, UUID(str(row.args["backup_id"])), sorry)
     about = {"server_id": row.server_id, "intent": row.intent, "intent_id": row.intent_id}
     if row.intent in WAY_OUT and conn.execute(OTHERS, about).first() is None:
-        event = WAY_OUT[row.intent]
-        move_server(conn, policy, row.server_id, event, actor="controller", fence=fence, world=context.world)
+        # A server that was not made whole is not wanted to run: else a repair would try the rest by itself.
+        desired: Literal["stopped"] | None = "stopped" if row.intent == "provision_server" else None
+        more: dict[str, Any] = {"actor": "controller", "desired": desired, "fence": fence, "world": context.world}
+        move_server(conn, policy, row.server_id, WAY_OUT[row.intent], **more)
 
 
 def _fail_backup(conn: Connection, server_id: UUID, backup_id: UUID, sorry: str) -> None:

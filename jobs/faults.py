@@ -15,7 +15,18 @@ POLL_SECONDS = 0.02
 
 log = logging.getLogger(__name__)
 
-Moment = Literal["before_act", "after_act"]
+Moment = Literal[
+    "before_act",
+    "after_act",
+    # between these, in the phases of `provision_server`
+    "in_allocate",
+    "in_create",
+    "after_create",
+    "in_start",
+    "after_start",
+    "in_edge",
+    "in_ready",
+]
 
 
 def marker(data_dir: Path, intent: str, moment: Moment) -> Path:

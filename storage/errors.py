@@ -166,6 +166,16 @@ class UnknownOperation(StorageError):
         super().__init__(f"no operation has the id `{operation_id}`")
 
 
+class OperationRefused(StorageError):
+    """A person wants to resume or clean up an operation for which that makes no sense."""
+
+    def __init__(self, operation_id: object, wish: str, why: str) -> None:
+        self.operation_id = operation_id
+        self.wish = wish
+        self.why = why
+        super().__init__(f"operation `{operation_id}` is not {wish}: {why}")
+
+
 class KeyReused(StorageError):
     """An Idempotency-Key came with another request than the one that it was first used for."""
 

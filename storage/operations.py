@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -14,9 +14,11 @@ from sqlalchemy import Connection, text
 from storage.errors import KeyReused, UnknownOperation
 
 COLUMNS: Final = (
-    "id, customer_id, account_id, idempotency_key, request_hash, kind, state, phase, server_id, error, args, "
-    "created_at, updated_at"
+    "id, customer_id, account_id, idempotency_key, request_hash, kind, state, phase, server_id, error, args, reason, "
+    "left_behind, created_at, updated_at"
 )
+# Nobody can tell whether one of these that failed has not happened after all: it is not tried again by itself.
+UNSAFE_PHASES: Final = frozenset({"create", "start"})
 State = Literal["queued", "in_progress", "succeeded", "failed"]
 
 
@@ -37,6 +39,11 @@ class Operation:
     error: str | None
     """What the customer is told when it failed."""
     args: Mapping[str, Any]
+    reason: str | None
+    """Why it failed, for operators."""
+    left_behind: str | None
+    """What the host showed of the server when it failed: `nothing`, `stopped`, `running` or `unknown`. None: nothing
+    was asked of it."""
     created_at: datetime
     updated_at: datetime
 
@@ -103,9 +110,35 @@ def progress(
     conn.execute(move, given)
 
 
+def fail(
+    conn: Connection,
+    operation_id: UUID,
+    *,
+    error: str,
+    reason: str,
+    left_behind: str | None = None,
+    phase: str | None = None,
+) -> None:
+    """End an operation that has not ended: where it failed, why, and what it left behind."""
+    end = text(
+        "UPDATE operations SET state = 'failed', phase = coalesce(:phase, phase), error = :error, reason = :reason, "
+        "left_behind = coalesce(:left, left_behind), updated_at = clock_timestamp() "
+        "WHERE id = :id AND state IN ('queued', 'in_progress')"
+    )
+    conn.execute(end, {"id": operation_id, "phase": phase, "error": error, "reason": reason, "left": left_behind})
+
+
 def unfinished(conn: Connection, limit: int = 1000) -> list[Operation]:
     """Return operations that have not ended, oldest first."""
     find = text(
         f"SELECT {COLUMNS} FROM operations WHERE state IN ('queued', 'in_progress') ORDER BY created_at LIMIT :limit"
     )
     return [Operation(*row) for row in conn.execute(find, {"limit": limit})]
+
+
+def listed(conn: Connection, states: Sequence[str], limit: int = 100) -> list[Operation]:
+    """Return operations in these states, newest first."""
+    find = text(
+        f"SELECT {COLUMNS} FROM operations WHERE state = ANY(:states) ORDER BY created_at DESC, id LIMIT :limit"
+    )
+    return [Operation(*row) for row in conn.execute(find, {"states": list(states), "limit": limit})]

@@ -24,7 +24,7 @@ from storage.ledger_servers import Moved, move_server
 
 COLUMNS: Final = (
     "s.id, s.account_id, s.name, s.kind, s.host, s.port, s.desired, s.observed, s.observed_at, s.lifecycle, "
-    "s.lifecycle_since, s.autostart, s.due_at, s.created_at, a.customer_id, a.server_billing_state"
+    "s.lifecycle_since, s.autostart, s.due_at, s.created_at, s.ran_at, a.customer_id, a.server_billing_state"
 )
 # An observation that is the same as before is written down again after this, so that its age says how fresh it is.
 SHOWN_AGAIN: Final = timedelta(seconds=30)
@@ -50,6 +50,8 @@ class Server:
     autostart: bool | None
     due_at: datetime | None
     created_at: datetime
+    ran_at: datetime | None
+    """When it was first observed running; None: it never ran, and holds nobody's work."""
     customer_id: UUID
     server_billing_state: str
 
@@ -211,7 +213,8 @@ def observe(
                OR s.observed_at IS NULL OR s.observed_at < :stale
             ORDER BY s.id FOR NO KEY UPDATE OF s
         )
-        UPDATE servers s SET observed = b.observed, autostart = b.autostart, observed_at = :now
+        UPDATE servers s SET observed = b.observed, autostart = b.autostart, observed_at = :now,
+               ran_at = coalesce(s.ran_at, CASE WHEN b.observed = 'running' THEN CAST(:now AS timestamptz) END)
         FROM before b WHERE s.id = b.id
         RETURNING s.id, s.account_id, b.was, b.observed, s.desired, s.lifecycle
         """

@@ -58,8 +58,10 @@ class Settings:
     """Channel name to webhook address; a channel that is missing is not told."""
     tick_seconds: float = 1.0
     """How often the controller looks when nothing wakes it."""
+    provisioning_concurrency: int = 1
+    """How many servers are made at the same time, by all workers together."""
     test_pause_at: str = ""
-    """`intent:before_act` or `intent:after_act`: where a worker stops for a fault test; only with the test clock."""
+    """`intent:moment` (see `jobs.faults`): where a worker stops for a fault test; only with the test clock."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -93,6 +95,7 @@ class Settings:
             metrics_token_file=_path(env, "FORBEAR_METRICS_TOKEN_FILE"),
             discord_urls=_channels(env),
             tick_seconds=_number(env, "FORBEAR_TICK_MILLISECONDS", 1000) / 1000,
+            provisioning_concurrency=_at_least_one(env, "FORBEAR_PROVISIONING_CONCURRENCY"),
             test_pause_at=env.get("FORBEAR_TEST_PAUSE_AT", "") if test_clock else "",
         )
 
@@ -118,6 +121,13 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit():
         raise SettingWrong(name, f"is `{text}`, expected a whole number such as {default}")
     return int(text)
+
+
+def _at_least_one(env: Mapping[str, str], name: str) -> int:
+    found = _number(env, name, 1)
+    if found < 1:
+        raise SettingWrong(name, "is `0`, expected at least 1; with none at all no server would ever be made")
+    return found
 
 
 def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -158,6 +158,7 @@ servers = Table(
         "round", BigInteger, server_default=text("0")
     ),  # counts what was asked of it, so that each ask is a new intent
     Column("autostart", Boolean),  # what the host says
+    instant("ran_at"),  # when it was first observed running; null: it never ran, and holds nobody's work
     instant("due_at"),  # when the lifecycle moves by itself
     instant("created_at", nullable=False, server_default=NOW),
     CheckConstraint("desired IN ('running', 'stopped')", name="desired"),
@@ -235,6 +236,8 @@ operations = Table(
     Column("server_id", Uuid, ForeignKey("servers.id")),
     Column("error", Text),
     required("args", JSONB, server_default=EMPTY_OBJECT),
+    Column("reason", Text),  # of a failure, for operators
+    Column("left_behind", Text),  # what the host showed of the server then
     instant("created_at", nullable=False, server_default=NOW),
     instant("updated_at", nullable=False, server_default=NOW),
     UniqueConstraint("customer_id", "idempotency_key"),

@@ -64,12 +64,17 @@ def ask(
     server_id: str | None = None,
     account_id: str | None = None,
     lock: bool = False,
+    also_gone: bool = False,
 ) -> Permitted:
-    """Return what the caller may act on, or raise why not: 404 when it is not theirs, 402 when billing says no."""
+    """Return what the caller may act on, or raise why not: 404 when it is not theirs, 402 when billing says no.
+
+    also_gone: judge a server that is being deleted like any other.
+    """
     policy = policies.in_force(conn)
     server, account = _rows(conn, server_id, account_id, lock=lock)
     what = "account" if server_id is None else "server"
-    if account is None or not _is_theirs(caller, account) or (server is not None and server["lifecycle"] in GONE):
+    is_gone = server is not None and server["lifecycle"] in GONE and not also_gone
+    if account is None or not _is_theirs(caller, account) or is_gone:
         raise nothing_here(what)
     verdict = _verdict(conn, policy, account, action, caller)
     if not verdict.allow:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from jobs.actions import backups, edge, enforcement, power, provision
+from jobs.actions import backups, delete, edge, enforcement, power, provision
 from jobs.actions.notices import send_notice
 from jobs.context import Context
 from storage.intents import Claim, Outcome
@@ -32,6 +32,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "restore_access": enforcement.restore_access,
     "disable_autostart": enforcement.disable_autostart,
     "provision_server": provision.provision_server,
+    "clean_up_server": delete.clean_up_server,
     "start_server": power.start_server,
     "restart_server": power.restart_server,
     "stop_server": power.stop_server,

@@ -242,6 +242,7 @@ def test_nothing_destructive_is_asked_for_by_any_rule(policy: Policy) -> None:
         "prune_backups",
         "restore_backup",
         "delete_backup",
+        "clean_up_server",
     } == destructive
     assert not asked & destructive
 

@@ -8,14 +8,16 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from jobs import queues
 from jobs.actions import ACTIONS
 from jobs.faults import Moment
 from jobs.hosts.base import ServerSpec
 from jobs.hosts.local.host import LocalHost, default_commands
-from storage import backups, holds, servers
+from storage import backups, holds, operations, operations_settle, servers
 from storage.intents_ask import ask_server
+from tests.jobs.actions.test_provision import ordered as order_of
 from tests.jobs.floor import Floor
 from tests.jobs.processes import Crew, crew_on
 
@@ -184,6 +186,25 @@ def provisioned(bench: Bench) -> UUID:
     return bench.intent("provision_server")
 
 
+def failed_order(bench: Bench) -> UUID:
+    """An order that failed after its server was made, and that an admin wants cleaned up."""
+    operation = ordered(bench)
+    bench.host.create(bench.spec)
+    with bench.floor.begin() as conn:
+        operations.fail(conn, operation, error="sorry", reason="it broke", phase="start")
+        conn.execute(text("UPDATE intents SET status = 'failed' WHERE server_id = :id"), {"id": bench.server})
+        conn.execute(text("UPDATE servers SET lifecycle = 'failed' WHERE id = :id"), {"id": bench.server})
+        operations_settle.clean_up(conn, bench.floor.policy, operation, actor="admin", reason="test")
+    return bench.intent("clean_up_server")
+
+
+def ordered(bench: Bench) -> UUID:
+    """Order a server as the API does; return the operation."""
+    server, operation = order_of(bench.floor, bench.account)
+    bench.server, bench.spec = server, ServerSpec(str(server), "new", "game", 0)
+    return operation.id
+
+
 PREPARED: dict[str, Prepare] = {
     "send_billing_warning": lambda bench: late(bench, 0, "send_billing_warning"),
     "send_final_warning": lambda bench: late(bench, 73, "send_final_warning"),
@@ -199,6 +220,7 @@ PREPARED: dict[str, Prepare] = {
     "restore_access": restored("restore_access"),
     "disable_autostart": autostart,
     "provision_server": provisioned,
+    "clean_up_server": failed_order,
     "start_server": started,
     "restart_server": restarted,
     "stop_server": stopped,
@@ -247,6 +269,45 @@ def test_an_effect_killed_before_and_after_it_acted_is_there_once(bench: Bench, 
     check(bench, name)
 
 
+IN_PHASES: tuple[tuple[Moment, str], ...] = (
+    # where its worker dies, and how the order stands once another worker has looked
+    ("in_allocate", "succeeded"),
+    ("in_create", "failed"),  # whether it was made cannot be told: nobody makes it again by himself
+    ("after_create", "succeeded"),
+    ("in_start", "failed"),
+    ("after_start", "succeeded"),
+    ("in_edge", "succeeded"),
+    ("in_ready", "succeeded"),
+)
+
+
+@pytest.mark.parametrize(("moment", "state"), IN_PHASES, ids=[moment for moment, _ in IN_PHASES])
+def test_an_order_whose_worker_is_killed_in_any_phase_ends_with_one_server(
+    bench: Bench, crew: Crew, moment: Moment, state: str
+) -> None:
+    operation = ordered(bench)
+    intent = bench.intent("provision_server")
+    kill_in_the_middle(bench, crew, intent, moment)
+    bench.floor.tick(bench.floor.controller())
+    bench.floor.apply(intent)
+    with bench.floor.begin() as conn:
+        found = operations.get(conn, operation)
+        assert found.state == state
+        if state == "failed":
+            assert found.phase == moment.removeprefix("in_")
+            assert found.left_behind == ("nothing" if moment == "in_create" else "stopped")
+            operations_settle.resume(conn, bench.floor.policy, operation, actor="admin", reason="looked")
+    if state == "failed":
+        assert bench.floor.apply(bench.intent("provision_server")) == "done"
+    with bench.floor.begin() as conn:
+        assert operations.get(conn, operation).state == "succeeded"
+    assert bench.host.observe(bench.spec).observed == "running"
+    folders = (bench.floor.settings.data_dir / "servers").iterdir()
+    assert len([each for each in folders if not each.name.startswith(".")]) == 2, (
+        "the one of the bench, and the new one"
+    )
+
+
 def kill_in_the_middle(bench: Bench, crew: Crew, intent: UUID, moment: Moment) -> None:
     """Let a worker take the intent, and kill it there."""
     row = bench.floor.rows("SELECT intent, queue FROM intents WHERE id = :id", id=intent)[0]
@@ -272,6 +333,9 @@ def check(bench: Bench, name: str) -> None:
         assert seen.observed == "stopped"
     with bench.floor.begin() as conn:
         rows = backups.of_server(conn, bench.server)
+    if name == "clean_up_server":
+        assert seen.observed == "missing"
+        assert bench.floor.seat(bench.server).lifecycle == "deleted"
     if name == "create_backup":
         assert [each.state for each in rows] == ["complete"]
         assert len(bench.host.list_backups(bench.spec)) == 1

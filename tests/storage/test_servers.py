@@ -181,8 +181,9 @@ def test_suspension_waits_for_the_safe_point_and_then_applies(deployment: Deploy
 
 def test_only_roles_that_may_send_an_event_move_a_server(deployment: Deployment) -> None:
     server = deployment.server(deployment.account(), lifecycle="stopped")
-    assert move(deployment, server, "delete_requested", role="customer").rules == ()
-    assert move(deployment, server, "delete_requested", role="admin").to == "deleting"
+    for role in ("worker", "admin"):
+        assert move(deployment, server, "delete_requested", role=role).rules == ()
+    assert move(deployment, server, "delete_requested", role="customer").to == "deleting"
 
 
 def test_observation_is_written_when_it_is_news_or_old(deployment: Deployment) -> None:

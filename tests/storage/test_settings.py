@@ -69,6 +69,10 @@ def test_secrets_never_show() -> None:
         ({}, "`FORBEAR_DATABASE_URL` is not set"),
         ({"FORBEAR_DATABASE_URL": " "}, "`FORBEAR_DATABASE_URL` is not set"),
         ({"FORBEAR_DATABASE_URL": URL, "FORBEAR_PORT": "http"}, "`FORBEAR_PORT` is `http`, expected a whole number"),
+        (
+            {"FORBEAR_DATABASE_URL": URL, "FORBEAR_PROVISIONING_CONCURRENCY": "0"},
+            "`FORBEAR_PROVISIONING_CONCURRENCY` is `0`, expected at least 1",
+        ),
         ({"FORBEAR_DATABASE_URL": URL, "FORBEAR_PORT": "-1"}, "`FORBEAR_PORT` is `-1`, expected a whole number"),
     ],
 )

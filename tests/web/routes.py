@@ -76,6 +76,8 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/admin/accounts/{account_id}/exemption"): Sound({"until": "2199-01-01T00:00:00Z"}),
     ("POST", "/api/admin/accounts/{account_id}/commands"): Sound({"event": "abuse_reported"}),
     ("POST", "/api/admin/intents/{intent_id}/resolve"): Sound({"outcome": "again"}),
+    ("POST", "/api/admin/operations/{operation_id}/resume"): Sound({"reason": "looked"}),
+    ("POST", "/api/admin/operations/{operation_id}/cleanup"): Sound({"reason": "looked"}),
     ("POST", "/api/admin/announcements"): Sound({"title": "Maintenance", "text": "On Sunday."}),
     ("POST", "/api/admin/clock/advance"): Sound({"hours": 1}),
     ("POST", "/api/admin/brakes/{name}/release"): Sound({"allowance": 1}),

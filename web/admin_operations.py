@@ -1,0 +1,101 @@
+"""For administrators: operations that failed. They go on, or what they left behind is cleaned up; nothing by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from litestar import get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import RawBody
+from sqlalchemy import Connection
+
+from storage import operations, operations_settle, policies
+from storage.intents_outbox import Outbox
+from storage.operations import Operation
+from web.auth import Caller
+from web.gates import ask
+from web.inputs import Input, decode, identifier, line, page_size, query
+from web.problems import bad_input
+from web.services import HttpRequest, PathId, TheServices
+from web.wire import camel, on_the_wire
+
+STATES = ("failed", "queued", "in_progress", "succeeded")
+REASON_CHARACTERS = 500
+SHOWN = (
+    "account_id",
+    "customer_id",
+    "kind",
+    "state",
+    "phase",
+    "server_id",
+    "error",
+    "reason",
+    "left_behind",
+    "created_at",
+    "updated_at",
+)
+
+
+class Reason(Input):
+    """Why; it is written into the audit."""
+
+    reason: str
+
+
+@get("/operations", sync_to_thread=True)
+def list_operations(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
+    """List operations, newest first: those that failed; `?state=` lists others, several with commas."""
+    states = query(request, "state", STATES[0]).split(",")
+    if wrong := [word for word in states if word not in STATES]:
+        raise bad_input(f"`state` is {', '.join(STATES)}, not `{wrong[0][:40]}`.", field="state")
+    with services.database.begin() as conn:
+        return [shown(each) for each in operations.listed(conn, states, page_size(request))]
+
+
+@post("/operations/{operation_id:str}/resume", opt={"takes": Reason}, status_code=202, sync_to_thread=True)
+def resume_operation(
+    request: HttpRequest, services: TheServices, operation_id: PathId, body: RawBody
+) -> dict[str, Any]:
+    """Let a failed operation go on where it stands. Billing is asked as for anybody who starts a server."""
+    reason = line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
+    wanted = UUID(identifier(operation_id, "operation"))
+    caller: Caller = request.state.caller
+
+    def write(conn: Connection) -> tuple[Operation, tuple[Outbox, ...]]:
+        found = operations.get(conn, wanted)
+        gate = operations_settle.GATE_OF.get(found.kind)
+        if found.state == "failed" and found.server_id is not None and gate is not None:
+            ask(conn, services, caller, gate, server_id=str(found.server_id), lock=True, also_gone=True)
+        policy = policies.in_force(conn)
+        return operations_settle.resume(conn, policy, wanted, actor=caller.actor, reason=reason, world=services.world)
+
+    operation, asked = services.database.transact("the operation", write)
+    services.wake(asked)
+    return shown(operation)
+
+
+@post("/operations/{operation_id:str}/cleanup", opt={"takes": Reason}, status_code=202, sync_to_thread=True)
+def clean_up_operation(
+    request: HttpRequest, services: TheServices, operation_id: PathId, body: RawBody
+) -> dict[str, Any]:
+    """Take away what a failed order made: that alone, and never a server that has run."""
+    reason = line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
+    wanted = UUID(identifier(operation_id, "operation"))
+    caller: Caller = request.state.caller
+
+    def write(conn: Connection) -> tuple[Operation, tuple[Outbox, ...]]:
+        policy = policies.in_force(conn)
+        return operations_settle.clean_up(conn, policy, wanted, actor=caller.actor, reason=reason, world=services.world)
+
+    operation, asked = services.database.transact("the operation", write)
+    services.wake(asked)
+    return shown(operation)
+
+
+def shown(operation: Operation) -> dict[str, Any]:
+    """Write an operation for operators."""
+    return {"operationId": str(operation.id)} | {camel(name): on_the_wire(getattr(operation, name)) for name in SHOWN}
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (list_operations, resume_operation, clean_up_operation)
