@@ -21,6 +21,7 @@ from engine.model import Policy
 from jobs.alerts import AlertSender
 from jobs.context import Context
 from jobs.drain import CONTROLLER
+from jobs.edge.watch import FORCED_SECONDS, EdgeWatch
 from jobs.endings import end_operations
 from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
@@ -91,6 +92,7 @@ class Controller:
         self.sweep = Sweep()
         self.standing = StandingPoll(context.settings, context.database)
         self.lookout = Lookout(context)
+        self.edge_watch = EdgeWatch(context)
         self.digest: str | None = None
         self.booted = False
         self._parked_at = float("-inf")
@@ -107,6 +109,7 @@ class Controller:
         finally:
             self._step_down()
             self.lookout.close()
+            self.edge_watch.close()
             self.alerts.close()
             self._hang_up()
 
@@ -158,6 +161,9 @@ class Controller:
         def observe() -> None:
             report.seen = len(self.lookout.look(fence))
 
+        def look_at_edge() -> None:
+            report.seen += self.edge_watch.look(fence, wait_seconds=FORCED_SECONDS if forced else 0.0)
+
         def move() -> None:
             report.moved = move_due(context, policy, fence) + follow(context, policy, fence)
 
@@ -178,8 +184,9 @@ class Controller:
             relayed = relay(context, policy, fence)
             report.taken_back, report.woken = relayed.taken_back, relayed.woken
 
-        steps = (("parked", parked), ("sweep", sweep), ("stripe", ask_stripe), ("observe", observe), ("move", move),
-                 ("repair", mend), ("end", end), ("relay", hand_out))  # fmt: skip
+        steps = (("parked", parked), ("sweep", sweep), ("stripe", ask_stripe), ("observe", observe),
+                 ("edge", look_at_edge), ("move", move), ("repair", mend), ("end", end),
+                 ("relay", hand_out))  # fmt: skip
         for name, step in steps:
             self._do(name, step, report)
             self._renew(fence)

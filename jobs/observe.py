@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from engine.lifecycle import lifecycle_machine
-from engine.model import Policy
+from engine.model import STOPPED_BILLING_STATES, Policy
 from engine.repairs import Seen
 from jobs.context import Context
 from jobs.hosts.base import HostError, HostUnavailable, Observation
@@ -38,7 +38,9 @@ EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed
 
 FLEET = text(
     "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.lifecycle, s.lifecycle_since, s.autostart, "
-    "a.server_billing_state FROM servers s JOIN accounts a ON a.id = s.account_id WHERE s.lifecycle <> 'deleted'"
+    "a.server_billing_state, CASE WHEN e.wanted AND (e.state = 'present' OR e.looks >= 2) THEN e.state END "
+    "FROM servers s JOIN accounts a ON a.id = s.account_id LEFT JOIN edges e ON e.server_id = s.id "
+    "WHERE s.lifecycle <> 'deleted'"
 )
 
 LOOKED_AT_SINCE = text("SELECT id FROM servers WHERE observed_at > :began")
@@ -63,6 +65,7 @@ class Seat:
     lifecycle_since: datetime
     autostart: bool | None
     billing_state: str
+    edge: str | None
 
     def seen(self, now: datetime) -> Seen:
         """Return what repairs are asked about it."""
@@ -73,6 +76,8 @@ class Seat:
             self.lifecycle,
             self.autostart,
             lifecycle_age=now - self.lifecycle_since,
+            # INVARIANT: nothing is known of the edge of a suspended server, so that no line can ask to publish it
+            edge=None if self.billing_state in STOPPED_BILLING_STATES else self.edge,
         )
 
 

@@ -17,7 +17,7 @@ from storage.leases import Fence, check
 # A server is looked after from when it is made until somebody deletes it.
 LIVING: Final = ("starting", "running", "stopping", "stopped", "backing_up", "restoring")
 
-# What a name server shows once may be old; what it shows twice in a row counts.
+# What a name server shows once may be old; what it shows twice in a row counts, as `jobs.observe` asks.
 ENOUGH_LOOKS: Final = 2
 
 COLUMNS: Final = "server_id, label, wanted, address, port, published_at, withdrawn_at, state, looks, seen_at"
@@ -121,3 +121,9 @@ def observe(conn: Connection, seen: Mapping[UUID, str], *, fence: Fence | None =
     ids = sorted(seen)
     given = {"ids": ids, "states": [seen[each] for each in ids], "now": clock.now(conn), "enough": ENOUGH_LOOKS}
     return len(conn.execute(write, given).all())
+
+
+def forget(conn: Connection, fence: Fence) -> int:
+    """Forget everything that was shown; return how many rows changed."""
+    check(conn, fence)
+    return conn.execute(text("UPDATE edges SET state = NULL, looks = 0 WHERE state IS NOT NULL")).rowcount

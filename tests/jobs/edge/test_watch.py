@@ -1,0 +1,254 @@
+"""Looking at the edge: one call a driver, unknown is not missing, and nothing about what billing has stopped."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from engine.load import bundle, load_texts
+from jobs.controller import Controller
+from jobs.edge import publish, withdraw
+from jobs.edge.base import Edge, EdgeUnavailable, Site
+from jobs.edge.watch import EdgeWatch
+from jobs.observe import fleet
+from storage import edge as rows
+from storage import policies
+from storage.errors import FenceLost
+from storage.leases import Fence
+from storage.settings import SHIPPED_POLICY
+from tests.doubles.edge import DriverDouble
+from tests.jobs.floor import Floor
+from tests.jobs.processes import eventually
+
+
+@pytest.fixture
+def names() -> DriverDouble:
+    return DriverDouble("names")
+
+
+@pytest.fixture
+def proxy() -> DriverDouble:
+    return DriverDouble("proxy")
+
+
+@pytest.fixture
+def edged(floor: Floor, names: DriverDouble, proxy: DriverDouble) -> Floor:
+    edge = Edge({"local": Site("192.0.2.10", 25565)}, {}, names, proxy)
+    floor.context = replace(floor.context, edge=edge)
+    return floor
+
+
+@pytest.fixture
+def leader(edged: Floor) -> Controller:
+    made = edged.controller()
+    edged.tick(made)
+    return made
+
+
+@pytest.fixture
+def server(edged: Floor) -> UUID:
+    server = edged.machine(edged.known_account())
+    publish(edged.context, edged.seat(server))
+    return server
+
+
+def look(leader: Controller) -> int:
+    assert leader.fence is not None
+    return leader.edge_watch.look(leader.fence, wait_seconds=5)
+
+
+def state(floor: Floor, server: UUID) -> tuple[str | None, int]:
+    with floor.begin() as conn:
+        row = rows.get(conn, server)
+    assert row is not None
+    return row.state, row.looks
+
+
+def events(floor: Floor, server: UUID) -> list[tuple[str, str]]:
+    found = floor.rows("SELECT repair, outcome FROM repair_events WHERE server_id = :id ORDER BY id", id=server)
+    return [(row["repair"], row["outcome"]) for row in found]
+
+
+def test_what_is_published_is_present(edged: Floor, leader: Controller, server: UUID) -> None:
+    assert look(leader) == 1
+    assert state(edged, server) == ("present", 1)
+    assert look(leader) == 1
+    assert look(leader) == 0, "what stays as it is, is not written again"
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [(("names",), "dns_missing"), (("proxy",), "proxy_missing"), (("names", "proxy"), "missing")],
+)
+def test_each_half_is_missed_by_itself(
+    edged: Floor, leader: Controller, server: UUID, lost: tuple[str, ...], expected: str
+) -> None:
+    for driver in (edged.context.edge.dns, edged.context.edge.proxy):
+        assert isinstance(driver, DriverDouble)
+        if driver.name in lost:
+            driver.entries.clear()
+    look(leader)
+    assert state(edged, server)[0] == expected
+
+
+def test_an_entry_that_leads_elsewhere_is_missed(
+    edged: Floor, leader: Controller, server: UUID, names: DriverDouble
+) -> None:
+    names.entries = {key: replace(entry, address="203.0.113.1") for key, entry in names.entries.items()}
+    look(leader)
+    assert state(edged, server)[0] == "dns_missing"
+
+
+def test_a_driver_that_cannot_be_asked_makes_it_unknown_not_missing(
+    edged: Floor, leader: Controller, server: UUID, names: DriverDouble
+) -> None:
+    names.trouble = EdgeUnavailable("names", "it is away")
+    look(leader)
+    assert state(edged, server)[0] == "unknown"
+
+
+def test_a_driver_that_hangs_keeps_no_tick_waiting_and_is_asked_once(
+    edged: Floor, leader: Controller, server: UUID, names: DriverDouble
+) -> None:
+    released = threading.Event()
+    names.before = lambda: released.wait(20)
+    names.calls.clear()
+    watch = EdgeWatch(edged.context)
+    assert leader.fence is not None
+    assert watch.look(leader.fence) == 0
+    for _ in range(3):
+        watch.look(leader.fence, wait_seconds=0.05, patience_seconds=0.0)
+    assert state(edged, server)[0] == "unknown"
+    assert [verb for verb, _ in names.calls].count("observe_all") == 1
+    released.set()
+    fence = leader.fence
+    eventually(lambda: watch.look(fence, wait_seconds=1) >= 0 and state(edged, server)[0] == "present", "it answers")
+    watch.close()
+
+
+def test_one_call_a_driver_for_all_servers(edged: Floor, leader: Controller, names: DriverDouble) -> None:
+    account = edged.known_account()
+    for _ in range(5):
+        publish(edged.context, edged.seat(edged.machine(account)))
+    names.calls.clear()
+    look(leader)
+    assert names.calls == [("observe_all", "-")]
+
+
+def test_nobody_looks_again_before_it_is_time(edged: Floor, names: DriverDouble) -> None:
+    edged.context = replace(edged.context, edge=replace(edged.context.edge, look_every_seconds=3600.0))
+    leader = edged.controller()
+    edged.tick(leader)
+    look(leader)
+    names.calls.clear()
+    for _ in range(3):
+        edged.tick(leader)
+    assert names.calls == []
+
+
+def test_a_suspended_server_is_left_out_and_nothing_of_it_is_republished_or_removed(
+    edged: Floor, leader: Controller, server: UUID, names: DriverDouble, proxy: DriverDouble
+) -> None:
+    look(leader)
+    edged.suspend(edged.seat(server).account_id, leader)
+    before = state(edged, server)
+    entries = dict(proxy.entries)
+    names.entries.clear()
+    calls = [call for call in names.calls if call[0] != "observe_all"]
+    for _ in range(8):
+        look(leader)
+        edged.tick(leader)
+        edged.carry_out()
+    assert state(edged, server) == before
+    assert [call for call in names.calls if call[0] != "observe_all"] == calls
+    assert proxy.entries == entries, "billing takes nothing back"
+    assert [event for event in events(edged, server) if "edge" in event[0] or "dns" in event[0]] == []
+
+
+def test_a_missing_edge_is_told_as_shipped_and_republished_when_live(
+    edged: Floor, leader: Controller, server: UUID, names: DriverDouble
+) -> None:
+    names.entries.clear()
+    for _ in range(6):
+        look(leader)
+        edged.tick(leader)
+        edged.carry_out()
+    assert events(edged, server) == [("publish_dns", "dry_run")]
+    assert names.entries == {}
+    overrides = {"BILLING_REPAIR_LEVEL_1": "live"}
+    with edged.begin() as conn:
+        live = load_texts(bundle(SHIPPED_POLICY), overrides)
+        policies.deploy(conn, live, bundle(SHIPPED_POLICY), overrides, "test")
+    for _ in range(6):
+        look(leader)
+        edged.tick(leader)
+        edged.carry_out()
+    assert list(names.entries) == [str(server)]
+    assert state(edged, server)[0] == "present"
+
+
+def test_what_one_look_misses_alone_is_no_cause_for_anything(
+    edged: Floor, leader: Controller, server: UUID, names: DriverDouble
+) -> None:
+    look(leader)
+    kept = dict(names.entries)
+    names.entries.clear()
+    look(leader)
+    assert state(edged, server) == ("dns_missing", 1)
+    with edged.begin() as conn:
+        assert [seat.edge for seat in fleet(conn)] == [None]
+    look(leader)
+    with edged.begin() as conn:
+        assert [seat.edge for seat in fleet(conn)] == ["dns_missing"]
+    names.entries.update(kept)
+    look(leader)
+    with edged.begin() as conn:
+        assert [seat.edge for seat in fleet(conn)] == ["present"]
+
+
+def test_somebody_elses_name_is_told_and_not_overwritten(
+    edged: Floor, leader: Controller, server: UUID, names: DriverDouble
+) -> None:
+    with edged.begin() as conn:
+        row = rows.get(conn, server)
+    assert row is not None
+    names.taken.add(row.label)
+    names.calls.clear()
+    for _ in range(6):
+        look(leader)
+        edged.tick(leader)
+    assert state(edged, server)[0] == "taken"
+    edged.advance(1)
+    edged.tick(leader)
+    assert edged.alerts().count("repair_failed") == 1
+    assert [verb for verb, _ in names.calls if verb != "observe_all"] == []
+
+
+def test_a_server_from_before_there_were_edges_gets_a_label_and_is_missed(edged: Floor, leader: Controller) -> None:
+    server = edged.machine(edged.known_account())
+    look(leader)
+    assert state(edged, server)[0] == "missing"
+
+
+def test_a_deleted_servers_edge_is_not_looked_after(edged: Floor, leader: Controller, server: UUID) -> None:
+    withdraw(edged.context, edged.seat(server))
+    look(leader)
+    assert state(edged, server) == (None, 0)
+
+
+def test_a_controller_that_has_lost_its_lease_writes_nothing(edged: Floor, leader: Controller, server: UUID) -> None:
+    with pytest.raises(FenceLost):
+        leader.edge_watch.look(Fence("controller", 0), wait_seconds=5)
+    assert state(edged, server) == (None, 0)
+
+
+def test_without_an_edge_what_was_seen_is_forgotten(edged: Floor, leader: Controller, server: UUID) -> None:
+    look(leader)
+    edged.context = replace(edged.context, edge=Edge())
+    watch = EdgeWatch(edged.context)
+    assert leader.fence is not None
+    watch.look(leader.fence)
+    assert state(edged, server) == (None, 0)
