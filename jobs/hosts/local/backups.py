@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from jobs.hosts.base import BackupInfo, BackupMissing, Download
 from jobs.hosts.local import locks
-from jobs.hosts.local.archive import HashingWriter, pack
+from jobs.hosts.local.archive import HashingWriter, Packed, pack
 from jobs.hosts.local.layout import safe_id, sync_directory, write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from jobs.hosts.local.layout import Layout, ServerPlace
@@ -32,6 +33,10 @@ class LocalBackups:
     """
 
     layout: Layout
+    packed: Callable[[ServerPlace, HashingWriter], Packed] = field(
+        default=lambda place, target: pack(place.files, target)
+    )
+    """Writes a server's files into an archive."""
 
     def create(self, place: ServerPlace, backup_id: str) -> BackupInfo:
         with locks.held(place.backups_lock, place.server_id, "backup"):
@@ -50,7 +55,7 @@ class LocalBackups:
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 writer = HashingWriter(cast("BinaryIO", stream))
-                packed = pack(place.files, writer)
+                packed = self.packed(place, writer)
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(name).rename(self._archive(place.server_id, backup_id))

@@ -127,7 +127,7 @@ def read_console(run: Path, after_offset: int | None) -> tuple[int, list[str]]:
 
 def send(run: Path, server_id: str, line: str) -> None:
     """Type one line on the server's console. Raises ConsoleLineRefused, NotRunning, ConsoleBusy."""
-    typed = _checked(line)
+    typed = checked_line(line)
     try:
         descriptor = os.open(run / INPUT_NAME, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -143,7 +143,8 @@ def send(run: Path, server_id: str, line: str) -> None:
         raise (ConsoleBusy if locks.is_held(run / ALIVE_NAME) else NotRunning)(server_id) from None
 
 
-def _checked(line: str) -> bytes:
+def checked_line(line: str) -> bytes:
+    """Return a line as it is typed. Raises ConsoleLineRefused."""
     if not line.strip():
         raise ConsoleLineRefused("it is empty")
     if any((ord(character) < 32 and character != "\t") or ord(character) == 127 for character in line):

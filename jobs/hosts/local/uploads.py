@@ -37,7 +37,7 @@ class LocalUpload:
         self._limit_bytes = limit_bytes
         self._versions = Versions(place.versions, path, versions_kept)
         self._refuse_early()
-        _sweep_abandoned(place.incoming)
+        sweep_abandoned(place.incoming)
         descriptor, draft = tempfile.mkstemp(prefix="upload-", dir=place.incoming)
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # tells sweepers that somebody still writes it
         self._draft = Path(draft)
@@ -111,7 +111,7 @@ def refuse_to_replace(path: CustomerPath, seen: os.stat_result | None) -> None:
     raise PathRefused(path.text, "link" if stat.S_ISLNK(seen.st_mode) else "special")
 
 
-def _sweep_abandoned(incoming: Path) -> None:
+def sweep_abandoned(incoming: Path) -> None:
     """Remove uploads whose process died. A living one holds the lock on its draft."""
     for draft in incoming.iterdir():
         with suppress(FileNotFoundError):

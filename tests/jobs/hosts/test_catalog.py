@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.hosts.base import ServerSpec
+from jobs.hosts.base import HostMisconfigured, HostUnavailable, ServerSpec
 from jobs.hosts.catalog import DEFAULT, Catalog, HostsFileWrong, catalog_of, hosts_of, read_catalog
+from jobs.hosts.docker.host import DockerHost
 from storage.servers import HostUse
 from storage.settings import Settings
 from tests.jobs.hosts.waiting import eventually
@@ -81,6 +82,37 @@ def test_a_fault_is_told_with_its_place_and_a_likely_fix(tmp_path: Path, text: s
     with pytest.raises(HostsFileWrong) as wrong:
         hosts_of(given)
     assert f"{given.hosts_file}:{told}" in str(wrong.value)
+
+
+DOCKER = (
+    "hosts:\n  d1:\n    driver: docker\n    options:\n      folder: /srv\n      kinds: {game: {image: i}}\n      url: "
+)
+DOCKER_FAULTS = [
+    ("http://d", "7:12: expected an address such as"),
+    ("tcp://user:pw@d:2376", "7:12: expected an address such as"),
+    ("tcp://192.0.2.1:2375", "2:3: host `d1` is not set up: `url` is `tcp://192.0.2.1:2375`, over which anybody"),
+    ("tcp://127.0.0.1", "2:3: host `d1` is not set up: `url` is `tcp://127.0.0.1`, and names no port"),
+    ("unix:///s\n      cert_file: /c", "8:7: `cert_file` needs `key_file` beside it"),
+    ("unix:///s\n      ca_file: /nothing", "2:3: host `d1` is not set up: `ca_file` names `/nothing`"),
+    ("unix:///s\n      password: x", "8:7: the key `password` is not known here"),
+]
+
+
+@pytest.mark.parametrize(("rest", "told"), DOCKER_FAULTS)
+def test_a_docker_hosts_options_are_checked_too(tmp_path: Path, rest: str, told: str) -> None:
+    given = settings(tmp_path, DOCKER + rest)
+    with pytest.raises(HostsFileWrong) as wrong:
+        hosts_of(given)
+    assert f"{given.hosts_file}:{told}" in str(wrong.value)
+
+
+def test_a_docker_host_is_made_without_asking_its_engine(tmp_path: Path) -> None:
+    given = settings(tmp_path, DOCKER + "unix:///nothing/there.sock")
+    host = hosts_of(given)["d1"]
+    with pytest.raises(HostUnavailable, match="no connection to the Engine"):
+        host.observe_all()
+    with pytest.raises(HostMisconfigured, match=r"`kinds\.game`: 'image' is a required property"):
+        DockerHost.from_options("d1", {"url": "unix:///s", "folder": "/srv", "kinds": {"game": {}}})
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

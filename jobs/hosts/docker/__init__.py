@@ -1,0 +1,1 @@
+"""Servers as containers of a Docker Engine. `host` puts the other modules together."""

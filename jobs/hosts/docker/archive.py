@@ -1,0 +1,152 @@
+"""Tar streams of an Engine: read to their very end, kept as archives of ours, checked before they go back.
+
+What comes out of a container was made by the customer. Nothing of it is ever unpacked on this machine.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from jobs.hosts.errors import HostUnavailable
+from jobs.hosts.local.archive import ArchiveRefused, HashingWriter, Packed, link_stays_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Parts = tuple[str, ...]
+CHUNK_BYTES = 256 * 1024
+_BLOCK_BYTES = 512
+_COMPRESSION = 3
+_MODE = 0o777
+
+
+class TarStream:
+    """Reads the members of a tar stream, in their order, each by its path below the name that was asked for."""
+
+    def __init__(self, host: str, stream: Any) -> None:
+        self._host = host
+        self._stream = stream
+        self._last = b""
+        self._archive: tarfile.TarFile | None = None
+
+    def read(self, count: int) -> bytes:
+        """Pass bytes on, keeping the last ones in mind."""
+        data: bytes = self._stream.read(count)
+        self._last = (self._last + data)[-_BLOCK_BYTES:]
+        return data
+
+    def members(self) -> Iterator[tuple[Parts, tarfile.TarInfo]]:
+        """Yield each member. Raises HostUnavailable when the stream ends before the archive does."""
+        try:
+            with tarfile.open(
+                fileobj=cast("BinaryIO", self), mode="r|", encoding="utf-8", bufsize=CHUNK_BYTES
+            ) as archive:
+                self._archive = archive
+                for member in archive:
+                    yield parts_of(member.name)[1:], member
+                    archive.members = []  # type: ignore[attr-defined]  # it would remember every file of a million
+        except (tarfile.TarError, EOFError, ArchiveRefused) as error:
+            raise HostUnavailable(self._host, "what the Engine sent of the files is not whole") from error
+        while self.read(CHUNK_BYTES):
+            pass
+        if self._last != bytes(_BLOCK_BYTES):  # an archive ends with empty blocks, and a cut stream anywhere
+            raise HostUnavailable(self._host, "what the Engine sent of the files is cut short")
+
+    def content(self, member: tarfile.TarInfo) -> BinaryIO:
+        """Open the content of the member that was yielded last."""
+        assert self._archive is not None, "members come first"
+        found = self._archive.extractfile(member)
+        assert found is not None, "only files are opened"
+        return cast("BinaryIO", found)
+
+
+def parts_of(name: str) -> Parts:
+    """Take a member's name apart. Raises ArchiveRefused for one that leads elsewhere."""
+    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    if ".." in parts or name.startswith("/") or "\0" in name:
+        raise ArchiveRefused("it holds a name that leads elsewhere")
+    return parts
+
+
+def keep(source: TarStream, target: HashingWriter) -> Packed:
+    """Write an archive of ours from an Engine's stream, leaving out what no backup holds."""
+    packed = Packed()
+    with _written(target) as archive:
+        for parts, member in source.members():
+            if not parts:
+                continue  # the directory itself
+            kept = _kept(parts, member)
+            if kept is None:
+                packed.skipped_entries += 1
+            elif member.isreg():
+                packed.content_bytes += member.size
+                archive.addfile(kept, source.content(member))
+            else:
+                archive.addfile(kept)
+            archive.members = []  # type: ignore[attr-defined]
+    return packed
+
+
+@contextmanager
+def _written(target: HashingWriter) -> Iterator[tarfile.TarFile]:
+    with (
+        gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=target, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive,
+    ):
+        yield archive
+
+
+def _kept(parts: Parts, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Return the member as an archive of ours holds it; owners stay, for they are the container's own."""
+    kept = tarfile.TarInfo("/".join(parts))
+    kept.mode = member.mode & _MODE
+    kept.uid, kept.gid = member.uid, member.gid
+    kept.mtime = max(0, int(member.mtime))
+    if member.isreg():
+        kept.size = member.size
+    elif member.isdir():
+        kept.type = tarfile.DIRTYPE
+    elif member.issym() and link_stays_inside(parts, member.linkname):
+        kept.type, kept.linkname = tarfile.SYMTYPE, member.linkname
+    elif member.islnk():  # a second name of a file that came before
+        kept.type, kept.linkname = tarfile.LNKTYPE, "/".join(parts_of(member.linkname)[1:])
+    else:
+        return None
+    return kept
+
+
+def verify(stream: BinaryIO, content_limit_bytes: int) -> None:
+    """Read an archive of ours to its end. Raises ArchiveRefused for anything in it that none of ours holds."""
+    left = content_limit_bytes
+    files: set[Parts] = set()
+    try:
+        with tarfile.open(fileobj=stream, mode="r|gz", encoding="utf-8") as archive:
+            for member in archive:
+                parts = parts_of(member.name)
+                left -= member.size
+                if left < 0:
+                    raise ArchiveRefused("it holds more than was backed up")
+                if member.issym():
+                    if not link_stays_inside(parts, member.linkname):
+                        raise ArchiveRefused("it holds a link that leads elsewhere")
+                elif member.islnk():
+                    if parts_of(member.linkname) not in files:
+                        raise ArchiveRefused("it holds a link that leads elsewhere")
+                elif not (member.isreg() or member.isdir()):
+                    raise ArchiveRefused("it holds something other than files, directories and links")
+                if member.isreg():
+                    files.add(parts)
+                archive.members = []  # type: ignore[attr-defined]
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ArchiveRefused("it cannot be read to its end") from error
+
+
+def unzipped(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the tar stream inside an archive of ours."""
+    with gzip.GzipFile(fileobj=stream, mode="rb") as archive:
+        while chunk := archive.read(CHUNK_BYTES):
+            yield chunk
