@@ -99,8 +99,8 @@ def _told(judgement: Judgement, folder: str, widest: int, save: Path | None) -> 
         return lines
     lines += ["", f"  {judgement.guarantee.says}", f"  {judgement.why}"]
     if judgement.where is not None:
-        lines.append(f"  at {folder}/{judgement.where}" if not judgement.path else "")
-    if judgement.path:
+        lines.append(f"  at {folder}/{judgement.where}" if not judgement.steps else "")
+    if judgement.steps:
         lines += _timeline(judgement, folder)
         lines += ["", f"  {_replayed(judgement.guarantee.name, folder, save)}"]
     return [*lines, ""]
@@ -116,16 +116,14 @@ def _replayed(name: str, folder: str, save: Path | None) -> str:
 
 def _save(judgements: Sequence[Judgement], folder: Path) -> None:
     """Write each counterexample as a timeline that `forbear policy simulate` plays."""
-    from engine.prove.counterexample import story
     from engine.prove.replay import timeline_of
     from engine.timeline_text import write_timeline
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for judgement in judgements:
-            if judgement.space is not None and judgement.path:
-                steps = story(judgement.space, judgement.path, judgement.broken)
-                text = write_timeline(timeline_of(judgement.space, steps), judgement.guarantee.says)
+            if judgement.space is not None and judgement.steps:
+                text = write_timeline(timeline_of(judgement.space, judgement.steps), judgement.guarantee.says)
                 (folder / f"{judgement.guarantee.name}.yaml").write_text(text, "utf-8")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -133,11 +131,7 @@ def _save(judgements: Sequence[Judgement], folder: Path) -> None:
 
 
 def _timeline(judgement: Judgement, folder: str) -> list[str]:
-    if judgement.space is None or not judgement.path:
-        return []
-    from engine.prove.counterexample import story
-
-    steps = story(judgement.space, judgement.path, judgement.broken)
+    steps = judgement.steps
     rows = [(_when(step.at_seconds), _what(step), _where(step), f"{folder}/{step.move.place}") for step in steps]
     widths = [max(len(row[at]) for row in rows) for at in range(3)]
     lines = [f"    {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]}" for row in rows]
@@ -188,8 +182,6 @@ def _annotation(judgement: Judgement, folder: str) -> str:
 
 
 def _as_json(judgements: Sequence[Judgement]) -> str:
-    from engine.prove.counterexample import story
-
     told = []
     for judgement in judgements:
         entry: dict[str, object] = {
@@ -200,7 +192,7 @@ def _as_json(judgements: Sequence[Judgement]) -> str:
             "why": judgement.why or None,
             "place": str(judgement.where or judgement.guarantee.place),
         }
-        if judgement.space is not None and judgement.path:
+        if judgement.steps:
             entry["timeline"] = [
                 {
                     "atSeconds": step.at_seconds,
@@ -210,7 +202,7 @@ def _as_json(judgements: Sequence[Judgement]) -> str:
                     "states": step.states,
                     "facts": {name: value if value is None else str(value) for name, value in _known(step).items()},
                 }
-                for step in story(judgement.space, judgement.path, judgement.broken)
+                for step in judgement.steps
             ]
         told.append(entry)
     return json.dumps({"ok": all(j.verdict == "holds" for j in judgements), "guarantees": told}, indent=2)

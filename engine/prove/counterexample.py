@@ -21,6 +21,9 @@ class Told:
     states: Mapping[str, str]  # by machine, after the step
     evidence: Mapping[str, Value]  # what was known at a decision; empty for what notices do
     since: Mapping[str, int]  # instants that evidence gives, in seconds from the first step; before it if negative
+    also: tuple[
+        tuple[str, str], ...
+    ] = ()  # what else the real decisions did at that instant: rule or notice, and place
 
 
 def story(space: Space, path: Sequence[Visit], broken: Broken | None) -> tuple[Told, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -48,25 +49,44 @@ class Outcome:
     complete: bool
     path: tuple[Visit, ...]
     broken: Broken | None
+    visits: Sequence[Visit] = ()  # all of them, in the order in which they were reached
+
+
+class Silent:
+    """A watch that is never broken: it only has everything visited."""
+
+    longest: tuple[int, ...] = ()
+
+    def start(self) -> tuple[object, ...]:
+        """Return nothing: nothing is remembered."""
+        return ()
+
+    def after(self, _move: Move, _before: Node, node: Node, zone: Zone) -> tuple[tuple[object, ...], Zone] | Broken:
+        """Have nothing to say."""
+        return node.watch, zone
 
 
 def explore(space: Space, watch: Watch, most_states: int) -> Outcome:
     """Visit every state that can be reached, each in every zone that no earlier visit includes."""
     start = space.start()._replace(watch=watch.start())
     blank = zones.unconstrained(len(space.anchors) + len(watch.longest))
-    visits = [Visit(start, space.widened(blank, watch.longest), None, None)]
+    visits = [Visit(start, space.widened(start, blank, watch.longest), None, None)]
     passed: dict[Node, list[Zone]] = {start: [visits[0].zone]}
     waiting = deque([0])
     while waiting:
         number = waiting.popleft()
         node, zone = visits[number].node, visits[number].zone
+        reached_here: set[tuple[Node, Zone]] = set()
         for move, after, moved in space.moves(node, zone):
             judged = watch.after(move, node, after, moved)
             if isinstance(judged, Broken):
                 return Outcome(len(visits), True, _path(visits, number, Visit(after, moved, number, move)), judged)
             watched, moved_zone = judged
             reached = after._replace(watch=watched)
-            wide = space.widened(moved_zone, watch.longest)
+            if (reached, moved_zone) in reached_here:
+                continue  # the same under other evidence
+            reached_here.add((reached, moved_zone))
+            wide = space.widened(reached, moved_zone, watch.longest)
             known = passed.setdefault(reached, [])
             if any(zones.includes(larger, wide) for larger in known):
                 continue
@@ -76,7 +96,7 @@ def explore(space: Space, watch: Watch, most_states: int) -> Outcome:
                 return Outcome(len(visits), False, (), None)
             waiting.append(len(visits))
             visits.append(Visit(reached, wide, number, move))
-    return Outcome(len(visits), True, (), None)
+    return Outcome(len(visits), True, (), None, visits)
 
 
 def _path(visits: list[Visit], number: int | None, last: Visit) -> tuple[Visit, ...]:

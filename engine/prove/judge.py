@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.guarantees import AtMostOnce, Guarantee, Happening, LeadsTo, Never, OneRung, Stopped
+from engine.guarantees import AtMostOnce, Guarantee, LeadsTo, Never, OneRung, Stopped
 from engine.guards import facts_of, holds
-from engine.model import Guard, Origin, Place, Policy, Rule, Value
+from engine.model import Place, Policy, Rule, Value
+from engine.prove.counterexample import Told, story
 from engine.prove.explore import Broken, Outcome, Visit, Watch, explore
-from engine.prove.space import Space
-from engine.prove.watch import NeverWatch, OnceWatch, is_such
+from engine.prove.replay import lived
+from engine.prove.slices import askers, closed, is_such, slice_of
+from engine.prove.space import Question, Space
+from engine.prove.watch import NeverWatch, OnceWatch
 from engine.repairs import Seen, recommend
 
 MOST_STATES = 200_000
 
 
 class Verdict(StrEnum):
-    """What can be said of a guarantee. `not proven`: a bound was hit, so nothing was found and nothing is sure."""
+    """What can be said of a guarantee. `not proven`: a bound was hit, or a run was found that cannot be replayed."""
 
     HOLDS = "holds"
     BROKEN = "broken"
@@ -38,6 +41,7 @@ class Judgement:
     space: Space | None = None
     path: tuple[Visit, ...] = ()
     broken: Broken | None = None
+    steps: tuple[Told, ...] = ()  # the run as it is told, after it was replayed
 
 
 Found = tuple[Verdict, int, str, Place | None]
@@ -65,26 +69,16 @@ def _looked(policy: Policy, guarantee: Guarantee) -> Found:
 
 def _explored(policy: Policy, guarantee: Never | AtMostOnce, most_states: int) -> Judgement:
     states, why = 0, ""
-    slices = [_slice(policy, guarantee)] if isinstance(guarantee, Never) else _askers(policy, guarantee)
+    slices = [slice_of(policy, guarantee)] if isinstance(guarantee, Never) else askers(policy, guarantee)
     for machines in slices:
         if not machines:
             continue
-        space = Space(policy, machines, _guards(guarantee))
+        space = Space(policy, machines, _question(guarantee))
         watch: Watch = NeverWatch(guarantee, space) if isinstance(guarantee, Never) else OnceWatch(guarantee, space)
         outcome: Outcome = explore(space, watch, most_states)
         states += outcome.states
         if outcome.broken is not None:
-            where = Place(outcome.path[-1].move.place, 0, 0) if outcome.path[-1].move is not None else None
-            return Judgement(
-                guarantee,
-                Verdict.BROKEN,
-                states,
-                outcome.broken.why,
-                where,
-                space,
-                outcome.path,
-                outcome.broken,
-            )
+            return _broken(guarantee, states, space, watch, outcome)
         if not outcome.complete:
             return Judgement(guarantee, Verdict.NOT_PROVEN, states, f"stopped at {most_states} states")
     if not states:
@@ -92,56 +86,28 @@ def _explored(policy: Policy, guarantee: Never | AtMostOnce, most_states: int) -
     return Judgement(guarantee, Verdict.HOLDS, states, why)
 
 
-def _guards(guarantee: Never | AtMostOnce) -> tuple[Guard, ...]:
+def _broken(guarantee: Guarantee, states: int, space: Space, watch: Watch, outcome: Outcome) -> Judgement:
+    """Call it broken once the real decisions have been seen to break it too; the model allows a little more."""
+    path, broken = outcome.path, outcome.broken
+    assert broken is not None
+    where = Place(path[-1].move.place, 0, 0) if path[-1].move is not None else None
+    told = story(space, path, broken)
+    steps = lived(space, watch, told)
+    if steps is None:
+        why = f"{broken.why}, on a run that the real decisions do not follow"
+        return Judgement(guarantee, Verdict.NOT_PROVEN, states, why, where, space, path, broken, told)
+    return Judgement(guarantee, Verdict.BROKEN, states, broken.why, where, space, path, broken, steps)
+
+
+def _question(guarantee: Never | AtMostOnce) -> Question:
+    """Return what the guarantee asks about beyond what rules read."""
     if isinstance(guarantee, AtMostOnce):
-        return ()
-    return tuple(guard for guard in (guarantee.while_, guarantee.given) if guard is not None)
-
-
-def _slice(policy: Policy, guarantee: Never) -> tuple[str, ...]:
-    """Return the account machines that the guarantee can depend on; none when no rule does what is never to happen."""
-    concerned = _concerned(policy, guarantee.happening)
-    if not concerned:
-        return ()
-    for before in guarantee.without:
-        concerned |= _concerned(policy, before.happening)
-    concerned |= {machine.name for machine in policy.account_machines if set(guarantee.elapsed) & machine.facts.keys()}
-    return _with_watched(policy, concerned, _guards(guarantee))
-
-
-def _askers(policy: Policy, guarantee: AtMostOnce) -> list[tuple[str, ...]]:
-    """Return one slice for each machine that asks for one of the notices."""
-    asking = [m.name for m in policy.account_machines if any(_asks(rule, set(guarantee.notices)) for rule in m.rules)]
-    return [_with_watched(policy, {name}, ()) for name in asking]
-
-
-def _asks(rule: Rule, names: set[str]) -> bool:
-    return any(ask.intent in names for ask in rule.do)
-
-
-def _concerned(policy: Policy, happening: Happening) -> set[str]:
-    """Return the machines whose rules can do this."""
-    if happening.kind in {"enter", "rule", "climb"}:
-        return {happening.name.partition(".")[0]}
-    test: Callable[[Rule], bool]
-    if happening.kind == "event":
-        test = lambda rule: rule.event == happening.name  # noqa: E731 - one of two tests
-    else:
-        test = lambda rule: any(is_such(policy, happening.name, ask.intent) for ask in rule.do)  # noqa: E731
-    return {machine.name for machine in policy.account_machines if any(test(rule) for rule in machine.rules)}
-
-
-def _with_watched(policy: Policy, machines: set[str], guards: Iterable[Guard]) -> tuple[str, ...]:
-    """Add every machine whose state the rules or guards read, in the policy's order."""
-    reading = [name for guard in guards for name in facts_of(guard)]
-    wanted, new = set(machines), set(machines)
-    while new:
-        for machine in (policy.machines[name] for name in new):
-            reading += [name for rule in machine.rules for name in facts_of(rule.when)]
-        seen = {policy.facts[name].of for name in reading if policy.facts[name].origin is Origin.MACHINE}
-        new = {name for name in seen if name is not None} - wanted
-        wanted |= new
-    return tuple(machine.name for machine in policy.account_machines if machine.name in wanted)
+        return Question()
+    guards = tuple(guard for guard in (guarantee.while_, guarantee.given) if guard is not None)
+    happenings = [guarantee.happening, *(before.happening for before in guarantee.without)]
+    notices = frozenset(each.name for each in happenings if each.kind == "delivered")
+    at_delivery = guarantee.happening.kind == "delivered" and bool(guards or guarantee.elapsed)
+    return Question(guards, notices, guarantee.elapsed, at_delivery)
 
 
 # ---- by looking ------------------------------------------------------------------------------------------------------
@@ -205,7 +171,7 @@ def _one_rung(policy: Policy, guarantee: OneRung) -> Found:
 def _leads_to(policy: Policy, guarantee: LeadsTo) -> Found:
     """Let relief run from every combination of states and set stamps, under all evidence for which the guard holds."""
     machine, target = guarantee.to
-    space = Space(policy, _with_watched(policy, {machine}, (guarantee.when,)), (guarantee.when,))
+    space = Space(policy, closed(policy, {machine}, facts_of(guarantee.when)), Question((guarantee.when,)))
     looked = 0
     start = space.start()
     stamps = [name for name in space.anchors if any(name in facts_of(rule.when) for rule in _relief(space))]

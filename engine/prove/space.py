@@ -7,22 +7,19 @@ here fires at or after its due instant or never, so every real run is among the 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from engine.compiled import CompiledMachine, CompiledRule, compiled
-from engine.guards import holds
-from engine.model import All, Any, Atom, Fact, FactType, Guard, Named, Not, Origin, Policy, Rule, RuleKind, Value
+from engine.model import Guard, Origin, Policy, Rule, Value
 from engine.prove import zone as zones
+from engine.prove.clocks import Clocks
+from engine.prove.evidence import PRESENT, STAMPED, valuations
 from engine.prove.zone import Zone
 
-PRESENT = datetime(2000, 1, 1, tzinfo=UTC)  # stands for any instant: guards ask of instants only whether they are null
-STAMPED = (Origin.DELIVERED, Origin.ENTERED, Origin.MARK)
-
 NONE, OPEN, DELIVERED, VOID = range(4)  # where a notice stands in an episode; unknown and failed ones stay open here
+PEOPLE = ("one", "another")  # who may send an event: two of the role are as good as many
 
 
 class Node(NamedTuple):
@@ -31,7 +28,8 @@ class Node(NamedTuple):
     states: tuple[str, ...]  # by machine
     stamped: tuple[bool, ...]  # by anchor: not null
     notices: tuple[int, ...]
-    watch: tuple[object, ...]  # what a guarantee remembers
+    senders: tuple[str | None, ...] = ()  # of the events that a rule's `other_than` names
+    watch: tuple[object, ...] = ()  # what a guarantee remembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +45,22 @@ class Move:
     evidence_waited: tuple[tuple[str, int], ...] = ()  # the same of anchors that evidence gives
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a guarantee asks about beyond what the rules read."""
+
+    guards: tuple[Guard, ...] = ()
+    notices: frozenset[str] = frozenset()  # whose delivery it watches
+    elapsed: tuple[str, ...] = ()  # stamps that it compares with now
+    at_delivery: bool = False  # whether it asks what was known when a notice was delivered
+
+
 class Space:
     """The machines named, with all that their rules read, as a graph to be explored."""
 
-    def __init__(self, policy: Policy, machines: tuple[str, ...], watched: tuple[Guard, ...] = ()) -> None:
-        """Take the machines' rules, and guards that a guarantee asks about, as all that can tell evidence apart."""
+    def __init__(self, policy: Policy, machines: tuple[str, ...], question: Question | None = None) -> None:
+        """Take the machines' rules, and what a guarantee asks about, as all that can tell runs apart."""
+        question = question or Question()
         ready = compiled(policy)
         self.policy = policy
         self.ready = ready
@@ -61,80 +70,107 @@ class Space:
         self.anchors = tuple(fact.name for fact in stamps)
         self.at = {name: at for at, name in enumerate(self.anchors)}
         self.stamps = {fact.name: fact for fact in stamps}
-        self.notices = self._notices()
+        self.promises = tuple(p for p in ready.promises if p.rule.rule.machine in self.index)
+        self.notices = self._notices(question)
         self.notice_at = {name: at for at, name in enumerate(self.notices)}
-        self.evidence = valuations(policy, [*self._guards(), *watched], self._evidence_anchors())
-        self.longest = self._longest()
+        self.set_by = {n: tuple(f for f, _ in ready.delivered[n] if f in self.at) for n in self.notices}
+        self.events = tuple(dict.fromkeys(r.rule.other_than for r in self._rules() if r.rule.other_than is not None))
+        self.evidence = valuations(policy, [*self._guards(), *question.guards], self._evidence_anchors(question))
+        self.at_delivery = question.at_delivery
+        self.clocks = Clocks(self.machines, self.stamps, question.elapsed)
 
     def start(self) -> Node:
         """Return the state of an account that nothing has happened to; its zone knows nothing."""
         initial = tuple(machine.initial for machine in self.machines)
-        return Node(initial, (False,) * len(self.anchors), (NONE,) * len(self.notices), ())
+        nobody = (None,) * len(self.events)
+        return Node(initial, (False,) * len(self.anchors), (NONE,) * len(self.notices), nobody)
 
     # ---- moves -------------------------------------------------------------------------------------------------------
 
     def moves(self, node: Node, zone: Zone) -> Iterator[tuple[Move, Node, Zone]]:
         """Yield everything that can happen next, after any delay, with the state and zone at that instant."""
         yield from self._of_notices(node, zone)
+        done: dict[tuple[str, ...], tuple[Node, Zone]] = {}  # where rules lead is the same under all evidence
         for number, evidence in enumerate(self.evidence):
-            yield from self._decided(node, zone, number, evidence)
+            yield from self._decided(node, zone, number, evidence, done)
 
     def _of_notices(self, node: Node, zone: Zone) -> Iterator[tuple[Move, Node, Zone]]:
         for at, notice in enumerate(self.notices):
-            status = node.notices[at]
-            if status == OPEN:
-                after, moved = self._stamp(
-                    node, zone, tuple(f for f, _ in self.ready.delivered[notice] if f in self.at)
-                )
+            if node.notices[at] == OPEN:
                 place = str(self.policy.intents[notice].place)
-                yield Move("deliver", (notice,), place, None, None), self._told(after, at, DELIVERED), moved
-            for promise in self.ready.promises:
-                rule = promise.rule
-                if promise.notice != notice or rule.rule.machine not in self.index or not promise.voiding:
-                    continue
-                if node.states[self.index[rule.rule.machine]] not in rule.rule.sources:
-                    continue
-                if status == DELIVERED:
-                    after, moved = self._clear(node, zone, tuple(f for f, _ in promise.stamps if f in self.at))
-                    yield Move("void", (notice,), rule.place, None, None), self._told(after, at, VOID), moved
-                elif status == VOID:
-                    yield Move("reissue", (notice,), rule.place, None, None), self._told(node, at, OPEN), zone
+                led_to = self.told(node, zone, "deliver", notice)
+                for number in self._known_at_delivery(node):
+                    yield Move("deliver", (notice,), place, None, number), *led_to
+        for promise in self.promises:
+            rule, status = promise.rule, node.notices[self.notice_at[promise.notice]]
+            kind = {DELIVERED: "void", VOID: "reissue"}.get(status)
+            if kind is not None and node.states[self.index[rule.rule.machine]] in rule.rule.sources:
+                move = Move(kind, (promise.notice,), rule.place, None, None)
+                yield move, *self.told(node, zone, kind, promise.notice)
+
+    def told(self, node: Node, zone: Zone, kind: str, notice: str) -> tuple[Node, Zone]:
+        """Return where it leads that a notice is delivered, void or issued again."""
+        at = self.notice_at[notice]
+        if kind == "reissue":
+            return self._told(node, at, OPEN), zone
+        if kind == "deliver":
+            node, zone = self._stamp(node, zone, self.set_by[notice])
+            return self._told(node, at, DELIVERED), zone
+        node, zone = self._clear(node, zone, self.set_by[notice])
+        node = self._told(node, at, VOID)
+        voiding = [permit for promise in self.promises if promise.notice == notice for permit in promise.voiding]
+        for notify in {permit.notify for permit in voiding} & self.notice_at.keys():
+            node, zone = self._asked(node, zone, str(notify))
+        return node, zone
+
+    def _known_at_delivery(self, node: Node) -> Iterator[int | None]:
+        """Yield the evidence that can be known when a notice is delivered: any under which no relief is due."""
+        if not self.at_delivery:
+            yield None
+            return
+        for number, evidence in enumerate(self.evidence):
+            if not self.relieve(node, evidence)[0]:
+                yield number
 
     def _decided(
-        self, node: Node, zone: Zone, number: int, evidence: Mapping[str, Value]
+        self,
+        node: Node,
+        zone: Zone,
+        number: int,
+        evidence: Mapping[str, Value],
+        done: dict[tuple[str, ...], tuple[Node, Zone]],
     ) -> Iterator[tuple[Move, Node, Zone]]:
         """Yield what a decision may do: relief to completion, and pressure only where none holds."""
-        relieved = self._relieved(node, zone, number, evidence)
-        if relieved is not None:
-            yield relieved
+        facts = self.facts(node, evidence)
+        for machine in self.machines:
+            for rule in machine.relief[self._state(node, machine)]:
+                if rule.event is not None or rule.timers:  # timed relief may be late, and a command may come any time
+                    yield from self._fired(node, zone, rule, number, facts, done)
+                elif rule.check is None or rule.check(facts):
+                    break  # it goes before those below it
+        rules, _ = self.relieve(node, evidence)
+        if rules:
+            names = tuple(rule.name for rule in rules)
+            if names not in done:
+                done[names] = self._after_all(node, zone, rules)
+            yield Move("relief", names, str(rules[0].place), None, number), *done[names]
             return
         for machine in self.machines:
             state = self._state(node, machine)
-            for rule in machine.relief[state] + machine.commands[state] + machine.pressure[state]:
-                yield from self._fired(node, zone, machine, rule, number, evidence)
-
-    def _relieved(
-        self, node: Node, zone: Zone, number: int, evidence: Mapping[str, Value]
-    ) -> tuple[Move, Node, Zone] | None:
-        """Run relief over all machines to completion; None when none holds. Timed relief may be late."""
-        rules, _ = self.relieve(node, evidence)
-        if not rules:
-            return None
-        for rule in rules:
-            node, zone = self._after(node, zone, self.ready.by_name[rule.machine], self.ready.rules[rule.name])
-        return Move("relief", tuple(rule.name for rule in rules), str(rules[0].place), None, number), node, zone
+            for rule in machine.commands[state] + machine.pressure[state]:
+                yield from self._fired(node, zone, rule, number, facts, done)
 
     def relieve(self, node: Node, evidence: Mapping[str, Value]) -> tuple[list[Rule], Node]:
         """Return the rules of relief that fire one after the other under this evidence, and where they lead."""
         fired: list[Rule] = []
-        zone = zones.unconstrained(len(self.longest) - 1)
+        zone = zones.unconstrained(self.clocks.count)
         quiet = False
         while not quiet:
             quiet = True
             for machine in self.machines:
                 for rule in machine.relief[self._state(node, machine)]:
                     if rule.event is None and not rule.timers and self._holds(rule, node, evidence):
-                        node, zone = self._after(node, zone, machine, rule)
+                        node, zone = self.after(node, zone, rule)
                         fired.append(rule.rule)
                         quiet = False
                         break
@@ -143,55 +179,70 @@ class Space:
     def _holds(self, rule: CompiledRule, node: Node, evidence: Mapping[str, Value]) -> bool:
         return rule.check is None or rule.check(self.facts(node, evidence))
 
+    def _after_all(self, node: Node, zone: Zone, rules: list[Rule]) -> tuple[Node, Zone]:
+        for rule in rules:
+            node, zone = self.after(node, zone, self.ready.rules[rule.name])
+        return node, zone
+
     def _fired(  # noqa: PLR0917 - one decision's whole case
         self,
         node: Node,
         zone: Zone,
-        machine: CompiledMachine,
         rule: CompiledRule,
         number: int,
-        evidence: Mapping[str, Value],
+        facts: Mapping[str, Value],
+        done: dict[tuple[str, ...], tuple[Node, Zone]],
     ) -> Iterator[tuple[Move, Node, Zone]]:
         if rule.mark is not None and node.stamped[self.at[rule.mark]]:
             return
-        if not self._holds(rule, node, evidence):
+        if rule.check is not None and not rule.check(facts):
             return
-        if rule.rule.kind is RuleKind.RELIEF and rule.event is None and not rule.timers:
+        waited = self.clocks.waited(rule)
+        told = tuple((anchor, int(span.total_seconds())) for anchor, span in rule.timers if anchor not in self.at)
+        if any(facts.get(anchor) is None for anchor, _ in (*waited, *told)):
             return
-        allowed: Zone | None = zone
-        waited: list[tuple[str, int]] = []
-        told: list[tuple[str, int]] = []
-        for anchor, duration in rule.timers:
-            seconds = int(duration.total_seconds())
-            if anchor in self.at:
-                if not node.stamped[self.at[anchor]]:
-                    return
-                seconds += int(self.stamps[anchor].plus.total_seconds())
-                waited.append((anchor, seconds))
-                allowed = zones.at_least_since(allowed, self.at[anchor] + 1, seconds) if allowed is not None else None
-            elif evidence.get(anchor) is None:
+        allowed = zone
+        for anchor, seconds in waited:
+            narrowed = zones.at_least_since(allowed, self.at[anchor] + 1, seconds)
+            if narrowed is None:
                 return
-            else:
-                told.append((anchor, seconds))
-        if allowed is None:
-            return
-        actors: tuple[str | None, ...] = (None,) if rule.event is None else ("one", "another")
-        for actor in actors:
-            move = Move("rule", (rule.name,), rule.place, actor, number, tuple(waited), tuple(told))
-            yield move, *self._after(node, allowed, machine, rule)
+            allowed = narrowed
+        for actor in self._may_send(node, rule):
+            key = (rule.name, actor or "") if rule.event in self.events else (rule.name,)
+            if key not in done:
+                done[key] = self.after(node, allowed, rule, actor)
+            yield Move("rule", (rule.name,), rule.place, actor, number, waited, told), *done[key]
 
-    def _after(self, node: Node, zone: Zone, machine: CompiledMachine, rule: CompiledRule) -> tuple[Node, Zone]:
+    def _may_send(self, node: Node, rule: CompiledRule) -> tuple[str | None, ...]:
+        """Return who can have sent the rule's event; nobody has to for a rule without one."""
+        if rule.event is None:
+            return (None,)
+        if rule.rule.other_than is None:
+            return PEOPLE
+        first = node.senders[self.events.index(rule.rule.other_than)]
+        return tuple(person for person in PEOPLE if first is not None and person != first)
+
+    def after(self, node: Node, zone: Zone, rule: CompiledRule, actor: str | None = None) -> tuple[Node, Zone]:
+        """Return where it leads that the rule fires."""
+        machine = self.ready.by_name[rule.rule.machine]
+        if rule.event in self.events:
+            at = self.events.index(rule.event)
+            node = node._replace(senders=(*node.senders[:at], actor, *node.senders[at + 1 :]))
         if rule.mark is not None:
             node, zone = self._stamp(node, zone, (rule.mark,))
         elif rule.to is not None:
             node, zone = self._moved(node, zone, machine, rule.to)
         for ask in rule.rule.do:
-            at = self.notice_at.get(ask.intent)
-            if at is not None and node.notices[at] != OPEN:
-                facts = tuple(f for f, _ in self.ready.delivered[ask.intent] if f in self.at)
-                node, zone = self._clear(node, zone, facts)
-                node = self._told(node, at, OPEN)
+            if ask.intent in self.notice_at:
+                node, zone = self._asked(node, zone, ask.intent)
         return node, zone
+
+    def _asked(self, node: Node, zone: Zone, notice: str) -> tuple[Node, Zone]:
+        at = self.notice_at[notice]
+        if node.notices[at] == OPEN:
+            return node, zone
+        node, zone = self._clear(node, zone, self.set_by[notice])
+        return self._told(node, at, OPEN), zone
 
     def _moved(self, node: Node, zone: Zone, machine: CompiledMachine, to: str) -> tuple[Node, Zone]:
         at = self.index[machine.name]
@@ -203,7 +254,11 @@ class Space:
                 NONE if name in machine.episode_notices else status
                 for name, status in zip(self.notices, node.notices, strict=True)
             )
-            node = node._replace(notices=notices)
+            senders = (
+                None if event in machine.events else sender
+                for event, sender in zip(self.events, node.senders, strict=True)
+            )
+            node = node._replace(notices=notices, senders=tuple(senders))
         elif machine.rank[to] < machine.rank[start]:
             above = [
                 f for state, each in machine.entered.items() if machine.rank[state] > machine.rank[to] for f, _ in each
@@ -223,9 +278,11 @@ class Space:
                 found[fact] = node.states[self.index[machine]]
         return found
 
-    def widened(self, zone: Zone, watched: tuple[int, ...] = ()) -> Zone:
+    def widened(self, node: Node, zone: Zone, watched: tuple[int, ...] = ()) -> Zone:
         """Let time pass and forget what no test can tell apart, so that exploration ends."""
-        return zones.extrapolate(zones.delay(zone), (*self.longest, *watched))
+        for anchor in self.clocks.idle(node.states):
+            zone = zones.forget(zone, anchor)
+        return zones.extrapolate(zones.delay(zone), (*self.clocks.longest, *watched))
 
     def _state(self, node: Node, machine: CompiledMachine) -> str:
         return node.states[self.index[machine.name]]
@@ -234,10 +291,15 @@ class Space:
         return node._replace(notices=(*node.notices[:at], status, *node.notices[at + 1 :]))
 
     def _stamp(self, node: Node, zone: Zone, facts: tuple[str, ...]) -> tuple[Node, Zone]:
-        return self._set(node, facts, stamped=True), _each(zones.stamp, zone, [self.at[f] + 1 for f in facts])
+        return self._set(node, facts, stamped=True), self._each(zones.stamp, zone, facts)
 
     def _clear(self, node: Node, zone: Zone, facts: tuple[str, ...]) -> tuple[Node, Zone]:
-        return self._set(node, facts, stamped=False), _each(zones.forget, zone, [self.at[f] + 1 for f in facts])
+        return self._set(node, facts, stamped=False), self._each(zones.forget, zone, facts)
+
+    def _each(self, change: Callable[[Zone, int], Zone], zone: Zone, facts: tuple[str, ...]) -> Zone:
+        for fact in facts:
+            zone = change(zone, self.at[fact] + 1)
+        return zone
 
     def _set(self, node: Node, facts: tuple[str, ...], *, stamped: bool) -> Node:
         present = list(node.stamped)
@@ -255,87 +317,15 @@ class Space:
     def _guards(self) -> list[Guard]:
         return [rule.rule.when for rule in self._rules() if rule.rule.when is not None]
 
-    def _evidence_anchors(self) -> tuple[str, ...]:
-        timers = (anchor for rule in self._rules() for anchor, _ in rule.timers)
-        return tuple(dict.fromkeys(anchor for anchor in timers if anchor not in self.at))
+    def _evidence_anchors(self, question: Question) -> tuple[str, ...]:
+        timers = [anchor for rule in self._rules() for anchor, _ in rule.timers]
+        return tuple(dict.fromkeys(anchor for anchor in (*timers, *question.elapsed) if anchor not in self.at))
 
-    def _notices(self) -> tuple[str, ...]:
-        asked = [ask.intent for rule in self._rules() for ask in rule.rule.do if ask.intent in self.ready.delivered]
-        return tuple(dict.fromkeys(asked))
-
-    def _longest(self) -> tuple[int, ...]:
-        longest = [0] * (len(self.anchors) + 1)
-        for rule in self._rules():
-            for anchor, duration in rule.timers:
-                if anchor in self.at:
-                    seconds = int((duration + self.stamps[anchor].plus).total_seconds())
-                    longest[self.at[anchor] + 1] = max(longest[self.at[anchor] + 1], seconds)
-        return tuple(longest)
-
-
-def _each(change: Callable[[Zone, int], Zone], zone: Zone, anchors: list[int]) -> Zone:
-    for anchor in anchors:
-        zone = change(zone, anchor)
-    return zone
-
-
-# ---- evidence --------------------------------------------------------------------------------------------------------
-
-
-def valuations(policy: Policy, guards: list[Guard], anchors: tuple[str, ...]) -> tuple[Mapping[str, Value], ...]:
-    """Return every way in which the guards can tell evidence apart, one valuation for each.
-
-    Guards that read nothing but evidence tell it apart by their verdict alone, others by the verdict of each atom.
-    """
-    kept = (*STAMPED, Origin.MACHINE)
-    atoms = [atom for guard in guards for atom in atoms_of(guard)]
-    names = list(dict.fromkeys([atom.fact for atom in atoms] + list(anchors)))
-    read = [policy.facts[name] for name in names if policy.facts[name].origin not in kept]
-    choices = [representatives(fact, [a for a in atoms if a.fact == fact.name]) for fact in read]
-    tests: list[Guard] = []
-    for guard in guards:
-        mixed = any(policy.facts[atom.fact].origin in kept for atom in atoms_of(guard))
-        tests += [a for a in atoms_of(guard) if policy.facts[a.fact].origin not in kept] if mixed else [guard]
-    classes: dict[tuple[bool, ...], Mapping[str, Value]] = {}
-    for values in itertools.product(*choices):
-        found = dict(zip((fact.name for fact in read), values, strict=True))
-        verdicts = [holds(test, found) for test in tests] + [found[anchor] is None for anchor in anchors]
-        classes.setdefault(tuple(verdicts), found)
-    return tuple(classes.values())
-
-
-def representatives(fact: Fact, atoms: list[Atom]) -> list[Value]:
-    """Return values of a fact that between them give its atoms every combination of verdicts that they can have."""
-    seen: dict[tuple[bool, ...], Value] = {}
-    for value in _candidates(fact, atoms):
-        verdicts = tuple(holds(atom, {fact.name: value}) for atom in atoms)
-        seen.setdefault((value is None, *verdicts) if fact.type is FactType.INSTANT else verdicts, value)
-    return list(seen.values())
-
-
-def _candidates(fact: Fact, atoms: list[Atom]) -> Sequence[Value]:
-    if fact.type is FactType.BOOL:
-        return [False, True]
-    if fact.type in (FactType.ENUM, FactType.STATE):
-        return list(fact.values)
-    if fact.type is FactType.INSTANT:
-        return [None, PRESENT]
-    numbers = {fact.minimum if fact.minimum is not None else 0}
-    for atom in atoms:
-        for value in atom.value if isinstance(atom.value, tuple) else (atom.value,):
-            if isinstance(value, int) and not isinstance(value, bool):
-                numbers |= {value - 1, value, value + 1}
-    return sorted(n for n in numbers if fact.minimum is None or n >= fact.minimum)
-
-
-def atoms_of(guard: Guard) -> Iterator[Atom]:
-    """Yield the atoms of a guard."""
-    if isinstance(guard, Atom):
-        yield guard
-    elif isinstance(guard, Named):
-        yield from atoms_of(guard.guard)
-    elif isinstance(guard, Not):
-        yield from atoms_of(guard.part)
-    elif isinstance(guard, All | Any):
-        for part in guard.parts:
-            yield from atoms_of(part)
+    def _notices(self, question: Question) -> tuple[str, ...]:
+        """Return the notices whose fate can matter: those that stamp, that promise, or that are asked about."""
+        asked = [ask.intent for rule in self._rules() for ask in rule.rule.do]
+        for promise in self.promises:
+            asked += [promise.notice, *(permit.notify for permit in promise.voiding if permit.notify is not None)]
+        stamping = {fact.of for fact in self.stamps.values() if fact.origin is Origin.DELIVERED}
+        promising = {promise.notice for promise in self.promises}
+        return tuple(dict.fromkeys(name for name in asked if name in stamping | promising | question.notices))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from engine.guarantees import ANY_NOTICE, AtMostOnce, Happening, Never
+from engine.guarantees import AtMostOnce, Happening, Never
 from engine.guards import holds
-from engine.model import IntentKind, Policy
 from engine.prove import zone as zones
 from engine.prove.explore import Broken
+from engine.prove.slices import concerned_by, is_such
 from engine.prove.space import Move, Node, Space
 from engine.prove.zone import Zone
 
@@ -19,6 +19,8 @@ class NeverWatch:
         self.space = space
         self.timed = tuple(at for at, before in enumerate(guarantee.without) if before.at_least_seconds)
         self.longest = tuple(guarantee.without[at].at_least_seconds for at in self.timed)
+        subject = guarantee.happening.name.partition(".")[0]
+        self.ends = tuple(over_with(space, before.happening, subject) for before in guarantee.without)
         self.conditional = not (guarantee.without or guarantee.elapsed or guarantee.given is not None)
 
     def start(self) -> tuple[object, ...]:
@@ -43,12 +45,18 @@ class NeverWatch:
         if guarantee.given is not None and not holds(guarantee.given, facts):
             return Broken(f"`{guarantee.happening}` happens although what must be given is not")
         for anchor in guarantee.elapsed:
-            at, plus = space.at[anchor], int(space.stamps[anchor].plus.total_seconds())
-            if not before.stamped[at]:
+            if facts.get(anchor) is None:
                 return Broken(f"`{guarantee.happening}` happens while `{anchor}` is not set")
-            if zones.less_than_since(zone, at + 1, plus) is not None:
+            if not self._elapsed(anchor, move, zone):
                 return Broken(f"`{guarantee.happening}` happens before `{anchor}`")
         return self._not_before(before, zone)
+
+    def _elapsed(self, anchor: str, move: Move, zone: Zone) -> bool:
+        """Tell whether the anchor has passed for certain; evidence may give any instant that no rule waited for."""
+        if anchor not in self.space.at:
+            return any(name == anchor and seconds >= 0 for name, seconds in move.evidence_waited)
+        plus = int(self.space.stamps[anchor].plus.total_seconds())
+        return zones.less_than_since(zone, self.space.at[anchor] + 1, plus) is None
 
     def _not_before(self, before: Node, zone: Zone) -> Broken | None:
         guarantee = self.guarantee
@@ -74,7 +82,7 @@ class NeverWatch:
             if happens(self.space, needed.happening, move, before, node):
                 memory[at] = move.actor or "somebody"
                 zone = zones.stamp(zone, clock) if clock is not None else zone
-            elif memory[at] is not None and _is_over(self.space, needed.happening, move, before, node):
+            elif memory[at] is not None and _is_over(self.space, needed.happening, self.ends[at], before, node):
                 memory[at] = None
                 zone = zones.forget(zone, clock) if clock is not None else zone
         return tuple(memory), zone
@@ -93,21 +101,23 @@ class OnceWatch:
         """Nothing was asked for."""
         return ()
 
-    def after(self, move: Move, before: Node, node: Node, zone: Zone) -> tuple[tuple[object, ...], Zone] | Broken:
+    def after(self, move: Move, _before: Node, node: Node, zone: Zone) -> tuple[tuple[object, ...], Zone] | Broken:
         """Judge the move by what was asked for before, then remember what it asks for."""
-        asked = {str(name) for name in node.watch}
+        asked = {str(entry) for entry in node.watch}  # machine:notice
         if move.kind == "void":
-            asked -= set(move.names)
-        if move.kind in {"rule", "relief"}:
-            for name in move.names:
-                rule = self.space.ready.rules[name].rule
-                for ask in rule.do:
-                    if ask.intent in self.wanted and ask.intent in asked:
-                        return Broken(f"`{ask.intent}` is asked for twice in one episode")
-                    asked |= {ask.intent} & self.wanted
-            for machine in self.space.machines:
-                if node.states[self.space.index[machine.name]] == machine.initial:
-                    asked -= machine.episode_notices
+            asked = {entry for entry in asked if entry.partition(":")[2] not in move.names}
+        if move.kind not in {"rule", "relief"}:
+            return tuple(sorted(asked)), zone
+        for name in move.names:
+            rule = self.space.ready.rules[name].rule
+            for ask in rule.do:
+                if ask.intent in self.wanted and f"{rule.machine}:{ask.intent}" in asked:
+                    return Broken(f"`{ask.intent}` is asked for twice in one episode")
+                asked |= {f"{rule.machine}:{name}" for name in {ask.intent} & self.wanted}
+            if (
+                rule.to == self.space.ready.by_name[rule.machine].initial
+            ):  # what is asked for on the way home counts too
+                asked = {entry for entry in asked if entry.partition(":")[0] != rule.machine}
         return tuple(sorted(asked)), zone
 
 
@@ -115,6 +125,8 @@ def happens(space: Space, happening: Happening, move: Move, before: Node, node: 
     """Tell whether the move is such a happening."""
     if happening.kind == "delivered":
         return move.kind == "deliver" and happening.name in move.names
+    if happening.kind == "do" and move.kind in {"void", "reissue"}:
+        return any(is_such(space.policy, happening.name, name) for name in _told_by(space, move))
     if move.kind not in {"rule", "relief"}:
         return False
     rules = [space.ready.rules[name] for name in move.names]
@@ -129,28 +141,29 @@ def happens(space: Space, happening: Happening, move: Move, before: Node, node: 
     if happening.kind == "climb":
         rank = space.machines[at].rank
         return rank[node.states[at]] > rank[before.states[at]]
-    return node.states[at] == state != before.states[at]
+    return any(rule.rule.machine == name and rule.to == state for rule in rules)
 
 
-def is_such(policy: Policy, wanted: str, name: str) -> bool:
-    """Tell whether an intent is the wanted one, or of the wanted kind."""
-    intent = policy.intents[name]
-    if wanted == "destructive":
-        return intent.destructive
-    if wanted == "starts_servers":
-        return intent.starts_servers
-    return wanted == name or (wanted == ANY_NOTICE and intent.kind is IntentKind.NOTICE)
+def _told_by(space: Space, move: Move) -> set[str]:
+    """Return the notices that a promise which is void, or made again, asks for by itself."""
+    if move.kind == "reissue":
+        return set(move.names)
+    voiding = [permit for promise in space.promises if promise.notice in move.names for permit in promise.voiding]
+    return {permit.notify for permit in voiding if permit.notify is not None}
 
 
-def _is_over(space: Space, happening: Happening, move: Move, before: Node, node: Node) -> bool:
+def over_with(space: Space, happening: Happening, subject: str) -> frozenset[str]:
+    """Return the machines whose episode it belongs to: that of `subject`, the machine asked about, where it may be."""
+    found = concerned_by(space.policy, happening) & space.index.keys()
+    return frozenset({subject} if subject in found else found)
+
+
+def _is_over(space: Space, happening: Happening, machines: frozenset[str], before: Node, node: Node) -> bool:
     """Tell whether what happened counts no longer: its episode is over, or the notice is void or asked for anew."""
     if happening.kind == "delivered":
         at = space.notice_at[happening.name]
-        return node.notices[at] != before.notices[at]
-    if happening.kind == "rule":
-        machines = {happening.name.partition(".")[0]}
-    elif happening.kind == "event":
-        machines = {m.name for m in space.machines if happening.name in m.events}
-    else:
-        machines = {happening.name.partition(".")[0]} & space.index.keys()
+        if node.notices[at] != before.notices[at]:
+            return True
+        if happening.name not in space.ready.shared:
+            return False  # the episode's end forgets it
     return any(node.states[space.index[name]] == space.machines[space.index[name]].initial for name in machines)

@@ -9,38 +9,36 @@ extrapolation of Behrmann, Bouyer, Larsen and Pelánek (2006).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 Bound = int | None
-Zone = tuple[tuple[Bound, ...], ...]
+Row = tuple[Bound, ...]
+Zone = tuple[Row, ...]
 
 NOW = 0
 
 
-def only_now() -> Zone:
-    """Return the zone in which nothing but `now` exists."""
-    return ((0,),)
-
-
 def unconstrained(anchors: int) -> Zone:
     """Return the zone of `anchors` anchors about which nothing is known: the form that null anchors keep."""
-    size = anchors + 1
-    return tuple(tuple(0 if i == j else None for j in range(size)) for i in range(size))
+    return tuple(_alone(anchor, anchors + 1) for anchor in range(anchors + 1))
 
 
-def _plus(left: Bound, right: Bound) -> Bound:
-    return None if left is None or right is None else left + right
-
-
-def _tighter(left: Bound, right: Bound) -> Bound:
-    """Return the smaller of two bounds; None is no bound at all."""
-    if left is None:
-        return right
-    return left if right is None or left <= right else right
+@lru_cache(maxsize=1024)
+def _alone(anchor: int, size: int) -> Row:
+    """Return the row of an anchor about which nothing is known."""
+    return tuple(0 if other == anchor else None for other in range(size))
 
 
 def delay(zone: Zone) -> Zone:
     """Let any time pass: `now` loses its upper bounds and keeps its lower ones."""
-    return ((0, *(None for _ in zone[NOW][1:])), *zone[1:])
+    return (_alone(NOW, len(zone)), *zone[1:])
+
+
+def advance(zone: Zone, seconds: int) -> Zone:
+    """Let exactly so many seconds pass."""
+    now = tuple(bound if at == NOW or bound is None else bound + seconds for at, bound in enumerate(zone[NOW]))
+    rows = ((back if back is None else back - seconds, *rest) for back, *rest in zone[1:])
+    return (now, *rows)
 
 
 def constrain(zone: Zone, i: int, j: int, bound: int) -> Zone | None:
@@ -51,29 +49,40 @@ def constrain(zone: Zone, i: int, j: int, bound: int) -> Zone | None:
     held = zone[i][j]
     if held is not None and held <= bound:
         return zone
-    row_j = zone[j]
-    return tuple(
-        tuple(_tighter(zone[a][b], _plus(_plus(zone[a][i], bound), row_j[b])) for b in range(len(zone)))
-        for a in range(len(zone))
-    )
+    beyond = [(b, bound + known) for b, known in enumerate(zone[j]) if known is not None]
+    rows = []
+    for row in zone:
+        to = row[i]
+        if to is None:
+            rows.append(row)
+            continue
+        new = list(row)
+        for b, known in beyond:
+            old = new[b]
+            if old is None or to + known < old:
+                new[b] = to + known
+        rows.append(tuple(new))
+    return tuple(rows)
 
 
 def forget(zone: Zone, anchor: int) -> Zone:
     """Drop everything known about an anchor: it became null."""
-    size = range(len(zone))
-    return tuple(tuple((0 if a == b else None) if anchor in (a, b) else zone[a][b] for b in size) for a in size)
+    alone = _alone(anchor, len(zone))
+    if zone[anchor] == alone and all(row[anchor] is None for row in zone if row is not zone[anchor]):
+        return zone
+    after = anchor + 1
+    return tuple(
+        alone if at == anchor else row if row[anchor] is None else (*row[:anchor], None, *row[after:])
+        for at, row in enumerate(zone)
+    )
 
 
 def stamp(zone: Zone, anchor: int) -> Zone:
     """Set an anchor to `now`."""
-    size = range(len(zone))
-
-    def entry(a: int, b: int) -> Bound:
-        if a == b:
-            return 0
-        return zone[NOW if a == anchor else a][NOW if b == anchor else b]
-
-    return tuple(tuple(entry(a, b) for b in size) for a in size)
+    after = anchor + 1
+    now = zone[NOW]
+    own = (*now[:anchor], 0, *now[after:])
+    return tuple(own if at == anchor else (*row[:anchor], row[NOW], *row[after:]) for at, row in enumerate(zone))
 
 
 def at_least_since(zone: Zone, anchor: int, seconds: int) -> Zone | None:
@@ -89,6 +98,8 @@ def less_than_since(zone: Zone, anchor: int, seconds: int) -> Zone | None:
 def includes(larger: Zone, smaller: Zone) -> bool:
     """Say whether every point of `smaller` is in `larger`."""
     for row_large, row_small in zip(larger, smaller, strict=True):
+        if row_large is row_small:
+            continue
         for large, small in zip(row_large, row_small, strict=True):
             if large is not None and (small is None or small > large):
                 return False
@@ -101,35 +112,36 @@ def extrapolate(zone: Zone, longest: Sequence[int]) -> Zone:
     `longest[i]` is that constant in seconds for variable i; `longest[0]` is unused. What is older than it behaves as if
     infinitely old, so only finitely many zones remain.
     """
-    size = range(len(zone))
-
-    def widened(a: int, b: int) -> Bound:
-        bound = zone[a][b]
-        if bound is None or a == b:
-            return bound
-        # x_a - x_b = age_b - age_a: an upper bound on the age of b, a lower one on the age of a
-        if b != NOW and bound > longest[b]:
-            return None
-        if a != NOW and -bound > longest[a]:
-            return -longest[a]
-        return bound
-
-    rows = [[widened(a, b) for b in size] for a in size]
-    return zone if all(tuple(row) == old for row, old in zip(rows, zone, strict=True)) else _closed(rows)
+    rows: list[list[Bound]] | None = None
+    for a, row in enumerate(zone):
+        for b, bound in enumerate(row):
+            if bound is None or a == b:
+                continue
+            # x_a - x_b = age_b - age_a: an upper bound on the age of b, a lower one on the age of a
+            if b != NOW and bound > longest[b]:
+                wide: Bound = None
+            elif a != NOW and -bound > longest[a]:
+                wide = -longest[a]
+            else:
+                continue
+            if rows is None:
+                rows = [list(each) for each in zone]
+            rows[a][b] = wide
+    return zone if rows is None else _closed(rows)
 
 
 def _closed(rows: list[list[Bound]]) -> Zone:
     """Write out every implied bound (Floyd and Warshall)."""
-    size = range(len(rows))
-    for middle in size:
-        through = rows[middle]
-        for a in size:
-            first = rows[a][middle]
-            if first is None:
+    for middle, through in enumerate(rows):
+        beyond = [(b, known) for b, known in enumerate(through) if known is not None and b != middle]
+        if not beyond:
+            continue
+        for a, row in enumerate(rows):
+            first = row[middle]
+            if first is None or a == middle:
                 continue
-            row = rows[a]
-            for b in size:
-                second = through[b]
-                if second is not None and (row[b] is None or first + second < row[b]):  # type: ignore[operator]
+            for b, second in beyond:
+                old = row[b]
+                if old is None or first + second < old:
                     row[b] = first + second
     return tuple(tuple(row) for row in rows)

@@ -1,0 +1,144 @@
+"""Policies that break what the shipped one keeps: changes of its text, by the guarantee that each is made to break."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.load import bundle, load_texts
+from engine.model import Policy
+
+SHIPPED = Path(__file__).resolve().parents[3] / "policy"
+
+Change = tuple[str, str, str]  # file, what is written there, what breaks the guarantee
+
+BREAKING: dict[str, tuple[Change, ...]] = {
+    "no_suspension_without_warning": (
+        (
+            "billing.yaml",
+            "after: {past_due_since: suspend_after, final_warning_sent_at: notice_before_suspension}",
+            (
+                "after: {past_due_since: suspend_after, final_warning_sent_at: warning_before_final, "
+                "warning_sent_at: notice_before_suspension}"
+            ),
+        ),
+    ),
+    "no_final_warning_without_a_first": (
+        (
+            "billing.yaml",
+            "after: {past_due_since: final_warning_after, warning_sent_at: warning_before_final}",
+            "after: {past_due_since: final_warning_after, warning_sent_at: warning_after}",
+        ),
+    ),
+    "no_stop_after_the_end_without_notice": (
+        (
+            "ended.yaml",
+            "after: {subscription_ended_at: stop_after, ended_notice_sent_at: notice_before_stop}",
+            "after: {subscription_ended_at: stop_after, ended_notice_sent_at: 24h}",
+        ),
+        ("ended.yaml", "after: {ended_stopped_at: keep_stopped}", "after: {ended_stopped_at: notice_before_stop}"),
+        ("ended.yaml", "  keep_stopped:       {default: 72h}\n", ""),
+    ),
+    "nothing_owed_no_pressure": (
+        (
+            "billing.yaml",
+            "{id: late, from: active, to: past_due, when: owing}",
+            "{id: late, from: active, to: past_due, when: {any: [owing, {fact: exempt, eq: true}]}}",
+        ),
+        (
+            "billing.yaml",
+            "    when: nothing_owed\n  - id: paid\n",
+            "    when: {all: [nothing_owed, {fact: exempt, eq: false}]}\n  - id: paid\n",
+        ),
+    ),
+    "payment_wins": (
+        (
+            "billing.yaml",
+            "    when: nothing_owed\n    do: [{restore_access",
+            "    when: {all: [nothing_owed, {fact: subscription, ne: canceled}]}\n    do: [{restore_access",
+        ),
+    ),
+    "suspended_never_runs": (("repairs.yaml", "do: shutdown_suspended_server, level: always", "do: nothing"),),
+    "one_notice_per_round": (
+        (
+            "billing.yaml",
+            "do: [{mark_server_retained: each server}]",
+            "do: [{mark_server_retained: each server}, send_suspended_notice]",
+        ),
+    ),
+    "billing_destroys_nothing": (
+        (
+            "abuse.yaml",
+            "{shutdown_suspended_server: each server}]",
+            "{shutdown_suspended_server: each server}, {prune_backups: each server}]",
+        ),
+    ),
+    "deletion_is_only_asked_for_after_retention": (
+        (
+            "billing.yaml",
+            "after: {retention_until: 0h, retention_warned_at: retention_notice}",
+            "after: {suspended_at: 0h, retention_warned_at: retention_notice}",
+        ),
+        ("billing.yaml", "before: {retention_until: retention_notice}", "before: {retention_until: 10d}"),
+    ),
+}
+
+
+def mutated(*changes: Change) -> Policy:
+    """Return the shipped policy with texts replaced; each must stand there exactly once."""
+    texts = bundle(SHIPPED)
+    for file, old, new in changes:
+        assert texts[file].count(old) == 1, f"{file} holds {texts[file].count(old)} times: {old}"
+        texts[file] = texts[file].replace(old, new)
+    return load_texts(texts)
+
+
+def promising(text: str) -> Change:
+    """Return the change by which the policy promises this too, under the name `promised`."""
+    before = "one_notice_per_round:\n"
+    return ("guarantees.yaml", before, f"promised:\n  says: This is kept.\n{text}\n\n{before}")
+
+
+# what is easily overlooked: other machines' stamps, what a void promise asks for, what is known at a delivery
+SUBTLE: dict[str, tuple[Change, ...]] = {
+    "another machine's stamp is read": (
+        (
+            "billing.yaml",
+            "  - id: retain\n",
+            (
+                "  - id: suspend_at_once\n    from: final_warning\n    to: suspended\n    needs: suspending\n"
+                "    when: {all: [owing, {fact: ended_stopped_at, is_null: false}]}\n"
+                "    after: {final_warning_sent_at: 1h}\n"
+                "  - id: retain\n"
+            ),
+        ),
+        promising("  never: {enter: billing.suspended}\n  without: [{delivered: send_final_warning, at_least: 2h}]"),
+    ),
+    "a void promise asks for a notice": (promising("  never: {do: send_hold_changed_notice}"),),
+    "a promise that is made again asks for its notice": (
+        promising("  never: {do: send_final_warning}\n  while: owing\n  without: [{event: abuse_reported}]"),
+    ),
+    "something is known at a delivery": (promising("  never: {delivered: send_retention_warning}\n  while: owing"),),
+    "a command comes before relief below it": (
+        (
+            "billing.yaml",
+            "  - id: paid_early ",
+            (
+                "  - {id: withdrawn_first, from: pending_deletion, to: retained, "
+                "event: deletion_withdrawn, by: admin}\n"
+                "  - id: paid_early "
+            ),
+        ),
+        promising("  never: {rule: billing.withdrawn_first}\n  while: nothing_owed"),
+    ),
+    "an instant of evidence must have passed": (
+        promising("  never: {enter: billing.past_due}\n  elapsed: [past_due_since]"),
+    ),
+}
+MUTANTS = BREAKING | SUBTLE
+
+# whatever happens to accounts under these must have been explored, though nothing breaks
+HARMLESS: dict[str, tuple[Change, ...]] = {
+    "no hold voids a promise, later evidence does": (
+        ("billing.yaml", "every_pressure: [no_hold, clock_sane]", "every_pressure: [clock_sane]"),
+    ),
+}
