@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from engine.build_calendars import build_announcements, build_calendars
 from engine.build_draft import Draft
 from engine.build_facts import build_facts
 from engine.build_gates import GatesReader, build_notices
@@ -18,7 +19,6 @@ from engine.build_guards import GuardReader, build_predicates
 from engine.build_machines import MachineReader, check_groups, draft_machines
 from engine.build_parts import (
     build_alerts,
-    build_calendars,
     build_intents,
     build_permits,
     build_standing,
@@ -43,6 +43,7 @@ def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, los
     check_evidence(draft)
     alerts = build_alerts(draft)
     calendars, dates = build_calendars(draft)
+    announce = build_announcements(draft)
     build_permits(draft)
     check_groups(draft)
     guards = GuardReader(draft)
@@ -82,6 +83,7 @@ def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, los
         "alerts": alerts,
         "calendars": calendars,
         "dates": dates,
+        "announce": announce,
         "guarantees": guarantees,
     }
     by_name = {guarantee.name: guarantee for guarantee in guarantees}  # a map in the policy: its order says nothing

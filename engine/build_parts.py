@@ -1,17 +1,15 @@
-"""The smaller files: standing, intents, permits, alerts, calendars."""
+"""The smaller files: standing, intents, permits, alerts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 
+from engine.build_calendars import read_calendar
 from engine.build_draft import Draft, each, entries, flag_of, text_of
 from engine.faults import listed, shown
-from engine.model import Brake, Calendar, Fact, Intent, IntentKind, Permit, PermitKind, Plan, Standing, WaitsFor
+from engine.model import Brake, Fact, Intent, IntentKind, Permit, PermitKind, Plan, Standing, WaitsFor
 from engine.source import Node
-
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
 
 # ---- intents ---------------------------------------------------------------------------------------------------------
 
@@ -100,7 +98,7 @@ def _permit(draft: Draft, name: str, key: Node, node: Node) -> Permit | None:
         notify=notify.text if notify is not None else None,
         service=value.text if kind is PermitKind.SERVICE else None,
         younger_than=draft.duration(node.get("younger_than")),
-        calendar=_calendar(draft, value, outside=flag_of(node, "outside")) if kind is PermitKind.CALENDAR else None,
+        calendar=read_calendar(draft, value, outside=flag_of(node, "outside")) if kind is PermitKind.CALENDAR else None,
         lifecycles=tuple(item.text for item in each(value.get("lifecycle"))) if kind is PermitKind.NO_SERVER else (),
         brake=read_brake(draft, value) if kind is PermitKind.BRAKE else None,
         alert=alert.text if alert is not None else None,
@@ -130,89 +128,6 @@ def read_brake(draft: Draft, node: Node) -> Brake | None:
         draft.fault("M390", node.entries["per"][1], "a brake counts in a period, and `0` is none", "write `1h`")
         return None
     return Brake(int((text_of(node, "share") or "0%").rstrip("%")) / 100, least, most, per)
-
-
-# ---- calendars -------------------------------------------------------------------------------------------------------
-
-
-def _calendar(draft: Draft, node: Node, *, outside: bool) -> Calendar | None:
-    if node.kind == "scalar":
-        draft.known("calendar", node)
-        return Calendar(name=node.text, outside=outside)
-    start, end = (_minutes(clock) for clock in (text_of(node, "hours") or "00:00-24:00").split("-"))
-    zone, except_ = node.get("zone"), node.get("except")
-    if except_ is not None:
-        draft.known("list of dates", except_)
-    if zone is not None and zone.text not in {"account", "UTC"} and not _is_zone(zone.text):
-        draft.fault(
-            "M310",
-            zone,
-            f"there is no time zone `{shown(zone.text)}`",
-            "name one such as `Europe/Berlin`, or `account`",
-        )
-    return Calendar(
-        days=frozenset(_DAYS.index(day.text) for day in each(node.get("days"))) or frozenset(range(7)),
-        start_minutes=start,
-        end_minutes=end,
-        except_=except_.text if except_ is not None else None,
-        zone=zone.text if zone is not None else "UTC",
-        outside=outside,
-    )
-
-
-def _minutes(clock: str) -> int:
-    hours, _, minutes = clock.partition(":")
-    return int(hours) * 60 + int(minutes)
-
-
-def _is_zone(name: str) -> bool:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return False
-    return True
-
-
-def build_calendars(draft: Draft) -> tuple[dict[str, tuple[tuple[datetime, datetime], ...]], dict[str, frozenset[str]]]:
-    """Read maintenance.yaml: windows and dates by name."""
-    windows: dict[str, tuple[tuple[datetime, datetime], ...]] = {}
-    dates: dict[str, frozenset[str]] = {}
-    for name, key, node in entries(draft.section("maintenance", "calendars")):
-        draft.names["calendar"].declare(name, key, draft.faults)
-        windows[name] = tuple(window for item in each(node) if (window := _window(draft, item)) is not None)
-    for name, key, node in entries(draft.section("maintenance", "dates")):
-        draft.names["list of dates"].declare(name, key, draft.faults)
-        dates[name] = frozenset(item.text for item in each(node) if _is_date(draft, item))
-    return windows, dates
-
-
-def _window(draft: Draft, node: Node) -> tuple[datetime, datetime] | None:
-    start, end = (_instant(draft, node.entries[key][1]) for key in ("from", "until"))
-    if start is None or end is None:
-        return None
-    if start >= end:
-        draft.fault("M392", node.entries["until"][1], "the window ends before it begins", "swap `from` and `until`")
-        return None
-    return start, end
-
-
-def _instant(draft: Draft, node: Node) -> datetime | None:
-    try:
-        return datetime.fromisoformat(node.text.removesuffix("Z")).replace(tzinfo=UTC)
-    except ValueError:
-        draft.fault("M391", node, f"there is no such instant as `{shown(node.text)}`", "check month, day and hour")
-        return None
-
-
-def _is_date(draft: Draft, node: Node) -> bool:
-    try:
-        date.fromisoformat(node.text)
-    except ValueError:
-        draft.fault("M391", node, f"there is no such date as `{shown(node.text)}`", "check month and day")
-        return False
-    return True
 
 
 # ---- standing --------------------------------------------------------------------------------------------------------

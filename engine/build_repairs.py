@@ -33,12 +33,18 @@ def build_repairs(draft: Draft) -> Repairs | None:
     levels = _levels(draft, root.get("levels"))
     undamped = damping.get("except") if damping is not None else None
     sure = {item.text for item in each(undamped) if draft.known("repair", item)}
-    repairs = [_repair(draft, node, levels, sure) for node in nodes]
+    rest = root.get("maintenance")
+    calendar, untiring = (rest.get("calendar"), rest.get("except")) if rest is not None else (None, None)
+    if calendar is not None:
+        draft.known("calendar", calendar)
+    awake = {item.text for item in each(untiring) if draft.known("repair", item)}
+    repairs = [_repair(draft, node, levels, sure, awake) for node in nodes]
     if lines.complete:
         _check_used(draft, root.get("levels"), nodes)
     count = damping.get("agreeing_observations") if damping is not None else None
     agreeing = count.value if count is not None and isinstance(count.value, int) else 1
-    return Repairs(tuple(repair for repair in repairs if repair is not None), agreeing, brakes)
+    lines_read = tuple(repair for repair in repairs if repair is not None)
+    return Repairs(lines_read, agreeing, brakes, calendar.text if calendar is not None else None)
 
 
 def _brakes(draft: Draft, root: Node) -> dict[str, Brake]:
@@ -88,7 +94,9 @@ def _check_used(draft: Draft, section: Node | None, nodes: list[Node]) -> None:
             draft.fault("M385", key, f"no repair has the level `{name}`", "use it, or remove it")
 
 
-def _repair(draft: Draft, node: Node, levels: Mapping[int, RepairMode] | None, sure: set[str]) -> Repair | None:
+def _repair(
+    draft: Draft, node: Node, levels: Mapping[int, RepairMode] | None, sure: set[str], awake: set[str]
+) -> Repair | None:
     id_, do, when, brake = node.entries["id"][1], node.entries["do"][1], node.entries["when"][1], node.get("brake")
     does = do.text != "nothing"
     if does and draft.intent(do) is None:
@@ -115,6 +123,7 @@ def _repair(draft: Draft, node: Node, levels: Mapping[int, RepairMode] | None, s
         brake=brake.text if brake is not None else None,
         alert_after=draft.duration(node.get("alert_after")),
         damped=id_.text not in sure,
+        in_maintenance=id_.text in awake,
     )
 
 

@@ -6,25 +6,25 @@ the change; on the day that they go back, a time that exists twice means the fir
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from engine.model import Calendar
+from engine.model import Calendar, Interval, Window
 
-Interval = tuple[datetime, datetime]
-
+_UTC = ZoneInfo("UTC")
 HORIZON_DAYS = 400  # a calendar that does not open within this is taken as never opening
 
 
 class Calendars:
     """The calendars of one policy, with the lists that they name."""
 
-    __slots__ = ("_dates", "_intervals")
+    __slots__ = ("_dates", "_windows")
 
-    def __init__(self, intervals: Mapping[str, tuple[Interval, ...]], dates: Mapping[str, frozenset[str]]) -> None:
-        self._intervals = intervals
+    def __init__(self, windows: Mapping[str, tuple[Window, ...]], dates: Mapping[str, frozenset[str]]) -> None:
+        self._windows = windows
         self._dates = dates
 
     def opening(self, calendar: Calendar, now: datetime, account_zone: str) -> datetime | None:
@@ -33,7 +33,7 @@ class Calendars:
         None when it never opens, or the zone or a list is unknown.
         """
         zone = zone_of(account_zone if calendar.zone == "account" else calendar.zone)
-        known = (calendar.name is None or calendar.name in self._intervals) and (
+        known = (calendar.name is None or calendar.name in self._windows) and (
             calendar.except_ is None or calendar.except_ in self._dates
         )
         if zone is None or not known:
@@ -41,10 +41,16 @@ class Calendars:
         intervals = self._from(calendar, now, zone)
         return _first_gap(intervals, now) if calendar.outside else _first_open(intervals, now)
 
+    def named(self, name: str, now: datetime) -> Iterator[Interval]:
+        """Yield the windows of a named list that end after `now`, in order of their start."""
+        single = sorted(each for each in self._windows[name] if not isinstance(each, Calendar) and each[1] > now)
+        recurring = [each for each in self._windows[name] if isinstance(each, Calendar)]
+        yield from heapq.merge(single, *(self._from(each, now, zone_of(each.zone) or _UTC) for each in recurring))
+
     def _from(self, calendar: Calendar, now: datetime, zone: ZoneInfo) -> Iterator[Interval]:
         """Yield the calendar's intervals that end after `now`, in order of their start."""
         if calendar.name is not None:
-            yield from sorted(each for each in self._intervals[calendar.name] if each[1] > now)
+            yield from self.named(calendar.name, now)
             return
         without = self._dates[calendar.except_] if calendar.except_ is not None else frozenset[str]()
         day = now.astimezone(zone).date() - timedelta(days=1)  # yesterday's window may run past midnight
@@ -69,12 +75,20 @@ def _first_gap(intervals: Iterator[Interval], now: datetime) -> datetime | None:
 
 def _window(calendar: Calendar, day: date, zone: ZoneInfo, without: frozenset[str]) -> Interval:
     """Return the window that starts on this local day; an empty one when there is none."""
-    if day.weekday() not in calendar.days or day.isoformat() in without:
+    if day.weekday() not in calendar.days or day.isoformat() in without or not _is_week(calendar, day):
         return datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
     past_midnight = calendar.end_minutes <= calendar.start_minutes
     start = _instant(day, calendar.start_minutes, zone)
     end = _instant(day + timedelta(days=1) if past_midnight else day, calendar.end_minutes, zone)
     return start, end
+
+
+def _is_week(calendar: Calendar, day: date) -> bool:
+    """Tell whether this is, say, the first or the last such day of the week in its month."""
+    if not calendar.weeks:
+        return True
+    is_last = (day + timedelta(days=7)).month != day.month
+    return (day.day + 6) // 7 in calendar.weeks or (is_last and -1 in calendar.weeks)
 
 
 def _instant(day: date, minutes: int, zone: ZoneInfo) -> datetime:

@@ -72,6 +72,7 @@ def _parts(policy: Policy) -> Mapping[str, object]:
         "states": {".".join(name): told for name, told in policy.state_texts.items()},
         "alerts": policy.alerts,
         "calendars": policy.calendars,
+        "announce": policy.announce,
         "dates": policy.dates,
     }
 

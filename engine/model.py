@@ -250,17 +250,24 @@ class Brake:
     population: Literal["accounts", "servers"] = "accounts"  # what is counted; servers by the brakes of repairs
 
 
+Interval = tuple[datetime, datetime]  # from, until; the second is the first instant after it
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """A window of time that opens weekly, or a named list of intervals that storage or a file supplies."""
+    """A window of time that opens on days of the week, or a named list of windows that maintenance.yaml supplies."""
 
     days: frozenset[int] = frozenset(range(7))  # Monday is 0
+    weeks: frozenset[int] = frozenset()  # of the month: 1 is the first such day in it, -1 the last; empty: every week
     start_minutes: int = 0
     end_minutes: int = 1440
     except_: str | None = None  # a named list of dates
     zone: str = "UTC"  # an IANA name, or `account`
-    name: str | None = None  # a named list of intervals instead of a weekly window
+    name: str | None = None  # a named list of windows instead of one that recurs
     outside: bool = False  # permitted outside the windows rather than inside
+
+
+Window = Interval | Calendar  # a single one, or one that recurs
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +368,7 @@ class Repair:
     brake: str | None = None
     alert_after: timedelta | None = None
     damped: bool = True
+    in_maintenance: bool = False  # done also while a window of maintenance runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +378,7 @@ class Repairs:
     lines: tuple[Repair, ...]
     agreeing_observations: int
     brakes: Mapping[str, Brake]
+    maintenance: str | None = None  # a calendar: while one of its windows runs, only what stops the suspended is done
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +400,17 @@ class StateText:
     title: str
     message: str
     next_step: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What customers read of the windows of a calendar, so long before each. `{from}` and `{until}` are its ends."""
+
+    calendar: str
+    before: timedelta
+    title: str
+    text: str
     place: Place
 
 
@@ -431,9 +451,10 @@ class Policy:
     notices: Mapping[str, NoticeText]
     state_texts: Mapping[tuple[str, str], StateText]
     alerts: Mapping[str, str]  # alert kind -> Discord channel
-    calendars: Mapping[str, tuple[tuple[datetime, datetime], ...]]  # named intervals
+    calendars: Mapping[str, tuple[Window, ...]]  # named lists
     dates: Mapping[str, frozenset[str]]  # named lists of ISO dates
     guarantees: tuple[Guarantee, ...] = ()  # what it promises about itself
+    announce: tuple[Announcement, ...] = ()  # which windows customers are told of
 
     @property
     def account_machines(self) -> tuple[Machine, ...]:

@@ -42,6 +42,7 @@ class Recommendation:
     brake: str | None = None
     alert_after: timedelta | None = None
     place: str | None = None
+    in_maintenance: bool = False  # done also while a window of maintenance runs
 
 
 def recommend(policy: Policy, seen: Seen) -> Recommendation:
@@ -117,4 +118,5 @@ def _recommended(policy: Policy, line: Repair, seen: Seen) -> Recommendation:
         brake=line.brake,
         alert_after=line.alert_after,
         place=str(line.place),
+        in_maintenance=line.in_maintenance,
     )

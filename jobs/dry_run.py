@@ -126,7 +126,7 @@ def _repairs(
 ) -> Iterator[ServerRepair]:
     seen = [replace(seat, observed=known[seat.id][0], autostart=known[seat.id][1]) for seat in seats]
     needs = list(needs_of(policy, seen, repairs.standings(conn), now))
-    outcomes = judge(conn, needs, now)
+    outcomes = judge(conn, policy, needs, now)
     under_way = repairs.under_way(conn, [need.seat.id for need in needs], now)
     left = {name: brakes.left(conn, permit, now) for name, permit in brakes.of_repairs(policy).items()}
     for need in needs:

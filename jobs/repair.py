@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from engine.maintenance import is_running
 from engine.model import IntentKind, Policy
 from engine.repairs import Recommendation, recommend, recommendations
 from jobs.context import Context
@@ -36,7 +37,7 @@ REMEMBERED = timedelta(hours=1)
 MOST_A_PASS = 200  # of what no brake bounds; the next pass goes on
 
 ALERT_KINDS: Mapping[str, str] = {"wait": "host_unknown", "busy": "safe_point_missed"}
-QUIET = frozenset({repairs.DRY_RUN, repairs.BRAKED, repairs.PAUSED})  # no intent's end closes these
+QUIET = frozenset({repairs.DRY_RUN, repairs.BRAKED, repairs.PAUSED, repairs.RESTING})  # no intent's end closes these
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def repair(context: Context, policy: Policy, fence: Fence) -> Repaired:
     with context.database.begin() as conn:
         now = clock.now(conn)
         needs = _weigh(conn, policy, fence, now)
-        outcomes = judge(conn, needs, now)
+        outcomes = judge(conn, policy, needs, now)
     live = [need for need in needs if need.advice.mode == "live" and need.advice.do is not None]
     ready = [need for need in live if need.agreed and need.key not in outcomes]
     under_way = _under_way(context, ready, now)
@@ -150,14 +151,16 @@ def needs_of(policy: Policy, seats: Iterable[Seat], before: Mapping[Key, Standin
             yield Need(seat, advice, standing)
 
 
-def judge(conn: Connection, needs: Sequence[Need], now: datetime) -> dict[Key, str]:
-    """Return what is not asked for, and why: only to be told, or too early again."""
+def judge(conn: Connection, policy: Policy, needs: Sequence[Need], now: datetime) -> dict[Key, str]:
+    """Return what is not asked for, and why: only to be told, too early again, or while maintenance runs."""
     agreed = [need for need in needs if need.agreed]
     # what must never run is never waited for
     damped = [need for need in agreed if need.advice.mode == "live" and need.advice.agreeing > 1]
     history = repairs.history(conn, [need.seat.id for need in damped], now - REMEMBERED) if damped else {}
     early = {need.key: repairs.PAUSED for need in damped if not _is_time(history.get(need.key), now)}
-    return early | {need.key: repairs.DRY_RUN for need in agreed if need.advice.mode == "dry_run"}
+    rests = is_running(policy, now)
+    resting = {need.key: repairs.RESTING for need in agreed if rests and not need.advice.in_maintenance}
+    return early | resting | {need.key: repairs.DRY_RUN for need in agreed if need.advice.mode == "dry_run"}
 
 
 def _is_time(before: tuple[int, datetime] | None, now: datetime) -> bool:

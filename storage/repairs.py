@@ -20,8 +20,9 @@ DRY_RUN: Final = "dry_run"  # would have been asked for
 ASKED: Final = "asked"
 BRAKED: Final = "braked"  # more at once than the brake lets through
 PAUSED: Final = "paused"  # the same did not last before; it is asked for again later
+RESTING: Final = "resting"  # a window of maintenance runs
 OVER: Final = "over"  # the line no longer holds, and nothing was asked for
-OUTCOMES: Final = (DRY_RUN, ASKED, BRAKED, PAUSED, OVER, "done", "failed", "dropped", "skipped")
+OUTCOMES: Final = (DRY_RUN, ASKED, BRAKED, PAUSED, RESTING, OVER, "done", "failed", "dropped", "skipped")
 
 Key = tuple[UUID, str]  # a server and a line
 

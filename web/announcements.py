@@ -9,8 +9,10 @@ from litestar import Router, delete, get, post
 from litestar.params import RawBody
 from sqlalchemy import Connection, insert, select, update
 
+from engine import maintenance
+from engine.model import Policy
 from storage import clock, policies
-from storage.tables import announcements
+from storage.tables import announcements, customers
 from web.auth import Caller, admins_only, signed_in
 from web.inputs import Input, decode, identifier, instant, line
 from web.problems import bad_input, nothing_here
@@ -35,10 +37,28 @@ def list_announcements(request: HttpRequest, services: TheServices) -> list[dict
     """List what the caller should know now: their own accounts' first, then what concerns everybody, newest first."""
     caller: Caller = request.state.caller
     with services.database.begin() as conn:
-        own = []
+        policy = policies.in_force(conn)
+        own, zone = [], "UTC"
         if caller.customer_id is not None:
-            own = Teller(conn, services.settings, policies.in_force(conn)).announcements(caller.customer_id)
-        return own + everybody(conn)
+            own = Teller(conn, services.settings, policy).announcements(caller.customer_id)
+            zone = conn.execute(select(customers.c.zone).where(customers.c.id == caller.customer_id)).scalar_one()
+        return own + planned(policy, clock.now(conn), zone) + everybody(conn)
+
+
+def planned(policy: Policy, now: datetime, zone: str) -> list[dict[str, Any]]:
+    """Return the windows of maintenance that customers should know of now, in words for their zone."""
+    return [
+        {
+            "id": f"{each.calendar}:{written(each.begins_at)}",
+            "kind": "maintenance",
+            "title": each.title,
+            "text": each.text,
+            "accountId": None,
+            "startsAt": written(each.begins_at),
+            "endsAt": written(each.ends_at),
+        }
+        for each in maintenance.told(policy, now, zone)
+    ]
 
 
 def everybody(conn: Connection) -> list[dict[str, Any]]:

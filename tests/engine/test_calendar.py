@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -173,3 +174,42 @@ def test_nothing_opens_between_now_and_the_opening(  # noqa: PLR0917 - one calen
         between = now + (opening - now) * share
         if between < opening:
             assert PLAIN.opening(calendar, between, "UTC") == opening
+
+
+@pytest.mark.parametrize(
+    ("weeks", "days"),
+    [
+        ({1}, ["2026-03-01", "2026-04-05", "2026-05-03"]),
+        ({-1}, ["2026-03-29", "2026-04-26", "2026-05-31"]),
+        ({2, 4}, ["2026-03-08", "2026-03-22", "2026-04-12"]),
+        ({5}, ["2026-03-29", "2026-05-31", "2026-08-30"]),
+        ({5, -1}, ["2026-03-29", "2026-04-26", "2026-05-31"]),
+        (set(), ["2026-03-01", "2026-03-08", "2026-03-15"]),
+    ],
+)
+def test_recurring_maintenance_runs_in_those_weeks_of_the_month(weeks: set[int], days: list[str]) -> None:
+    sundays = Calendar(days=frozenset({6}), weeks=frozenset(weeks), start_minutes=120, end_minutes=300)
+    windows = Calendars({"maintenance": (sundays,)}, {}).named("maintenance", utc("2026-03-01 00:00"))
+    assert [f"{start:%Y-%m-%d}" for start, _ in islice(windows, 3)] == days
+
+
+def test_single_and_recurring_windows_are_told_in_order_and_close_together() -> None:
+    nightly = Calendar(start_minutes=60, end_minutes=120, zone="Europe/Zurich")
+    single = utc("2026-03-10 00:30"), utc("2026-03-10 03:00")
+    calendars = Calendars({"maintenance": (nightly, single)}, {})
+    now = utc("2026-03-09 12:00")
+    starts = [start for start, _ in islice(calendars.named("maintenance", now), 3)]
+    assert starts == [utc("2026-03-10 00:00"), utc("2026-03-10 00:30"), utc("2026-03-11 00:00")]
+    outside = Calendar(name="maintenance", outside=True)
+    assert calendars.opening(outside, utc("2026-03-10 00:10"), "UTC") == utc("2026-03-10 03:00")
+    assert calendars.opening(Calendar(name="maintenance"), now, "UTC") == utc("2026-03-10 00:00")
+
+
+@pytest.mark.parametrize(("day", "start", "end"), [("2026-03-29", "01:00", "01:30"), ("2026-10-25", "00:30", "02:30")])
+def test_maintenance_by_the_clock_on_the_wall_bears_the_days_on_which_clocks_change(
+    day: str, start: str, end: str
+) -> None:
+    # Zurich: from 02:30 to 03:30; in spring 02:30 does not exist, in autumn it exists twice
+    night = Calendar(days=frozenset({6}), start_minutes=150, end_minutes=210, zone="Europe/Zurich")
+    (window,) = islice(Calendars({"m": (night,)}, {}).named("m", utc(f"{day} 00:00")), 1)
+    assert window == (utc(f"{day} {start}"), utc(f"{day} {end}"))

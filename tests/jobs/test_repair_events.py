@@ -11,7 +11,7 @@ import pytest
 
 from engine.load import bundle, load_texts
 from jobs.controller import Controller
-from storage import policies, repairs
+from storage import clock, policies, repairs
 from storage.repairs import Event
 from storage.settings import SHIPPED_POLICY
 from tests.jobs.floor import Floor
@@ -51,6 +51,32 @@ def test_a_repair_is_told_when_it_is_asked_for_and_when_it_is_done(
     assert asked.event.intent == "start_server"
     assert done.event.intent_id == asked.event.intent_id is not None
     assert "desired running, observed stopped" in asked.event.reason
+
+
+def test_nothing_is_repaired_in_maintenance_but_what_is_suspended_is_shut_down(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    suspended = floor.machine(account := floor.known_account("Bea", "bea@example.com"))
+    floor.suspend_now(account)
+    with floor.begin() as conn:
+        now = clock.now(conn)
+        window = f"maintenance: [{{from: {now:%Y-%m-%dT%H:%M}Z, until: {now + timedelta(hours=1):%Y-%m-%dT%H:%M}Z}}]"
+        texts = bundle(SHIPPED_POLICY)
+        texts["maintenance.yaml"] = texts["maintenance.yaml"].replace("maintenance: []", window)
+        policies.deploy(conn, load_texts(texts), texts, {}, "test")
+    crash(floor, server)
+    floor.host.running[str(suspended)] = True
+    for _ in range(5):
+        floor.run(controller)
+    assert not floor.host.running[str(server)]
+    assert not floor.host.running[str(suspended)]
+    assert ("start_stopped", "resting") in told(floor)
+    assert "asked" not in {outcome for repair, outcome in told(floor) if repair == "start_stopped"}
+    floor.advance(2)
+    for _ in range(5):
+        floor.run(controller)
+    assert floor.host.running[str(server)]
+    assert not floor.host.running[str(suspended)]
 
 
 def test_nothing_is_added_while_nothing_changes(floor: Floor, controller: Controller, server: UUID) -> None:

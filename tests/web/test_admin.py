@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
-from storage import repairs
+from engine.load import bundle, load_texts
+from storage import policies, repairs
+from storage.settings import SHIPPED_POLICY
 from tests.acceptance.system import invoice_event, sign
 from tests.web.routes import MISSING
 from tests.web.site import SECRET, Site, Tenant
@@ -94,7 +96,7 @@ def test_commands_are_those_of_the_policy_and_are_refused_when_nothing_follows(s
 def test_a_tripped_brake_is_shown_and_released_once(site: Site) -> None:
     with site.database.begin() as conn:
         conn.execute(text("INSERT INTO brakes (name, latched_at) VALUES ('suspension_brake', now())"))
-    (brake, _) = site.admin.get("/api/admin/brakes").json()
+    brake = next(each for each in site.admin.get("/api/admin/brakes").json() if each["name"] == "suspension_brake")
     assert brake["latchedAt"] is not None
     release = "/api/admin/brakes/suspension_brake/release"
     assert site.admin.post(release, json={"allowance": 5}).status_code == 200
@@ -141,6 +143,21 @@ def test_announcements_come_and_go_by_their_dates(site: Site) -> None:
     assert site.admin.post("/api/admin/announcements", json=backwards).status_code == 400
     assert site.admin.delete(f"/api/admin/announcements/{made.json()['announcementId']}").status_code == 204
     assert tenant.client.get("/api/announcements").json() == []
+
+
+def test_planned_maintenance_is_announced_by_itself(site: Site) -> None:
+    tenant = site.tenant()
+    texts = bundle(SHIPPED_POLICY)
+    text = texts["maintenance.yaml"].replace("maintenance: []", "maintenance: [{hours: 02:00-05:00, zone: Asia/Tokyo}]")
+    texts["maintenance.yaml"] = text
+    with site.database.begin() as conn:
+        policies.deploy(conn, load_texts(texts), texts, {}, "test")
+    shown = tenant.client.get("/api/announcements").json()
+    assert {each["kind"] for each in shown} == {"maintenance"}
+    assert 3 <= len(shown) <= 4  # it is told three days before
+    assert shown[0]["startsAt"].endswith("T17:00:00Z")
+    assert "17:00 (UTC)" in shown[0]["text"]
+    assert site.admin.get("/api/announcements").json() == shown
 
 
 def test_accounts_are_listed_page_by_page(site: Site) -> None:
