@@ -41,7 +41,9 @@ OTHERS: Final = text(
 WAY_OUT: Final[Mapping[str, str]] = {
     "create_backup": "backup_finished",
     "restore_backup": "restore_failed",
+    "reinstall_server": "restore_failed",
     "provision_server": "provisioning_failed",
+    "delete_server": "delete_withdrawn",
 }
 SORRY: Final[Mapping[str, str]] = {
     "dropped": "This was not done, because it is not possible for this account any more. Nothing was changed.",
@@ -74,10 +76,13 @@ def _end(conn: Connection, *, context: Context, policy: Policy, row: Row[Any], f
     if row.intent == "create_backup":
         _fail_backup(conn, row.server_id, UUID(str(row.args["backup_id"])), sorry)
     about = {"server_id": row.server_id, "intent": row.intent, "intent_id": row.intent_id}
-    if row.intent in WAY_OUT and conn.execute(OTHERS, about).first() is None:
+    is_begun = row.phase == operations.DESTROYING  # no half of a server is given back
+    if row.intent in WAY_OUT and not is_begun and conn.execute(OTHERS, about).first() is None:
         # A server that was not made whole is not wanted to run: else a repair would try the rest by itself.
         desired: Literal["stopped"] | None = "stopped" if row.intent == "provision_server" else None
-        more: dict[str, Any] = {"actor": "controller", "desired": desired, "fence": fence, "world": context.world}
+        role = "customer" if row.intent == "delete_server" else "worker"  # it was the customer's wish that lapsed
+        more: dict[str, Any] = {"actor": "controller", "role": role, "desired": desired}
+        more |= {"fence": fence, "world": context.world}
         move_server(conn, policy, row.server_id, WAY_OUT[row.intent], **more)
 
 

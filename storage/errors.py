@@ -166,6 +166,14 @@ class UnknownOperation(StorageError):
         super().__init__(f"no operation has the id `{operation_id}`")
 
 
+class DeletionBegun(StorageError):
+    """A server is being taken away already: no half of it is given back."""
+
+    def __init__(self, server_id: object) -> None:
+        self.server_id = server_id
+        super().__init__(f"server `{server_id}` is being taken away already; its backups are kept")
+
+
 class OperationRefused(StorageError):
     """A person wants to resume or clean up an operation for which that makes no sense."""
 

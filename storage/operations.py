@@ -19,6 +19,8 @@ COLUMNS: Final = (
 )
 # Nobody can tell whether one of these that failed has not happened after all: it is not tried again by itself.
 UNSAFE_PHASES: Final = frozenset({"create", "start"})
+DESTROYING: Final = "destroy"
+"""The phase of a deletion from which there is no way back."""
 State = Literal["queued", "in_progress", "succeeded", "failed"]
 
 

@@ -24,10 +24,12 @@ from storage.operations import Operation, get
 from storage.servers import Server
 
 # What carries an operation of this kind out, and the gate that its resumption has to pass.
-CARRIED_OUT_BY: Final[Mapping[str, str]] = {"create_server": "provision_server"}
-GATE_OF: Final[Mapping[str, str]] = {"create_server": "host.start"}
+CARRIED_OUT_BY: Final[Mapping[str, str]] = {"create_server": "provision_server", "delete_server": "delete_server"}
+GATE_OF: Final[Mapping[str, str]] = {"create_server": "host.start", "delete_server": "server.delete"}
 CLEANING, CLEANED = "clean_up", "cleaned_up"
 """The phases of a failed operation that is, or was, cleaned up."""
+
+LIVING: Final = frozenset({"requested", "provisioning", "starting", "running", "stopping", "stopped", "failed"})
 
 REOPEN: Final = text(
     "UPDATE operations SET state = 'queued', phase = NULL, error = NULL, reason = NULL, updated_at = clock_timestamp() "
@@ -57,7 +59,8 @@ def resume(
         raise OperationRefused(operation_id, "resumed", _why_not(found))
     if found.kind not in CARRIED_OUT_BY:
         raise OperationRefused(operation_id, "resumed", f"`{found.kind}` is simply asked for again")
-    if server.lifecycle in {"deleting", "deleted"}:
+    stands = {"deleting"} if found.kind == "delete_server" else LIVING
+    if server.lifecycle not in stands:
         raise OperationRefused(operation_id, "resumed", f"its server is {server.lifecycle}")
     if server.server_billing_state in STOPPED_BILLING_STATES:
         raise ServersStopped(server.id, server.server_billing_state)

@@ -14,13 +14,15 @@ from sqlalchemy import Connection, text
 from engine.lifecycle import due, lifecycle_machine, since
 from engine.model import Policy
 from storage import clock
-from storage.errors import UnknownServer
+from storage.errors import DeletionBegun, UnknownServer
 from storage.gather import World
 from storage.intents_ask import ask_server
 from storage.intents_claim import WAITS_OBSERVED
 from storage.intents_outbox import Outbox
 from storage.leases import Fence, check
+from storage.ledger_batch import lock
 from storage.ledger_servers import Moved, move_server
+from storage.operations import DESTROYING
 
 COLUMNS: Final = (
     "s.id, s.account_id, s.name, s.kind, s.host, s.port, s.desired, s.observed, s.observed_at, s.lifecycle, "
@@ -185,6 +187,32 @@ def request_restart(
     given: dict[str, Any] = {"role": role, "actor": actor, "desired": "running", "world": world}
     moved = move_server(conn, policy, server_id, "restart_requested", **given)
     return moved if moved.rules else move_server(conn, policy, server_id, "start_requested", **given)
+
+
+def request_deletion(
+    conn: Connection, policy: Policy, server_id: UUID, *, actor: str, world: World | None = None
+) -> Moved:
+    """Want a server gone, as its owner. Nothing is taken away yet; where it cannot be deleted now, nothing moves."""
+    more: dict[str, Any] = {"role": "customer", "actor": actor, "world": world}
+    moved = move_server(conn, policy, server_id, "delete_requested", **more)
+    if moved.rules:
+        move_server(conn, policy, server_id, None, desired="stopped", **more)
+    return moved
+
+
+def withdraw_deletion(
+    conn: Connection, policy: Policy, server_id: UUID, *, actor: str, world: World | None = None
+) -> Moved:
+    """Want a server kept after all. Raises DeletionBegun once a worker has taken it in hand."""
+    lock(conn, [get(conn, server_id).account_id])
+    begun = text(
+        "SELECT 1 FROM intents i LEFT JOIN operations o ON o.id::text = i.args ->> 'operation_id' "
+        "WHERE i.server_id = :id AND (i.intent = 'clean_up_server' "
+        "OR (i.intent = 'delete_server' AND (i.status = 'started' OR o.phase = :destroying))) LIMIT 1"
+    )
+    if conn.execute(begun, {"id": server_id, "destroying": DESTROYING}).first() is not None:
+        raise DeletionBegun(server_id)
+    return move_server(conn, policy, server_id, "delete_withdrawn", role="customer", actor=actor, world=world)
 
 
 def observe(

@@ -57,7 +57,7 @@ def create_backup(request: HttpRequest, services: TheServices, server_id: PathId
             raise conflict("BACKUP_LIMIT_REACHED", f"There are {KEPT} backups already. Delete or prune some first.")
         backups.create(conn, _id(allowed), backup_id=backup_id)
 
-    return _operation(request, services, server_id, "create_backup", {"backup_id": str(backup_id)}, prepare=prepare)
+    return ordered(request, services, server_id, "create_backup", {"backup_id": str(backup_id)}, prepare=prepare)
 
 
 @post("/prune", opt={"gate": "backups.prune", "takes": Pruned}, status_code=202, sync_to_thread=True)
@@ -68,7 +68,7 @@ def prune_backups(
     keep = (decode(Pruned, body) if body.strip() else Pruned()).keep
     if not 1 <= keep <= KEPT:
         raise bad_input(f"`keep` is a whole number from 1 to {KEPT}.", field="keep")
-    return _operation(request, services, server_id, "prune_backups", {"keep": keep}, wish={"keep": keep})
+    return ordered(request, services, server_id, "prune_backups", {"keep": keep}, wish={"keep": keep})
 
 
 @post("/{backup_id:str}/restore", opt={"gate": "backups.restore"}, status_code=202, sync_to_thread=True)
@@ -116,7 +116,7 @@ def _about_one(
     def prepare(conn: Connection, allowed: Permitted) -> None:
         _complete(conn, allowed, backup_id, also_failed=action == "delete_backup")
 
-    return _operation(request, services, server_id, action, about, prepare=prepare, wish=about)
+    return ordered(request, services, server_id, action, about, prepare=prepare, wish=about)
 
 
 def _complete(conn: Connection, allowed: Permitted, backup_id: str, *, also_failed: bool = False) -> Backup:
@@ -127,7 +127,7 @@ def _complete(conn: Connection, allowed: Permitted, backup_id: str, *, also_fail
     return wanted
 
 
-def _operation(
+def ordered(
     request: HttpRequest,
     services: Services,
     server_id: str,
@@ -136,11 +136,12 @@ def _operation(
     *,
     prepare: Prepare = lambda _, __: None,
     wish: Mapping[str, Any] | None = None,
+    also_gone: bool = False,
 ) -> dict[str, str | None]:
     """Write an operation and the intent that carries it out, under the account's lock.
 
     args: for the action. wish: what the request asked for; with an Idempotency-Key, repeating it answers with the
-    operation of the first.
+    operation of the first. also_gone: as for `web.gates.ask`.
     """
     caller: Caller = request.state.caller
     key = idempotency_key(request) if "idempotency-key" in request.headers else f"-{secrets.token_hex(16)}"
@@ -165,7 +166,7 @@ def _operation(
         )
         return operation, asked
 
-    operation, asked = locked(request, write, server_id=server_id)
+    operation, asked = locked(request, write, server_id=server_id, also_gone=also_gone)
     services.wake(asked)
     return {"operationId": str(operation.id), "backupId": operation.args.get("backup_id")}
 

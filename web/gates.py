@@ -31,6 +31,8 @@ Answer = TypeVar("Answer")
 
 BILLING = ("billingStatus", "serverBillingState", "nextStep", "payUrl", "retentionUntil")
 GONE = frozenset({"deleting", "deleted"})
+# What its owner still reaches of a server that is gone, until the policy's time for that is over.
+KEPT = frozenset({"backups.list", "backups.download"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def ask(
     policy = policies.in_force(conn)
     server, account = _rows(conn, server_id, account_id, lock=lock)
     what = "account" if server_id is None else "server"
-    is_gone = server is not None and server["lifecycle"] in GONE and not also_gone
+    is_gone = server is not None and not also_gone and _is_gone(server, action)
     if account is None or not _is_theirs(caller, account) or is_gone:
         raise nothing_here(what)
     verdict = _verdict(conn, policy, account, action, caller)
@@ -99,6 +101,12 @@ def _rows(
     if server_id is None:
         return None, account
     return conn.execute(select(servers).where(servers.c.id == server_id)).mappings().one(), account
+
+
+def _is_gone(server: RowMapping, action: str) -> bool:
+    if action in KEPT and "backups_expired_at" not in server["stamps"]:
+        return False
+    return server["lifecycle"] in GONE
 
 
 def _is_theirs(caller: Caller, account: RowMapping) -> bool:
@@ -139,6 +147,7 @@ def locked(
     *,
     server_id: str | None = None,
     account_id: str | None = None,
+    also_gone: bool = False,
 ) -> Answer:
     """Ask under the account's lock and write in that transaction; from the start again when others were in the way."""
     services: Services = request.app.state.services
@@ -146,7 +155,8 @@ def locked(
 
     def attempt(conn: Connection) -> Answer:
         caller: Caller = request.state.caller
-        allowed = ask(conn, services, caller, action, server_id=server_id, account_id=account_id, lock=True)
+        about: dict[str, Any] = {"server_id": server_id, "account_id": account_id, "also_gone": also_gone}
+        allowed = ask(conn, services, caller, action, lock=True, **about)
         return work(conn, allowed)
 
     return services.database.transact(action, attempt)

@@ -37,6 +37,7 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (storage.UnknownServer, 404, "NOT_FOUND"),
     (storage.UnknownIntent, 400, "UNKNOWN_ACTION"),
     (storage.UnknownOperation, 404, "NOT_FOUND"),
+    (storage.DeletionBegun, 409, "DELETION_BEGUN"),
     (storage.OperationRefused, 409, "OPERATION_REFUSED"),
     (storage.UnknownBackup, 404, "NOT_FOUND"),
     (storage.UnknownHold, 404, "NOT_FOUND"),

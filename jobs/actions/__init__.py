@@ -32,6 +32,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "restore_access": enforcement.restore_access,
     "disable_autostart": enforcement.disable_autostart,
     "provision_server": provision.provision_server,
+    "delete_server": delete.delete_server,
     "clean_up_server": delete.clean_up_server,
     "start_server": power.start_server,
     "restart_server": power.restart_server,
@@ -43,6 +44,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "withdraw_edge": edge.withdraw_edge,
     "create_backup": backups.create_backup,
     "restore_backup": backups.restore_backup,
+    "reinstall_server": backups.reinstall_server,
     "delete_backup": backups.delete_backup,
     "prune_backups": backups.prune_backups,
 }

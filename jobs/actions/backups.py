@@ -1,4 +1,4 @@
-"""Backups: made, restored over a safety copy, deleted. Deleting and pruning are people's requests, never a rule's."""
+"""Backups: made, restored over a safety copy, deleted; and what needs one first. People ask for it, never a rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs.actions.enforcement import STOP_SECONDS, is_down, unless_wanted
 from jobs.actions.provision import operation_of
 from jobs.actions.targets import locked_server, spec_of, still_permitted
 from jobs.context import Context
-from jobs.hosts.base import BackupDamaged, BackupMissing, HostBusy, HostError, HostFull
+from jobs.hosts.base import BackupDamaged, BackupInfo, BackupMissing, HostBusy, HostError, HostFull
 from jobs.observe import note_observation
 from storage import backups, clock, operations, policies
 from storage.alerts import raise_alert
@@ -33,9 +33,13 @@ GATES: Mapping[str, str] = {
     "restore_backup": "backups.restore",
     "delete_backup": "backups.delete",
     "prune_backups": "backups.prune",
+    "reinstall_server": "host.reinstall",
 }
 SORRY_DENIED = "This was not done, because it is not possible for this account any more. Nothing was changed."
 SORRY_BACKUP = "The backup could not be made. Your files are as they were; please try again, or write to us."
+SORRY_REINSTALL = (
+    "The server could not be reinstalled. Its files are as they were, or kept as a backup; please write to us."
+)
 SORRY_RESTORE = "The backup could not be restored. Your files are as they were; please try again, or write to us."
 
 ANOTHER = text(
@@ -103,12 +107,45 @@ def restore_backup(context: Context, claim: Claim) -> Outcome:
         _end(context, claim, "restore_failed", sorry=SORRY_RESTORE)
         return GiveUp(str(error))
 
-    def keep_safety(conn: Connection) -> None:
-        backups.create(conn, server.id, safety=True, backup_id=safety_id)
-        backups.complete(conn, safety_id, size_bytes=safety.size_bytes, sha256=safety.sha256)
-
-    _end(context, claim, "restore_finished", keep_safety)
+    _keep(context, server, safety_id, safety)
+    _end(context, claim, "restore_finished")
     return Done(f"restored; what was there is kept as {safety_id}")
+
+
+def reinstall_server(context: Context, claim: Claim) -> Outcome:
+    """Stop the server, keep a safety backup of its files, and make it anew under the same id.
+
+    Nothing is taken away before the backup is whole. Whether it runs afterwards is what is wanted of it, as for a
+    restore.
+    """
+    if refused := _unless_permitted(context, claim):
+        return refused
+    server = locked_server(context, claim.server_id)
+    safety_id = uuid5(claim.intent_id, "safety")  # the same for each try: the first saves what was there
+    if (at := _enter(context, server, "restore_started")) != "restoring":
+        return _elsewhere(context, claim, at, SORRY_REINSTALL)
+    host, spec = context.host(server.host), spec_of(server)
+    try:
+        _show(context, claim, "stopping")
+        seen = host.stop(spec, STOP_SECONDS)
+        if seen.observed not in {"stopped", "missing"}:
+            return Again(delay(claim), f"it was told to stop and is {seen.observed}: {seen.detail}")
+        if seen.observed == "stopped":
+            _show(context, claim, "copying")
+            _keep(context, server, safety_id, host.create_backup(spec, str(safety_id)))
+        _show(context, claim, "reinstalling")
+        host.destroy(spec)
+        note_observation(context, server.id, "restoring", host.create(spec))
+    except HostBusy as error:
+        return Again(MOMENT, str(error), counts=False)
+    except HostError as error:
+        if not (is_last(claim) or isinstance(error, HOPELESS)):
+            return Again(delay(claim), str(error))
+        _tell(context, claim, error)
+        _end(context, claim, "restore_failed", sorry=SORRY_REINSTALL)
+        return GiveUp(str(error))
+    _end(context, claim, "restore_finished")
+    return Done(f"made anew; what was there is kept as {safety_id}")
 
 
 def delete_backup(context: Context, claim: Claim) -> Outcome:
@@ -148,6 +185,13 @@ def _unless_permitted(context: Context, claim: Claim, also: Also | None = None) 
         return None
     _end(context, claim, None, also, SORRY_DENIED)
     return Done(f"not done: {verdict.reason}")
+
+
+def _keep(context: Context, server: Server, safety_id: UUID, made: BackupInfo) -> None:
+    """List a safety copy among the server's backups."""
+    with context.database.begin() as conn:
+        backups.create(conn, server.id, safety=True, backup_id=safety_id)
+        backups.complete(conn, safety_id, size_bytes=made.size_bytes, sha256=made.sha256)
 
 
 def _delete(context: Context, server: Server, backup_id: UUID) -> None:

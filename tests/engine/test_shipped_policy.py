@@ -151,7 +151,7 @@ MEANINGS = [
     ("billing.yaml", "{default: 120h,", "{default: 121h,"),
     ("billing.yaml", "event: deletion_requested", "event: deletion_wished"),
     ("billing.yaml", "    needs: suspending\n", ""),
-    ("gates.yaml", "host.reinstall:      [yes,     yes, ", "host.reinstall:      [yes,     no,  "),
+    ("gates.yaml", "host.restart:        [yes,     yes, ", "host.restart:        [yes,     no,  "),
     ("notices.yaml", "Thank you, your payment", "Thanks, your payment"),
     ("permits.yaml", "share: 2%", "share: 3%"),
     ("repairs.yaml", "agreeing_observations: 3", "agreeing_observations: 4"),
@@ -191,7 +191,7 @@ def _turned(value: Any) -> Any:
 
 def test_every_rung_stops_what_it_should(policy: Policy) -> None:
     gates = compiled(policy).gates
-    always = {"host.stop", "files.list", "files.read", "files.download", "backups.list"}
+    always = {"host.stop", "server.undelete", "files.list", "files.read", "files.download", "backups.list"}
     backups = {"backups.create", "backups.restore", "backups.delete", "backups.prune", "backups.download"}
     for action in policy.gates.server:
         for state in SERVER_BILLING_STATES:
@@ -243,6 +243,8 @@ def test_nothing_destructive_is_asked_for_by_any_rule(policy: Policy) -> None:
         "restore_backup",
         "delete_backup",
         "clean_up_server",
+        "delete_server",
+        "reinstall_server",
     } == destructive
     assert not asked & destructive
 

@@ -17,9 +17,11 @@ from sqlalchemy import text
 
 from engine.load import bundle
 from jobs import apply as applying
+from jobs.actions.targets import spec_of
 from jobs.alerts import AlertSender
 from jobs.context import Context, ServerHost
 from jobs.controller import Controller, Report
+from jobs.hosts.base import ServerSpec
 from jobs.mail import MaildirMailer, Mailer
 from jobs.presence import Presence
 from jobs.queues import connect
@@ -107,6 +109,10 @@ class Floor(Deployment):
         self.host.autostart[str(server_id)] = runs
         self.host.files[str(server_id)] = b"world"
         return server_id
+
+    def host_spec(self, server_id: UUID) -> ServerSpec:
+        """Return what the host knows of a server."""
+        return spec_of(self.seat(server_id))
 
     def seat(self, server_id: UUID) -> servers.Server:
         """Return a server's row."""

@@ -205,6 +205,12 @@ def ordered(bench: Bench) -> UUID:
     return operation.id
 
 
+def deleted(bench: Bench) -> UUID:
+    with bench.floor.begin() as conn:
+        servers.request_deletion(conn, bench.floor.policy, bench.server, actor="test")
+    return bench.ask("delete_server")
+
+
 PREPARED: dict[str, Prepare] = {
     "send_billing_warning": lambda bench: late(bench, 0, "send_billing_warning"),
     "send_final_warning": lambda bench: late(bench, 73, "send_final_warning"),
@@ -221,6 +227,8 @@ PREPARED: dict[str, Prepare] = {
     "disable_autostart": autostart,
     "provision_server": provisioned,
     "clean_up_server": failed_order,
+    "delete_server": deleted,
+    "reinstall_server": lambda bench: bench.ask("reinstall_server", name="s"),
     "start_server": started,
     "restart_server": restarted,
     "stop_server": stopped,
@@ -333,7 +341,12 @@ def check(bench: Bench, name: str) -> None:
         assert seen.observed == "stopped"
     with bench.floor.begin() as conn:
         rows = backups.of_server(conn, bench.server)
-    if name == "clean_up_server":
+    if name == "reinstall_server":
+        assert [each.safety for each in rows] == [True]
+        assert len(bench.host.list_backups(bench.spec)) == 1
+        assert [each.name for each in bench.host.list_files(bench.spec, "/").entries] == []
+        assert bench.floor.seat(bench.server).lifecycle == "stopped"
+    if name in {"clean_up_server", "delete_server"}:
         assert seen.observed == "missing"
         assert bench.floor.seat(bench.server).lifecycle == "deleted"
     if name == "create_backup":

@@ -84,6 +84,9 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/instances"): Sound(
         {"name": "second", "kind": "game", "accountId": MISSING}, headers={"Idempotency-Key": "sound"}
     ),
+    # another name than the server's: it is judged by its gate, and the server stays for the next route
+    ("DELETE", "/api/servers/{server_id}"): Sound({"name": "another"}),
+    ("POST", "/api/servers/{server_id}/reinstall"): Sound({"name": "another"}),
     ("POST", "/api/servers/{server_id}/console/command"): Sound({"command": "help"}),
     ("POST", "/api/servers/{server_id}/backups/prune"): Sound({"keep": 2}),
     ("PUT", "/api/servers/{server_id}/files"): Sound({"path": "a.txt", "content": "x"}),

@@ -47,7 +47,7 @@ def test_every_route_that_changes_something_asks_a_gate_of_the_matrix(routes: li
 
 def test_every_gate_of_the_contract_is_asked_by_some_route(routes: list[Route]) -> None:
     asked = {route.gate for route in routes}
-    later = {"host.reinstall", "repair.start", "edge.publish", "console.stream"}  # not HTTP routes, or not yet
+    later = {"repair.start", "edge.publish", "console.stream"}  # not HTTP routes, or not yet
     assert set(POLICY.gates.account) | set(POLICY.gates.server) <= asked | later
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from jobs.controller import Controller
-from storage import operations, operations_settle
-from storage.errors import OperationRefused, ServersStopped
+from jobs.hosts.base import HostUnavailable
+from storage import backups, operations, operations_settle, servers
+from storage.errors import DeletionBegun, OperationRefused, ServersStopped
+from storage.intents_ask import ask_server
 from storage.operations import Operation
 from tests.jobs.actions.test_provision import ordered
 from tests.jobs.floor import Floor
@@ -115,3 +117,136 @@ def test_an_order_that_is_under_way_or_done_is_not_cleaned_up(floor: Floor, cont
     with pytest.raises(OperationRefused, match="it is ready"):
         clean_up(floor, operation)
     assert floor.host.made("destroy") == []
+
+
+# ---- by its owner ----------------------------------------------------------------------------------------------------
+
+
+def wish(floor: Floor, server: UUID, kind: str = "delete_server") -> Operation:
+    """Want a server deleted or reinstalled as the API does for its owner."""
+    account = floor.seat(server).account_id
+    with floor.begin() as conn:
+        operation, _ = operations.create(
+            conn,
+            customer_id=floor.row(account)["customer_id"],
+            account_id=account,
+            idempotency_key=str(uuid4()),
+            request_hash=b"",
+            kind=kind,
+        )
+        if kind == "delete_server":
+            servers.request_deletion(conn, floor.policy, server, actor="Ada")
+        operations.progress(conn, operation.id, "queued", server_id=server)
+        ask_server(conn, floor.policy, server, kind, actor="Ada", args={"operation_id": str(operation.id)})
+    return operation
+
+
+def unreachable() -> None:
+    raise HostUnavailable("double", "the connection was cut")
+
+
+def test_a_server_that_its_owner_wants_gone_is_stopped_and_gone_and_its_backups_stay(
+    floor: Floor, controller: Controller
+) -> None:
+    account = floor.known_account()
+    server = floor.machine(account)
+    floor.host.create_backup(floor.host_spec(server), "kept")
+    operation = wish(floor, server)
+    floor.run(controller)
+    assert [verb for verb, about in floor.host.calls if about == str(server) and verb in {"stop", "destroy"}] == [
+        "stop",
+        "destroy",
+    ]
+    assert floor.seat(server).lifecycle == "deleted"
+    assert (read(floor, operation).state, read(floor, operation).phase) == ("succeeded", "gone")
+    assert list(floor.host.backups[str(server)]) == ["kept"]
+    with floor.begin() as conn:
+        assert servers.of_account(conn, account) == []
+
+
+def test_a_wish_that_is_withdrawn_in_time_takes_nothing_away(floor: Floor, controller: Controller) -> None:
+    server = floor.machine(floor.known_account())
+    operation = wish(floor, server)
+    with floor.begin() as conn:
+        assert servers.withdraw_deletion(conn, floor.policy, server, actor="Ada").to == "stopped"
+    floor.run(controller)
+    assert floor.host.made("destroy") == []
+    assert read(floor, operation).state == "failed"
+    assert "intent_failed" not in floor.alerts()
+
+
+def test_a_wish_cannot_be_withdrawn_once_something_was_taken_away(floor: Floor, controller: Controller) -> None:
+    server = floor.machine(floor.known_account())
+    operation = wish(floor, server)
+    withdrawn: list[bool] = []
+
+    def meanwhile() -> None:
+        with floor.begin() as conn, pytest.raises(DeletionBegun):
+            servers.withdraw_deletion(conn, floor.policy, server, actor="Ada")
+        withdrawn.append(False)
+        unreachable()
+
+    floor.host.before["destroy"] = meanwhile
+    floor.carry_out()
+    assert (read(floor, operation).state, read(floor, operation).phase) == ("in_progress", "destroy")
+    with floor.begin() as conn, pytest.raises(DeletionBegun):
+        servers.withdraw_deletion(conn, floor.policy, server, actor="Ada")
+    floor.host.before.pop("destroy")
+    floor.advance(1)
+    floor.run(controller)
+    assert withdrawn == [False]
+    assert floor.seat(server).lifecycle == "deleted"
+
+
+def test_a_suspension_before_anything_was_taken_away_keeps_the_server(floor: Floor, controller: Controller) -> None:
+    account = floor.known_account()
+    server = floor.machine(account)
+    operation = wish(floor, server)
+    floor.suspend_now(account)
+    floor.run(controller)
+    assert floor.host.made("destroy") == []
+    assert floor.seat(server).lifecycle == "stopped"
+    assert read(floor, operation).state == "failed"
+
+
+def test_a_deletion_that_is_given_up_halfway_is_resumed_by_a_person(floor: Floor, controller: Controller) -> None:
+    server = floor.machine(floor.known_account())
+    operation = wish(floor, server)
+    floor.host.before["destroy"] = unreachable
+    for _ in range(9):
+        floor.run(controller)
+        floor.advance(1)
+    assert (read(floor, operation).state, read(floor, operation).phase) == ("failed", "destroy")
+    assert floor.seat(server).lifecycle == "deleting", "no half of a server is given back"
+    floor.host.before.pop("destroy")
+    assert resume(floor, operation) == 1
+    floor.run(controller)
+    assert (floor.seat(server).lifecycle, read(floor, operation).state) == ("deleted", "succeeded")
+
+
+def test_a_reinstall_keeps_what_was_there_before_it_takes_it_away(floor: Floor, controller: Controller) -> None:
+    server = floor.machine(floor.known_account())
+    kept: list[list[bytes]] = []
+    floor.host.before["destroy"] = lambda: kept.append(list(floor.host.backups[str(server)].values()))
+    operation = wish(floor, server, "reinstall_server")
+    floor.carry_out()
+    assert kept == [[b"world"]]
+    assert (read(floor, operation).state, floor.seat(server).lifecycle) == ("succeeded", "stopped")
+    with floor.begin() as conn:
+        assert [(each.state, each.safety) for each in backups.of_server(conn, server)] == [("complete", True)]
+    floor.run(controller)
+    for _ in range(4):
+        floor.run(controller)
+    assert floor.host.running[str(server)], "it is wanted to run, and repairs see to that"
+
+
+def test_a_reinstall_without_a_backup_takes_nothing_away(floor: Floor, controller: Controller) -> None:
+    server = floor.machine(floor.known_account())
+    operation = wish(floor, server, "reinstall_server")
+    floor.host.before["create_backup"] = unreachable
+    for _ in range(9):
+        floor.carry_out()
+        floor.advance(1)
+    assert floor.host.made("destroy") == []
+    assert read(floor, operation).state == "failed"
+    assert "backup_failed" in floor.alerts()
