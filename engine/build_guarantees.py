@@ -18,9 +18,10 @@ from engine.guarantees import (
     LeadsTo,
     Never,
     OneRung,
+    Reaches,
     Stopped,
 )
-from engine.model import Guard, IntentKind
+from engine.model import FactType, Guard, IntentKind
 from engine.source import Node
 
 HAPPENINGS: tuple[HappeningKind, ...] = get_args(HappeningKind)
@@ -60,6 +61,9 @@ class GuaranteeReader:
             return AtMostOnce(name, says, key.place, self._notices(node.entries["at_most_once"][1]))
         if "leads_to" in node.entries:
             return self._leads_to(name, says, key, node)
+        if "reaches" in node.entries:
+            to, when = self.draft.rung(node.entries["reaches"][1]), self._guard(node.get("when"))
+            return Reaches(name, says, key.place, when, to) if to is not None and when is not None else None
         return self._never(name, says, key, node)
 
     def _notices(self, node: Node) -> tuple[str, ...]:
@@ -90,7 +94,7 @@ class GuaranteeReader:
             happening=happening,
             while_=self._guard(node.get("while")),
             without=tuple(before for before in without if before is not None),
-            elapsed=tuple(stamp.text for stamp in stamps if self.draft.known("fact", stamp)),
+            elapsed=tuple(stamp.text for stamp in stamps if self._is_instant(stamp)),
             given=self._guard(node.get("given")),
         )
 
@@ -106,6 +110,12 @@ class GuaranteeReader:
             seconds = int(found[0].total_seconds()) if found is not None else 0
         first = other.value if other is not None and isinstance(other.value, int) else None
         return Before(happening, seconds, first)
+
+    def _is_instant(self, stamp: Node) -> bool:
+        fact = self.draft.facts.get(stamp.text) if self.draft.known("fact", stamp) else None
+        if fact is not None and fact.type is not FactType.INSTANT:
+            self.draft.fault("M333", stamp, f"`{stamp.text}` is no instant", "name a fact of type instant")
+        return fact is not None and fact.type is FactType.INSTANT
 
     def _owner(self, span: Node, machine: str | None) -> MachineDraft | None:
         owner = self.draft.machines.get(machine or "billing")

@@ -82,6 +82,9 @@ def _as_text(judgements: Sequence[Judgement], folder: str, seconds: float, save:
     lines = []
     for judgement in judgements:
         lines += _told(judgement, folder, widest, save)
+    assumed = dict.fromkeys(each for judgement in judgements for each in judgement.assumes)
+    if assumed:
+        lines += ["", "what is reached in the end is so provided that:", *(f"  - {each}" for each in assumed), ""]
     held = sum(judgement.verdict == "holds" for judgement in judgements)
     states = sum(judgement.states for judgement in judgements)
     lines.append(f"{held} of {len(judgements)} guarantees hold; {states} states explored in {seconds:.2f} s")
@@ -116,14 +119,13 @@ def _replayed(name: str, folder: str, save: Path | None) -> str:
 
 def _save(judgements: Sequence[Judgement], folder: Path) -> None:
     """Write each counterexample as a timeline that `forbear policy simulate` plays."""
-    from engine.prove.replay import timeline_of
     from engine.timeline_text import write_timeline
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for judgement in judgements:
-            if judgement.space is not None and judgement.steps:
-                text = write_timeline(timeline_of(judgement.space, judgement.steps), judgement.guarantee.says)
+            if judgement.timeline is not None:
+                text = write_timeline(judgement.timeline, judgement.guarantee.says)
                 (folder / f"{judgement.guarantee.name}.yaml").write_text(text, "utf-8")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -152,6 +154,8 @@ def _what(step: Told) -> str:
     names = " ".join(step.move.names)
     if step.move.kind == "deliver":
         return f"{names} is delivered"
+    if step.move.kind == "wait":
+        return "and so it stays"
     if step.move.kind == "void":
         return f"a hold voids {names}"
     if step.move.kind == "reissue":
@@ -190,6 +194,7 @@ def _as_json(judgements: Sequence[Judgement]) -> str:
             "verdict": str(judgement.verdict),
             "states": judgement.states,
             "why": judgement.why or None,
+            "assumes": list(judgement.assumes),
             "place": str(judgement.where or judgement.guarantee.place),
         }
         if judgement.steps:
@@ -200,6 +205,7 @@ def _as_json(judgements: Sequence[Judgement]) -> str:
                     "names": step.move.names,
                     "place": step.move.place,
                     "states": step.states,
+                    "also": [name for name, _ in step.also],
                     "facts": {name: value if value is None else str(value) for name, value in _known(step).items()},
                 }
                 for step in judgement.steps

@@ -95,4 +95,18 @@ class AtMostOnce:
     notices: tuple[str, ...]
 
 
-Guarantee = Never | Stopped | LeadsTo | OneRung | AtMostOnce
+@dataclass(frozen=True, slots=True)
+class Reaches:
+    """While the condition stays, the machine gets as high as this state in the end: nothing is stuck for ever.
+
+    It takes what `engine.prove.progress` assumes: permits, holds, the post and time do their part in the end.
+    """
+
+    name: str
+    says: str
+    place: Place
+    when: Guard
+    to: tuple[str, str]  # machine and state
+
+
+Guarantee = Never | Stopped | LeadsTo | OneRung | AtMostOnce | Reaches

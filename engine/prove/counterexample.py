@@ -41,6 +41,17 @@ def story(space: Space, path: Sequence[Visit], broken: Broken | None) -> tuple[T
     return tuple(told)
 
 
+def left_alone(space: Space, path: Sequence[Visit], evidence: int, why: str) -> tuple[Told, ...]:
+    """Return the steps of a path, and that from then on, under this evidence, everybody does their part."""
+    before = story(space, path, None)
+    known = space.evidence[evidence]
+    at = before[-1].at_seconds if before else 0
+    place = str(space.machines[0].machine.place)
+    states = dict(zip((m.name for m in space.machines), path[-1].node.states, strict=True))
+    since = {anchor: seconds for step in before for anchor, seconds in step.since.items() if known.get(anchor)}
+    return (*before, Told(at, Move("wait", (why,), place, None, evidence), states, known, since))
+
+
 def _edges(space: Space, moves: list[Move], nodes: list[Node], broken: Broken | None) -> list[Edge]:
     """Return what the instants have to satisfy: their order, what rules waited for, and how soon the last one came."""
     stamped: dict[str, int] = {}

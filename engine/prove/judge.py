@@ -7,18 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.guarantees import AtMostOnce, Guarantee, LeadsTo, Never, OneRung, Stopped
+from engine.guarantees import AtMostOnce, Guarantee, LeadsTo, Never, OneRung, Reaches, Stopped
 from engine.guards import facts_of, holds
 from engine.model import Place, Policy, Rule, Value
-from engine.prove.counterexample import Told, story
+from engine.prove.counterexample import Told, left_alone, story
 from engine.prove.explore import Broken, Outcome, Visit, Watch, explore
-from engine.prove.replay import lived
+from engine.prove.progress import ASSUMES, progress
+from engine.prove.replay import lived, stays_below, timeline_of
 from engine.prove.slices import askers, closed, is_such, slice_of
 from engine.prove.space import Question, Space
 from engine.prove.watch import NeverWatch, OnceWatch
 from engine.repairs import Seen, recommend
+from engine.timeline_items import Timeline
 
 MOST_STATES = 200_000
+NOT_FOLLOWED = "on a run that the real decisions do not follow"
 
 
 class Verdict(StrEnum):
@@ -42,6 +45,8 @@ class Judgement:
     path: tuple[Visit, ...] = ()
     broken: Broken | None = None
     steps: tuple[Told, ...] = ()  # the run as it is told, after it was replayed
+    timeline: Timeline | None = None  # the run as the real decisions can play it
+    assumes: tuple[str, ...] = ()  # what others have to do for it to hold
 
 
 Found = tuple[Verdict, int, str, Place | None]
@@ -51,6 +56,8 @@ def judge(policy: Policy, guarantee: Guarantee, most_states: int = MOST_STATES) 
     """Return whether the policy keeps the guarantee."""
     if isinstance(guarantee, Never | AtMostOnce):
         return _explored(policy, guarantee, most_states)
+    if isinstance(guarantee, Reaches):
+        return _reaches(policy, guarantee, most_states)
     verdict, looked, why, where = _looked(policy, guarantee)
     return Judgement(guarantee, verdict, looked, why, where)
 
@@ -92,11 +99,34 @@ def _broken(guarantee: Guarantee, states: int, space: Space, watch: Watch, outco
     assert broken is not None
     where = Place(path[-1].move.place, 0, 0) if path[-1].move is not None else None
     told = story(space, path, broken)
-    steps = lived(space, watch, told)
+    timeline, steps = timeline_of(space, told), lived(space, watch, told)
     if steps is None:
-        why = f"{broken.why}, on a run that the real decisions do not follow"
-        return Judgement(guarantee, Verdict.NOT_PROVEN, states, why, where, space, path, broken, told)
-    return Judgement(guarantee, Verdict.BROKEN, states, broken.why, where, space, path, broken, steps)
+        why = f"{broken.why}, {NOT_FOLLOWED}"
+        return Judgement(guarantee, Verdict.NOT_PROVEN, states, why, where, space, path, broken, told, timeline)
+    return Judgement(guarantee, Verdict.BROKEN, states, broken.why, where, space, path, broken, steps, timeline)
+
+
+def _reaches(policy: Policy, guarantee: Reaches, most_states: int) -> Judgement:
+    found = progress(policy, guarantee, most_states)
+    if found.stuck is None:
+        verdict = Verdict.HOLDS if found.complete else Verdict.NOT_PROVEN
+        why = "" if found.complete else f"stopped at {most_states} states"
+        return Judgement(guarantee, verdict, found.states, why, assumes=ASSUMES)
+    stuck, space = found.stuck, found.space
+    steps = left_alone(space, stuck.path, stuck.evidence, stuck.why)
+    followed = stays_below(space, steps, guarantee.to)
+    return Judgement(
+        guarantee=guarantee,
+        verdict=Verdict.BROKEN if followed else Verdict.NOT_PROVEN,
+        states=found.states,
+        why=stuck.why if followed else f"{stuck.why}, {NOT_FOLLOWED}",
+        where=policy.machines[guarantee.to[0]].place,
+        space=space,
+        path=stuck.path,
+        steps=steps,
+        timeline=timeline_of(space, steps),
+        assumes=ASSUMES,
+    )
 
 
 def _question(guarantee: Never | AtMostOnce) -> Question:

@@ -49,10 +49,24 @@ def lived(space: Space, watch: Watch, steps: Sequence[Told]) -> tuple[Told, ...]
         if told is not None and did:
             states = {name: moment.snapshot.states[name] for name in space.index}
             also = tuple(each for each in did if each[0] not in told.move.names)
-            found.append(replace(told, states=states, also=also))
+            again = found.pop().also if found and found[-1].move is told.move else ()
+            found.append(replace(told, states=states, also=again + also))
         if broken:
             return tuple(found)
     return None
+
+
+def stays_below(space: Space, steps: Sequence[Told], to: tuple[str, str]) -> bool:
+    """Tell whether the real decisions never get as high as `to` after the last step, however long one waits."""
+    name, state = to
+    rank = space.machines[space.index[name]].rank
+    timeline = timeline_of(space, steps)
+    last = timeline.start + timeline.items[-1].at
+    try:
+        moments = play(space.policy, timeline, last + FOR_EVER)
+    except EngineError:
+        return False
+    return all(rank[moment.snapshot.states[name]] < rank[state] for moment in moments if moment.at >= last)
 
 
 class _Run:
@@ -109,6 +123,10 @@ def _items(space: Space, step: Told, start: datetime) -> list[Item]:
         for fact, value in step.evidence.items()
         if fact in known
     }
+    if step.move.kind == "wait":
+        kinds = {kind for permit in space.policy.permits.values() for kind in permit.holds}
+        every = _only(space, tuple(space.policy.permits))
+        return [Item(at, set=evidence, holds=dict.fromkeys(sorted(kinds)), permits=every, post="auto")]
     if step.move.kind == "deliver":
         sent: Mapping[str, Sending] = {name: "delivered"}
         return [Item(at, set=evidence, send={name: "claimed"}), Item(at, send=sent)]

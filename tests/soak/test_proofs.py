@@ -11,9 +11,7 @@ import pytest
 
 from engine.errors import EngineError
 from engine.model import Ask, Atom, IntentKind, Machine, Not, Origin, Policy, Rule
-from engine.prove.counterexample import story
 from engine.prove.judge import Verdict, judge
-from engine.prove.replay import timeline_of
 from tests.engine.prove.monitors import breaches_of
 from tests.engine.prove.mutants import HARMLESS, MUTANTS
 from tests.engine.prove.test_walk import breaches, policy_called, strays
@@ -47,9 +45,8 @@ def test_a_random_change_is_judged_as_walks_find_it(seed: int) -> None:
     for guarantee in policy.guarantees:
         judged = judge(policy, guarantee)
         assert judged.verdict is not Verdict.HOLDS or guarantee.name not in found, found[guarantee.name]
-        if judged.verdict is Verdict.BROKEN and judged.space is not None:
-            timeline = timeline_of(judged.space, story(judged.space, judged.path, judged.broken))
-            assert breaches_of(policy, guarantee, timeline), guarantee.name
+        if judged.verdict is Verdict.BROKEN and judged.timeline is not None:
+            assert breaches_of(policy, guarantee, judged.timeline), guarantee.name
 
 
 def changed(policy: Policy, random: Random) -> Policy:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from engine.gates import verdict
-from engine.guarantees import AtMostOnce, Guarantee, Happening, LeadsTo, Never, OneRung, Stopped
+from engine.guarantees import AtMostOnce, Guarantee, Happening, LeadsTo, Never, OneRung, Reaches, Stopped
 from engine.guards import holds
 from engine.model import IntentKind, Origin, Policy, RuleKind, Value
 from engine.repairs import Seen, recommend
@@ -18,12 +18,23 @@ from engine.timeline import Timeline, play
 from engine.wanted import wanted
 from tests.engine.prove.walk import Happened
 
+FAR = timedelta(days=4000)
 FIRING = {StepKind.TRANSITION, StepKind.MARK}
 Past = tuple[datetime, str, frozenset[str]]  # when, who, the machines whose episode it belongs to
 
 
+def is_reached(policy: Policy, guarantee: Reaches, states: Mapping[str, str]) -> bool:
+    """Tell whether the machine is as high as promised."""
+    name, state = guarantee.to
+    ladder = policy.machines[name].ladder
+    return ladder.index(states[name]) >= ladder.index(state)
+
+
 def breaches_of(policy: Policy, guarantee: Guarantee, timeline: Timeline) -> list[str]:
     """Return how the real decisions break the guarantee on the timeline."""
+    if isinstance(guarantee, Reaches):
+        end = play(policy, timeline, timeline.start + FAR)[-1].snapshot.states
+        return [] if is_reached(policy, guarantee, end) else [f"{guarantee.name}: {guarantee.to[0]} stays below"]
     monitor = Monitor(policy, guarantee)
     found: list[str] = []
     for last, moment in pairwise(play(policy, timeline)):

@@ -57,6 +57,8 @@ BREAKING: dict[str, tuple[Change, ...]] = {
             "    when: {all: [nothing_owed, {fact: subscription, ne: canceled}]}\n    do: [{restore_access",
         ),
     ),
+    "debts_get_to_an_end": (("intents.yaml", "wanted_in: [past_due, overdue_warning]", "wanted_in: [past_due]"),),
+    "plans_get_to_an_end": (("intents.yaml", "wanted_in: [ended.ended]", "wanted_in: [ended.stopped]"),),
     "suspended_never_runs": (("repairs.yaml", "do: shutdown_suspended_server, level: always", "do: nothing"),),
     "one_notice_per_round": (
         (

@@ -35,7 +35,7 @@ def run(*words: str) -> Result:
 def test_the_shipped_policy_is_proved() -> None:
     result = run()
     assert result.exit_code == 0, result.output
-    assert "10 of 10 guarantees hold" in result.output
+    assert "12 of 12 guarantees hold" in result.output
 
 
 def test_a_broken_one_shows_its_timeline_and_how_to_replay_it(broken: Path, tmp_path: Path) -> None:

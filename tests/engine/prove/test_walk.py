@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from functools import cache
 from random import Random
 
 import pytest
 
+from engine.guarantees import Reaches
+from engine.guards import holds
 from engine.load import bundle, load_texts
-from engine.model import Policy
+from engine.model import Policy, Value
 from engine.prove.explore import Silent, explore
 from engine.prove.judge import MOST_STATES, Verdict, judge
 from engine.prove.space import DELIVERED, NONE, OPEN, VOID, Space
 from engine.prove.zone import Zone
 from engine.snapshot import NoticeStatus
-from tests.engine.prove.monitors import Monitor
+from engine.timeline_items import good_standing
+from tests.engine.prove.monitors import Monitor, is_reached
 from tests.engine.prove.mutants import HARMLESS, MUTANTS, SHIPPED, mutated
-from tests.engine.prove.walk import Happened, Walk, stamps_of
+from tests.engine.prove.walk import Happened, Walk, fair_end, stamps_of
 
 WALKS, LENGTH = 25, 40  # about a second for all; tests/soak walks on
 FEW = 5
@@ -40,7 +44,20 @@ def breaches(policy: Policy, seed: int, walks: int = WALKS, length: int = LENGTH
             for monitor in monitors:
                 for why in monitor.see(happened):
                     found.setdefault(monitor.guarantee.name, f"seed {seed}:{number}: {why}")
+        for guarantee in policy.guarantees:
+            if isinstance(guarantee, Reaches):
+                end = fair_end(copy(walk), guarantee.when, lasting(policy, guarantee, walk))
+                if end is not None and not is_reached(policy, guarantee, end.states):
+                    found.setdefault(guarantee.name, f"seed {seed}:{number}: it stays {end.states}")
     return found
+
+
+def lasting(policy: Policy, guarantee: Reaches, walk: Walk) -> Mapping[str, Value]:
+    """Return evidence under which the promise is to be kept, the same for every walk of this number."""
+    facts = {name: walk.value(name) for name in good_standing(policy)}
+    while not holds(guarantee.when, facts):
+        facts = {name: walk.value(name) for name in good_standing(policy)}
+    return facts
 
 
 class Explored:

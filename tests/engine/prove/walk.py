@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -11,9 +11,11 @@ from engine.compiled import compiled
 from engine.decide import blank, settle
 from engine.delivered import ended, issued_again, stamped
 from engine.errors import CommandRefused
-from engine.model import FactType, IntentKind, PermitKind, Policy, Value
+from engine.guards import holds
+from engine.model import FactType, Guard, IntentKind, PermitKind, Policy, Value
 from engine.snapshot import Asked, Command, Hold, NoticeStatus, ServerFacts, Settlement, Snapshot
 from engine.timeline_items import good_standing
+from engine.wanted import wanted
 from tests.factories import START
 
 SECONDS = (0, 0, 1, 59, 3600, 86_400, 200_000)
@@ -53,12 +55,12 @@ class Walk:
         self.kinds = sorted({kind for permit in self.policy.permits.values() for kind in permit.holds})
         spans = {timer.duration for m in self.policy.account_machines for r in m.rules for timer in r.after + r.before}
         self.spans = sorted(spans) or [timedelta(hours=1)]
-        self._permit(ease=True)
+        self.permit(ease=True)
 
     def steps(self, count: int) -> Iterator[Happened]:
         """Yield what happens in so many actions, each at its place in the order."""
         acts = (self._evidence, self._evidence_like_life, self._wait, self._wait, self._wait, self._post, self._post,
-                self._post, self._send_command, self._hold, self._permit, self._live_on, self._live_on)  # fmt: skip
+                self._post, self._send_command, self._hold, self.permit, self._live_on, self._live_on)  # fmt: skip
         for _ in range(count):
             self.random.choice(acts)()
             yield from self.happened
@@ -66,7 +68,7 @@ class Walk:
 
     # ---- what may happen ---------------------------------------------------------------------------------------------
 
-    def _settle(self, command: Command | None = None) -> None:
+    def settle(self, command: Command | None = None) -> None:
         before = self.snapshot
         settlement = settle(self.policy, before, self.now, command)
         self.snapshot, self.due_at = settlement.snapshot, settlement.due_at
@@ -78,13 +80,13 @@ class Walk:
         """Learn anything about one or all facts, however unlikely."""
         facts = [name for name, fact in self.policy.facts.items() if name in self.snapshot.facts and self._given(name)]
         chosen = facts if self.random.random() < 0.2 else [self.random.choice(facts)]
-        self.snapshot = replace(self.snapshot, facts={**self.snapshot.facts, **{n: self._value(n) for n in chosen}})
-        self._settle()
+        self.snapshot = replace(self.snapshot, facts={**self.snapshot.facts, **{n: self.value(n) for n in chosen}})
+        self.settle()
 
     def _given(self, name: str) -> bool:
         return name in good_standing(self.policy)
 
-    def _value(self, name: str) -> Value:
+    def value(self, name: str) -> Value:
         fact = self.policy.facts[name]
         if fact.type is FactType.BOOL:
             return self.random.random() < 0.3
@@ -106,7 +108,7 @@ class Walk:
         )  # fmt: skip
         story = {name: value for name, value in self.random.choice(stories).items() if self._given(name)}
         self.snapshot = replace(self.snapshot, facts={**self.snapshot.facts, **story})
-        self._settle()
+        self.settle()
 
     def _span(self) -> timedelta:
         return self.random.choice(self.spans) + timedelta(seconds=self.random.choice((-1, 0, 0, 1)))
@@ -119,7 +121,7 @@ class Walk:
             some = timedelta(seconds=self.random.choice(SECONDS))
             self.now += max(timedelta(0), self.random.choice((self._span(), some)))
         if self.random.random() < 0.9:
-            self._settle()
+            self.settle()
 
     def _post(self, likely: float = 0.6) -> None:
         """Have the post deliver one open notice, lose it or give it up; or have a person send it again."""
@@ -141,7 +143,7 @@ class Walk:
             status = self.random.choice((NoticeStatus.UNKNOWN, NoticeStatus.FAILED))
             self.snapshot = ended(self.snapshot, each.intent, each.episode, each.round, status)
         if self.random.random() < 0.8:
-            self._settle()
+            self.settle()
 
     def _send_command(self) -> None:
         if not self.events:
@@ -155,17 +157,17 @@ class Walk:
         ]
         event = self.random.choice(apt if apt and self.random.random() < 0.7 else self.events)
         try:
-            self._settle(Command(event, self.roles[event], self.random.choice(PEOPLE)))
+            self.settle(Command(event, self.roles[event], self.random.choice(PEOPLE)))
         except CommandRefused:
-            self._settle()
+            self.settle()
 
     def _hold(self) -> None:
         ends = (None, *(self.now + self._span() for _ in range(3)))
         holds = tuple(Hold(kind, self.random.choice(ends)) for kind in self.kinds if self.random.random() < 0.4)
         self.snapshot = replace(self.snapshot, holds=holds if self.random.random() < 0.4 else ())
-        self._settle()
+        self.settle()
 
-    def _permit(self, *, ease: bool = False) -> None:
+    def permit(self, *, ease: bool = False) -> None:
         answers: dict[str, bool | None] = {
             name: True if ease or self.random.random() < 0.8 else self.random.choice((False, None))
             for name, permit in self.policy.permits.items()
@@ -174,11 +176,11 @@ class Walk:
         lifecycle = "running" if ease or self.random.random() < 0.8 else "backing_up"
         servers = (ServerFacts("s1", lifecycle, "running"),)
         self.snapshot = replace(self.snapshot, permits=answers, servers=servers)
-        self._settle()
+        self.settle()
 
     def _live_on(self) -> None:
         """Have nothing in the way for a while, so that the walk gets high up."""
-        self._permit(ease=True)
+        self.permit(ease=True)
         self.snapshot = replace(self.snapshot, holds=())
         for _ in range(self.random.randint(1, 6)):
             self._post(likely=1.0)
@@ -186,7 +188,31 @@ class Walk:
                 self._send_command()
             if self.due_at is not None and self.due_at > self.now:
                 self.now = self.due_at
-            self._settle()
+            self.settle()
+
+
+def fair_end(walk: Walk, guard: Guard, evidence: Mapping[str, Value]) -> Snapshot | None:
+    """Have everybody do their part from now on, under evidence that stays; None where the guard does not stay so."""
+    walk.snapshot = replace(walk.snapshot, facts={**walk.snapshot.facts, **evidence}, holds=())
+    walk.permit(ease=True)
+    for _ in range(60):
+        states = walk.snapshot.states
+        mirrors = {
+            fact.name: states[fact.of]
+            for fact in walk.policy.facts.values()
+            if fact.of is not None and fact.of in states
+        }
+        if not holds(guard, {**walk.snapshot.facts, **mirrors}):
+            return None
+        for notice, state in list(walk.snapshot.notices.items()):
+            each = (notice, state.machine, state.episode)
+            if wanted(walk.policy, walk.snapshot, *each, walk.now, state.round).ok:
+                walk.snapshot = stamped(walk.policy, walk.snapshot, notice, state.episode, state.round, walk.now)
+        walk.settle()
+        if walk.due_at is not None and walk.due_at > walk.now:
+            walk.now = walk.due_at
+            walk.settle()
+    return walk.snapshot
 
 
 def stamps_of(policy: Policy, snapshot: Snapshot, names: tuple[str, ...]) -> dict[str, datetime | None]:
