@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
@@ -34,8 +34,9 @@ FROM accounts a, generate_series(1, :count) n WHERE a.id = :like
 """
 MACHINES = """
 INSERT INTO servers (account_id, name, kind, host, desired, observed, observed_at, autostart, lifecycle)
-SELECT id, 's', 'game', 'h' || (row_number() OVER ()) % :hosts, 'running', 'running', now(), true, 'running'
-FROM accounts
+SELECT id, 's', 'game', h.names[1 + (row_number() OVER ()) % cardinality(h.names)], 'running', 'running', now(), true,
+       'running'
+FROM accounts, (SELECT CAST(:hosts AS text[]) AS names) h
 """
 
 
@@ -72,12 +73,12 @@ def _measured(database_url: str, redis_url: str, data: Path) -> list[Row]:
     ]
 
 
-def fill(floor: Floor, hosts: dict[str, HostDouble], count: int) -> None:
+def fill(floor: Floor, hosts: Mapping[str, HostDouble], count: int) -> None:
     """Make accounts with a server each that runs and should."""
     like = floor.known_account()
     with floor.begin() as conn:
         conn.execute(text(ACCOUNTS), {"like": like, "count": count - 1})
-        conn.execute(text(MACHINES), {"hosts": len(hosts)})
+        conn.execute(text(MACHINES), {"hosts": list(hosts)})
         for server_id, name in conn.execute(text("SELECT id, host FROM servers")):
             hosts[name].running[str(UUID(str(server_id)))] = True
             hosts[name].autostart[str(server_id)] = True

@@ -15,14 +15,25 @@ from jobs.controller import LEASE_SECONDS, Controller, Report
 from jobs.drain import drain
 from storage import leases, ledger, policies, wakeups
 from storage.errors import FenceLost
+from storage.leases import Fence
 from storage.settings import SHIPPED_POLICY
 from tests.jobs.floor import Floor
 from tests.jobs.processes import crew_on, eventually
+from tests.jobs.rounds import grown_bytes
 
 
 def expire(floor: Floor) -> None:
     """Let the lease run out, as real time would."""
     floor.rows("UPDATE leases SET expires_at = clock_timestamp() - interval '1 s' RETURNING 1")
+
+
+def takes_over(floor: Floor, second: Controller, reports: list[Report | None] | None = None) -> bool:
+    """Let another controller lead in place of one that is frozen; tell whether it does."""
+    expire(floor)  # again and again: a renewal of the frozen one may still have been on its way
+    report = second.turn()
+    if reports is not None:
+        reports.append(report)
+    return report is not None
 
 
 def test_of_two_controllers_one_acts(floor: Floor) -> None:
@@ -163,20 +174,26 @@ def test_a_real_controller_that_is_frozen_and_wakes_up_late_stands_back(floor: F
         frozen = crew.controller()
         eventually(lambda: "this controller leads" in crew.log(), "it leads")
         crew.signal(frozen, signal.SIGSTOP)
+        stale = Fence("controller", floor.scalar("SELECT token FROM leases"))
         account = floor.late()
         second = floor.controller()
         reports: list[Report | None] = []
 
-        def takes_over() -> bool:
-            expire(floor)  # again and again: a renewal of the frozen one may still have been on its way
-            reports.append(second.turn())
-            return reports[-1] is not None
-
-        eventually(takes_over, "the second one leads")
+        eventually(lambda: takes_over(floor, second, reports), "the second one leads")
         assert reports[-1] is not None
         assert reports[-1].swept == 1
+        with pytest.raises(FenceLost), floor.begin() as conn:
+            ledger.record_many(conn, floor.policy, [account], fence=stale)
         crew.signal(frozen, signal.SIGCONT)
         eventually(lambda: "another controller leads" in crew.log(), f"it notices\n{crew.log()}")
         assert second.turn() is not None, "and the other one still leads"
         transitions = [row for row in floor.audit_of(account) if row["kind"] == "transition"]
         assert [row["to"] for row in transitions] == ["past_due", "overdue_warning"]
+        asked = [(row["intent"], row["episode"], row["round"]) for row in floor.intents_of(account)]
+        assert asked == [("send_billing_warning", 1, 1)], "each intent once"
+
+
+def test_ticks_leave_nothing_in_memory(floor: Floor) -> None:
+    servers = [floor.machine(floor.known_account(email=f"{n}@example.com")) for n in range(12)]
+    grown = grown_bytes(floor, servers, ticks=10, warm=5, seed=1)
+    assert grown < 32_000, f"{grown:,} bytes over 10 ticks"  # the servers' rows kept each tick are 98,000
