@@ -87,6 +87,10 @@ def start(
         from jobs.hosts.catalog import read_catalog
 
         read_catalog(Path(hosts_file))  # its faults are told here, and not in the logs of six processes
+    if os.environ.get("FORBEAR_EDGE_FILE"):
+        from jobs.edge.catalog import check_edge_file
+
+        check_edge_file(os.environ)  # as above
     stack.enter_context(only_one(data))
     if not is_free(port):
         raise UpError(f"port {port} of 127.0.0.1 is in use", "stop what listens there, or choose another --port")

@@ -112,7 +112,9 @@ def imported(folder: Path) -> set[str]:
 
 def test_whatever_is_imported_is_asked_for_by_name() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked_for = {normal(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in project["dependencies"]}
+    extras = {name: asked for name, asked in project["optional-dependencies"].items() if name != "dev"}
+    lines = [*project["dependencies"], *(line for asked in extras.values() for line in asked)]
+    asked_for = {normal(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in lines}
     used = set().union(*(imported(ROOT / name) for name in (*PACKAGES, "forbear.py")))
     foreign = used - set(sys.stdlib_module_names) - {*PACKAGES, "forbear"}
     owners = packages_distributions()

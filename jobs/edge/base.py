@@ -6,10 +6,16 @@ answer that is not whole is an error, never "nothing is there".
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
+from jobs.edge.labels import LABEL
+
+SERVER_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SERVICE: Final = re.compile(r"(_[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?\._(tcp|udp))?")
 EdgeState = Literal["present", "missing", "dns_missing", "proxy_missing", "taken", "unknown"]
 
 
@@ -60,6 +66,13 @@ class Entry:
     """0: not known; then there is nothing that a service record or a proxy could point at."""
     service: str = ""
     """Such as `_minecraft._tcp`; empty: no service record."""
+
+    def __post_init__(self) -> None:
+        """INVARIANT: whoever made it, nothing in an entry can break out of a zone file, TOML or a console."""
+        ipaddress.ip_address(self.address)
+        for text, shape in ((self.label, LABEL), (self.server_id, SERVER_ID), (self.service, SERVICE)):
+            if not shape.fullmatch(text):
+                raise ValueError(f"`{text[:100]}` cannot stand in a name")
 
 
 @dataclass(frozen=True, slots=True)

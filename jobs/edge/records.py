@@ -109,8 +109,10 @@ class Dns:
 
         def decide(there: list[Record]) -> Change | None:
             had = sorted_by_owner(there, self.zone)[0].get(entry.server_id, frozenset())
-            marker = next((record for record in had if record.name == f"{MARKER}.{entry.label}"), None)
-            return None if marker is None else Change(entry.label, marker, False, (), tuple(sorted(had)))
+            marker = next((record for record in had if record.name.startswith(f"{MARKER}.")), None)
+            if marker is None:
+                return None
+            return Change(marker.name.removeprefix(f"{MARKER}."), marker, False, (), tuple(sorted(had)))
 
         self.store.edit(decide)
 

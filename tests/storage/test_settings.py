@@ -28,6 +28,8 @@ def test_everything_is_read_from_its_variable() -> None:
             "FORBEAR_DATA": "/srv/data",
             "FORBEAR_POLICY_DIR": "/srv/policy",
             "FORBEAR_HOSTS_FILE": "/srv/hosts.yaml",
+            "FORBEAR_EDGE_FILE": "/srv/edge.yaml",
+            "FORBEAR_EDGE_KEY": "edge-secret",
             "FORBEAR_PORT": "9000",
             "FORBEAR_TEST_CLOCK": "1",
             "FORBEAR_ADMIN_TOKEN": "root-token",
@@ -39,6 +41,9 @@ def test_everything_is_read_from_its_variable() -> None:
     )
     assert (settings.data_dir, settings.policy_dir) == (Path("/srv/data"), Path("/srv/policy"))
     assert settings.hosts_file == Path("/srv/hosts.yaml")
+    assert settings.edge_file == Path("/srv/edge.yaml")
+    assert settings.edge_secrets["FORBEAR_EDGE_KEY"] == "edge-secret"
+    assert "edge-secret" not in repr(settings)
     assert settings.public_url == "http://127.0.0.1:9000"
     assert settings.test_clock
     assert settings.stripe_webhook_secrets == ("whsec_1", "whsec_2")
