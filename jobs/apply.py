@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
@@ -25,6 +26,7 @@ from storage.intents import Again, Claim, Done, Finished, GiveUp, Outcome, Unkno
 
 FINISH_PATIENCE_SECONDS = 60.0
 CLAIM_SECONDS = 600.0
+BUSY_PATIENCE = timedelta(minutes=15)
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,9 @@ def carry_out(context: Context, claim: Claim) -> Outcome:
     try:
         return action(context, claim)
     except HostBusy as error:
-        return Again(MOMENT, str(error), counts=False)
+        waited = claim.claimed_at - claim.created_at
+        # what is busy for so long is stuck: from then on tries count, and people are told
+        return Again(MOMENT, str(error), counts=False) if waited < BUSY_PATIENCE else Again(delay(claim), str(error))
     except (BackupMissing, BackupDamaged) as error:
         return GiveUp(str(error))
     except (HostError, NoticeIncomplete) as error:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.doubles.docker_archives import Archives, path_stat, remove
+from tests.doubles.docker_http import Answer, Handler
 
 FIRST_LINE, QUESTION, ANSWER = "ready", "list", "0 players online"
 LIVING = ("running", "paused", "restarting")
@@ -53,29 +55,8 @@ class Container:
 
 
 @dataclass
-class Answer:
-    """What the Engine answers."""
-
-    status: int = 200
-    body: bytes = b""
-    kind: str = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
-    chunked: bool = False
-
-    @classmethod
-    def json(cls, content: Any, status: int = 200) -> Answer:
-        """Answer with JSON."""
-        return cls(status, json.dumps(content).encode())
-
-    @classmethod
-    def no(cls, status: int, message: str) -> Answer:
-        """Say no, as the Engine does."""
-        return cls.json({"message": message}, status)
-
-
-@dataclass
 class DockerDouble:
-    """Use as a context manager. `root` holds the volumes. Verbs are the names in `VERBS`."""
+    """Use as a context manager. `root` holds the volumes. Verbs are the names in `docker_http.VERBS`."""
 
     root: Path
     images: set[str] = field(default_factory=lambda: {"game:1"})
@@ -102,6 +83,7 @@ class DockerDouble:
     volumes: dict[str, dict[str, str]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     port: int = 0
+    open_connections: set[socket.socket] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._instants = itertools.count(1_772_000_000 * 10**9, 1_000)
@@ -114,12 +96,12 @@ class DockerDouble:
 
     def listen(self) -> None:
         """Take connections, on the same port as before."""
-        engine = self
+        here = self
 
-        class Handler(_Handler):
-            double = engine
+        class OfThisOne(Handler):
+            engine = here
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), OfThisOne)
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self.port = self._server.server_port
@@ -127,10 +109,13 @@ class DockerDouble:
         self._thread.start()
 
     def close(self) -> None:
-        """Take no connections."""
+        """Take no connections, and break off those that there are."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=5)
+        for connection in list(self.open_connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def url(self) -> str:
@@ -197,12 +182,13 @@ class DockerDouble:
         with self.lock:
             if verb in _FREE:
                 return _FREE[verb](self, target, query, body)
-            found = self._find(target)
+            found = self.find(target)
             if found is None:
                 return Answer.no(404, f"No such container: {target}")
             return _OF_A_CONTAINER[verb](self, found, query, body)
 
-    def _find(self, target: str) -> Container | None:
+    def find(self, target: str) -> Container | None:
+        """Return a container by its id or name."""
         by_name = (each for each in self.containers.values() if each.name == target)
         return self.containers.get(target) or next(by_name, None)
 
@@ -225,7 +211,7 @@ class DockerDouble:
         if config["Image"] not in self.images:
             return Answer.no(404, f"No such image: {config['Image']}")
         name = query["name"]
-        if self._find(name) is not None:
+        if self.find(name) is not None:
             return Answer.no(409, f'Conflict. The container name "/{name}" is already in use')
         made = Container(secrets.token_hex(32), name, config)
         self.containers[made.id] = made
@@ -303,7 +289,7 @@ class DockerDouble:
         return Answer.json({"Warnings": None})
 
     def _rename(self, found: Container, query: dict[str, str], _body: bytes) -> Answer:
-        if self._find(query["name"]) is not None:
+        if self.find(query["name"]) is not None:
             return Answer.no(409, "Conflict. The container name is already in use")
         found.name = query["name"]
         return Answer(204)
@@ -377,26 +363,6 @@ _OF_A_CONTAINER: dict[str, _Of] = {
     "archive_get": DockerDouble._archive_get,
     "archive_put": DockerDouble._archive_put,
 }
-VERBS = {
-    ("GET", "version"): "version",
-    ("GET", "containers/json"): "list",
-    ("POST", "containers/create"): "create",
-    ("POST", "images/create"): "fetch",
-    ("POST", "volumes/create"): "volume_create",
-    ("GET", "volumes"): "volume_list",
-    ("DELETE", "volumes/*"): "volume_remove",
-    ("DELETE", "containers/*"): "remove",
-    ("GET", "containers/*/json"): "inspect",
-    ("GET", "containers/*/logs"): "logs",
-    ("POST", "containers/*/attach"): "attach",
-    ("HEAD", "containers/*/archive"): "archive_stat",
-    ("GET", "containers/*/archive"): "archive_get",
-    ("PUT", "containers/*/archive"): "archive_put",
-    **{
-        ("POST", f"containers/*/{verb}"): verb
-        for verb in ("start", "stop", "kill", "unpause", "update", "rename", "wait")
-    },
-}
 
 
 def _labelled(labels: dict[str, str], wanted: list[str]) -> bool:
@@ -404,79 +370,3 @@ def _labelled(labels: dict[str, str], wanted: list[str]) -> bool:
         labels.get(name) == value if equals else name in labels
         for name, equals, value in (label.partition("=") for label in wanted)
     )
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
-
-    double: DockerDouble
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def _serve(self) -> None:
-        parts = urlsplit(self.path)
-        steps = [unquote(step) for step in parts.path.split("/") if step]
-        steps = steps[1:] if steps and steps[0].startswith("v1.") else steps
-        target = steps[1] if len(steps) > 1 and steps[1] not in ("json", "create") else ""
-        pattern = "/".join("*" if step == target and number == 1 else step for number, step in enumerate(steps))
-        verb = VERBS.get((self.command, pattern))
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        body = self._body()
-        if verb == "attach":
-            self._attach(target)
-        else:
-            answer = Answer.no(404, "page not found")
-            if verb is not None:
-                answer = self.double.answer(verb, target, query, body)
-            self._send(answer, cut=verb in self.double.cut)
-
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve  # noqa: N815 - how the library finds them
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        whole = b""
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            whole += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return whole
-
-    def _send(self, answer: Answer, *, cut: bool) -> None:
-        body = answer.body
-        sent = body[: len(body) // 2] if cut else body
-        try:
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            if body and self.command != "HEAD":
-                self.send_header("Content-Type", answer.kind)
-            if answer.chunked:
-                self.send_header("Transfer-Encoding", "chunked")
-                sent = b"%x\r\n%b\r\n" % (len(sent), sent) if sent else b""
-                sent += b"" if cut else b"0\r\n\r\n"
-            elif answer.status not in (204, 304):
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(sent)
-        except OSError:
-            self.close_connection = True  # whoever asked waited no longer
-        self.close_connection = self.close_connection or cut
-
-    def _attach(self, target: str) -> None:
-        with self.double.lock:
-            found = self.double._find(target)
-        if found is None or found.state != "running":
-            self._send(Answer.no(409, "container is not running"), cut=False)
-            return
-        self.wfile.write(
-            b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n"
-            b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
-        )
-        for line in self.rfile:
-            self.double.typed(found, line.decode().rstrip("\n"))
-        self.close_connection = True
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""

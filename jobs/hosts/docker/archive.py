@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Parts = tuple[str, ...]
 CHUNK_BYTES = 256 * 1024
-_BLOCK_BYTES = 512
 _COMPRESSION = 3
 _MODE = 0o777
 
@@ -30,31 +29,25 @@ class TarStream:
     def __init__(self, host: str, stream: Any) -> None:
         self._host = host
         self._stream = stream
-        self._last = b""
         self._archive: tarfile.TarFile | None = None
-
-    def read(self, count: int) -> bytes:
-        """Pass bytes on, keeping the last ones in mind."""
-        data: bytes = self._stream.read(count)
-        self._last = (self._last + data)[-_BLOCK_BYTES:]
-        return data
 
     def members(self) -> Iterator[tuple[Parts, tarfile.TarInfo]]:
         """Yield each member. Raises HostUnavailable when the stream ends before the archive does."""
         try:
-            with tarfile.open(
-                fileobj=cast("BinaryIO", self), mode="r|", encoding="utf-8", bufsize=CHUNK_BYTES
-            ) as archive:
+            with tarfile.open(fileobj=self._stream, mode="r|", encoding="utf-8", bufsize=CHUNK_BYTES) as archive:
                 self._archive = archive
                 for member in archive:
                     yield parts_of(member.name)[1:], member
                     archive.members = []  # type: ignore[attr-defined]  # it would remember every file of a million
+                assert archive.fileobj is not None, "it is open"
+                # an archive ends with an empty block; a stream that is cut between two files ends where one began
+                whole = archive.fileobj.tell() > archive.offset
         except (tarfile.TarError, EOFError, ArchiveRefused) as error:
             raise HostUnavailable(self._host, "what the Engine sent of the files is not whole") from error
-        while self.read(CHUNK_BYTES):
-            pass
-        if self._last != bytes(_BLOCK_BYTES):  # an archive ends with empty blocks, and a cut stream anywhere
+        if not whole:
             raise HostUnavailable(self._host, "what the Engine sent of the files is cut short")
+        while self._stream.read(CHUNK_BYTES):
+            pass
 
     def content(self, member: tarfile.TarInfo) -> BinaryIO:
         """Open the content of the member that was yielded last."""

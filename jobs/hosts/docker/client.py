@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from jobs.hosts.docker.options import DockerOptions
 
-__all__ = ["APIError", "Client", "Engine", "ImageNotFound", "NotFound", "PathStat", "engine_trouble_of"]
+__all__ = ["CONFLICT", "APIError", "Client", "Engine", "ImageNotFound", "NotFound", "PathStat", "engine_trouble_of"]
 
 _REASON_CHARACTERS = 200
-_CONFLICT = 409
+CONFLICT = 409
 _ANY_VERSION = "1.24"  # until the Engine has told its own
 
 # os.FileMode of Go, in which the Engine tells what stands at a path
@@ -199,14 +199,14 @@ def engine_trouble_of(host: str, server_id: str | None = None) -> Iterator[None]
             raise HostUnavailable(host, _told(error)) from error
         raise ServerMissing(server_id) from error
     except APIError as error:
-        if error.status_code == _CONFLICT and server_id is not None:
+        if error.status_code == CONFLICT and server_id is not None:
             raise HostBusy(server_id, "operation of the Engine") from error
         if "no space left on device" in str(error.explanation):
             raise HostFull(host) from error
         raise HostUnavailable(host, _told(error)) from error
     except (requests.Timeout, TransportTimeout) as error:
         raise HostUnavailable(host, "the Engine did not answer in time") from error
-    except (requests.ConnectionError, TransportError) as error:
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, TransportError) as error:
         raise HostUnavailable(host, "there is no connection to the Engine, or it broke off") from error
     except (DockerException, requests.RequestException) as error:
         raise HostUnavailable(host, _short(str(error))) from error

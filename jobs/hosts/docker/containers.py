@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jobs.hosts.base import Observation, Observed
-from jobs.hosts.docker.client import APIError, ImageNotFound, NotFound
+from jobs.hosts.docker.client import CONFLICT, APIError, ImageNotFound, NotFound
 from jobs.hosts.errors import HostMisconfigured, HostUnavailable, ServerMissing
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Containers:
             self._client.fetch_image(config["Image"], max(PULL_SECONDS, self._options.timeout_seconds))
             self._client.make(name, config)
         except APIError as error:
-            if error.status_code != 409:  # somebody was faster: whether it is ours is asked next
+            if error.status_code != CONFLICT:  # somebody was faster: whether it is ours is asked next
                 raise
 
     def _config(self, spec: ServerSpec, labels: dict[str, str], volume: str, restart: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jobs.hosts.base import Observation
-from jobs.hosts.docker.client import APIError, NotFound
+from jobs.hosts.docker.client import CONFLICT, APIError, NotFound
 from jobs.hosts.docker.containers import BY_HAND, BY_ITSELF, MISSING, STATES, Container, Containers
 from jobs.hosts.errors import HostError, HostUnavailable, LaunchFailed
 
@@ -22,7 +22,6 @@ _LOOKS = 64
 """Containers whose restart policy one look at all reads: the Engine's list does not tell it. The others take turns."""
 _LOOK_SECONDS = 1.5
 _POLL_SECONDS = 0.05
-_CONFLICT = 409
 
 
 class Lifecycles:
@@ -62,7 +61,7 @@ class Lifecycles:
         except NotFound:
             raise
         except APIError as error:
-            if error.status_code == _CONFLICT:
+            if error.status_code == CONFLICT:
                 raise
             reason = "its container could not be started"
             raise LaunchFailed(spec.server_id, reason, str(error.explanation or "")) from error
@@ -91,7 +90,7 @@ class Lifecycles:
         except NotFound:
             return
         except APIError as error:
-            if error.status_code != _CONFLICT:  # it has ended by itself; or it is being removed, which looking tells
+            if error.status_code != CONFLICT:  # it has ended by itself; or it is being removed, which looking tells
                 raise
 
     def set_autostart(self, server_id: str, on: bool) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from jobs.hosts.base import BackupDamaged, BackupInfo
 from jobs.hosts.docker.archive import unzipped, verify
-from jobs.hosts.docker.client import APIError, NotFound
+from jobs.hosts.docker.client import CONFLICT, APIError, NotFound
 from jobs.hosts.docker.containers import DRAFT_OF, NAMESPACE, REPLACED, SERVER, Containers
 from jobs.hosts.errors import HostMisconfigured, HostUnavailable
 from jobs.hosts.local.archive import ArchiveRefused
@@ -83,8 +83,17 @@ class Volumes:
         if keep is None or keep in names:  # otherwise something is not as we made it, and nothing is removed
             for name in names:
                 if name != keep:
-                    with suppress(NotFound):
-                        client.remove_volume(name)
+                    self._remove(name, needed=keep is None)
+
+    def _remove(self, name: str, *, needed: bool) -> None:
+        """Remove a volume. needed: one that somebody else's container uses is told, and not left for another time."""
+        try:
+            self._engine.client.remove_volume(name)
+        except NotFound:
+            return
+        except APIError as error:
+            if needed or error.status_code != CONFLICT:
+                raise
 
 
 def verified(stream: BinaryIO, info: BackupInfo) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from jobs.controller import Controller
+from jobs.hosts.base import HostBusy
 from tests.jobs.floor import Floor
 
 
@@ -92,6 +93,24 @@ def test_an_offline_host_is_tried_again_and_told_and_the_account_stays_suspended
     floor.advance(1)
     floor.run(controller)
     assert floor.host.running[str(server)] is False
+
+
+def test_a_server_that_is_busy_for_long_is_told(floor: Floor, controller: Controller) -> None:
+    account, server = on_the_brink(floor, controller)
+
+    def busy() -> None:
+        raise HostBusy(str(server), "backup")
+
+    floor.host.before["autostart_off"] = busy
+    for _ in range(10):  # for a while, nothing is amiss
+        assert floor.apply_named(account, "shutdown_suspended_server") == "open"
+        floor.advance(0.02)
+    assert "enforcement_failed" not in floor.alerts()
+    for _ in range(4):
+        floor.advance(0.5)
+        floor.apply_named(account, "shutdown_suspended_server")
+    assert "enforcement_failed" in floor.alerts()
+    assert floor.seat(server).observed != "stopped"
 
 
 @pytest.mark.parametrize("lifecycle", ["backing_up", "restoring", "provisioning"])

@@ -19,9 +19,7 @@ NAME = "forbear-server-1"
 def host_of(engine: DockerDouble, folder: Path, *, timeout_seconds: float = 5.0) -> DockerHost:
     """Make a host that is soon out of patience."""
     kinds = {"game": KindOptions("game:1", port=25565, environment={"EULA": "true"}, memory_mb=512, cpus=2)}
-    options = DockerOptions(
-        engine.url, folder, kinds, timeout_seconds=timeout_seconds, settle_seconds=min(timeout_seconds, 0.2)
-    )
+    options = DockerOptions(engine.url, folder, kinds, timeout_seconds=timeout_seconds, settle_seconds=0.1)
     return DockerHost("docker1", options)
 
 
