@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import hypothesis
 import psycopg
@@ -77,6 +77,13 @@ _database_numbers = itertools.count(1)
 @pytest.fixture
 def database_url(postgres_server: Postgres, template_database: str) -> Iterator[str]:
     """The address of a fresh, migrated database, dropped afterwards whoever is still connected."""
+    with fresh_database(postgres_server, template_database) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(postgres_server: Postgres, template_database: str) -> Iterator[str]:
+    """Make what `database_url` is, for whatever time a fixture keeps it."""
     database = sql.Identifier(name := f"test_{next(_database_numbers)}")
     with closing(psycopg.connect(postgres_server.superuser_url, autocommit=True)) as connection:
         statement = sql.SQL("CREATE DATABASE {} OWNER forbear TEMPLATE {} STRATEGY FILE_COPY")

@@ -64,7 +64,7 @@ def from_lower_layer(error: Exception) -> Problem | None:
             return Problem(status, code, sentence(str(error)))
     if isinstance(error, host.ServerMissing):
         return Problem(409, "SERVER_NOT_READY", NOT_READY)
-    if isinstance(error, host.HostUnavailable | host.HostMisconfigured):
+    if isinstance(error, host.HostUnavailable | host.HostMisconfigured | host.HostFailed):
         log.error("%s", error)
         return Problem(503, "HOST_UNAVAILABLE", HOST_AWAY, headers=AGAIN_SOON)
     if isinstance(error, storage.NotMigrated | storage.NoPolicy):

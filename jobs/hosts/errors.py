@@ -68,6 +68,16 @@ class NotOffered(HostError):
         super().__init__(f"{what} are not offered for servers on this kind of host; write to us if you need them")
 
 
+class HostFailed(HostError):
+    """The host was asked, and could not do it. `reason` is for operators and may name its machines."""
+
+    def __init__(self, host: str, doing: str, reason: str) -> None:
+        self.host = host
+        self.doing = doing
+        self.reason = reason
+        super().__init__(f"host `{host}` could not {doing}: {reason}")
+
+
 class HostFull(HostError):
     """The host has no space left for what it was asked to store."""
 

@@ -47,8 +47,10 @@ def test_a_local_host_has_the_name_and_runs_the_program_that_the_file_says(tmp_p
     assert host.kill(SPEC).observed == "stopped"
 
 
-def test_the_example_is_a_file_that_can_be_used(tmp_path: Path) -> None:
-    file = ROOT / "examples" / "deploy" / "hosts.yaml"
+@pytest.mark.parametrize("name", ["hosts.yaml", "hosts-proxmox.yaml"])
+def test_the_example_is_a_file_that_can_be_used(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PVE_TOKEN_SECRET", "a-secret")
+    file = ROOT / "examples" / "deploy" / name
     given = Settings(database_url="postgresql://nowhere", data_dir=tmp_path, hosts_file=file)
     catalog = catalog_of(given)
     assert set(hosts_of(given)) == set(catalog.entries)
