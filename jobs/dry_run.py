@@ -25,6 +25,11 @@ from storage import brakes, clock, gather, intents, ledger, policies, repairs
 from storage.impact import read_only
 
 MOST_SHOWN = 1_000
+KEPT_BACK: Mapping[str, str] = {
+    repairs.DRY_RUN: "it would be asked for if its level were live",
+    repairs.PAUSED: "it did not last before, and is asked for again later",
+    repairs.RESTING: "a window of maintenance runs, and repairs rest",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +151,8 @@ def _when(need: Need, outcome: str | None, under_way: set[tuple[UUID, str]], lef
         return "it is left alone"
     if not need.agreed:
         return f"seen {need.standing.count} of {advice.agreeing} times in a row"
-    if outcome == repairs.DRY_RUN:
-        return "it would be asked for if its level were live"
-    if outcome == repairs.PAUSED:
-        return "it did not last before, and is asked for again later"
+    if outcome is not None:
+        return KEPT_BACK[outcome]
     if (need.seat.id, advice.do) in under_way:
         return "it is under way"
     if advice.brake is not None:

@@ -38,8 +38,8 @@ EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed
 
 FLEET = text(
     "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.lifecycle, s.lifecycle_since, s.autostart, "
-    "a.server_billing_state, CASE WHEN e.wanted AND (e.state = 'present' OR e.looks >= 2) THEN e.state END "
-    "FROM servers s JOIN accounts a ON a.id = s.account_id LEFT JOIN edges e ON e.server_id = s.id "
+    "a.server_billing_state, CASE WHEN e.wanted AND (e.state = 'present' OR e.looks >= 2) THEN e.state END, "
+    "s.observed_at FROM servers s JOIN accounts a ON a.id = s.account_id LEFT JOIN edges e ON e.server_id = s.id "
     "WHERE s.lifecycle <> 'deleted'"
 )
 
@@ -66,6 +66,12 @@ class Seat:
     autostart: bool | None
     billing_state: str
     edge: str | None
+    observed_at: datetime | None
+
+    def is_news(self, known: Known, now: datetime) -> bool:
+        """Tell whether what is known now has to be written down: it is otherwise, or was written long ago."""
+        stale = self.observed_at is None or self.observed_at < now - servers.SHOWN_AGAIN
+        return stale or known != (self.observed, self.autostart)
 
     def seen(self, now: datetime) -> Seen:
         """Return what repairs are asked about it."""
@@ -101,7 +107,8 @@ class Lookout:
         with self.context.database.begin() as conn:
             began = clock.now(conn)
             seats = fleet(conn)
-        known = self.see(seats, seconds)
+        found = self.see(seats, seconds)
+        known = {seat.id: found[seat.id] for seat in seats if seat.is_news(found[seat.id], began)}
 
         def write(conn: Connection) -> list[Change]:
             made_anew_each_tick(conn)
