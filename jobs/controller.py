@@ -24,6 +24,7 @@ from jobs.drain import CONTROLLER
 from jobs.edge.watch import FORCED_SECONDS, EdgeWatch
 from jobs.endings import end_operations
 from jobs.isolation import by_itself, made_anew_each_tick
+from jobs.letters import LetterSender
 from jobs.logs import say
 from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
@@ -85,6 +86,7 @@ class Controller:
     """Leads while it holds the lease; waits for it otherwise."""
 
     def __init__(self, context: Context, alerts: AlertSender) -> None:
+        self.letters = LetterSender(context.database, context.mailer)
         self.context = context
         self.alerts = alerts
         self.stopping = threading.Event()
@@ -111,6 +113,7 @@ class Controller:
             self.lookout.close()
             self.edge_watch.close()
             self.alerts.close()
+            self.letters.close()
             self._hang_up()
 
     def turn(self) -> Report | None:
@@ -191,6 +194,7 @@ class Controller:
             self._do(name, step, report)
             self._renew(fence)
         self.alerts.nudge()
+        self.letters.nudge()
         report.took_ms = round((time.monotonic() - began) * 1000)
         self._answer(fence, asked.requested, report)
         return report

@@ -61,7 +61,7 @@ class AccountView:
 
     id: UUID
     customer_id: UUID
-    stripe_customer_id: str
+    stripe_customer_id: str | None
     stripe_subscription_id: str | None
     zone: str
     created_at: datetime
@@ -132,8 +132,8 @@ def create_account(
     policy: Policy,
     customer_id: UUID,
     *,
-    stripe_customer_id: str,
-    plan: str,
+    stripe_customer_id: str | None = None,
+    plan: str | None = None,
     stripe_subscription_id: str | None = None,
     zone: str | None = None,
     actor: str = "admin",
@@ -141,15 +141,16 @@ def create_account(
 ) -> UUID:
     """Make an account, decide it for the first time, and apply what was parked until it became known.
 
-    A plan set so counts as active until a subscription event says otherwise. zone: None takes the customer's.
+    A plan set so counts as active until a subscription event says otherwise; None: none yet, as for whoever has just
+    registered. stripe_customer_id: None until Stripe knows them. zone: None takes the customer's.
     Raises UnknownCustomer, PlanUnknown, AlreadyTaken when the subscription belongs to another account.
     """
-    if plan not in policy.standing.plans:
+    if plan is not None and plan not in policy.standing.plans:
         raise PlanUnknown(plan, tuple(policy.standing.plans))
     states, episodes = blank(policy)
     add = text(
         "INSERT INTO accounts (customer_id, stripe_customer_id, stripe_subscription_id, zone, plan, has_active_plan, "
-        "billing_status, states, episodes) VALUES (:customer, :stripe_customer, :subscription, :zone, :plan, true, "
+        "billing_status, states, episodes) VALUES (:customer, :stripe_customer, :subscription, :zone, :plan, :active, "
         ":status, CAST(:states AS jsonb), CAST(:episodes AS jsonb)) RETURNING id"
     )
     given = {
@@ -158,6 +159,7 @@ def create_account(
         "subscription": stripe_subscription_id,
         "zone": zone or customer(conn, customer_id).zone,
         "plan": plan,
+        "active": plan is not None,
         "status": states[next(iter(policy.machines))],
         "states": json.dumps(states),
         "episodes": json.dumps(episodes),

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.tables_columns import EMPTY_LIST, EMPTY_OBJECT, NEW_ID, NOW, instant, metadata, required
+from storage.tables_logins import attempts, letters, login_tokens, logins, sessions
 from storage.tables_running import (
     alerts,
     announcements,
@@ -43,6 +44,7 @@ __all__ = [
     "accounts",
     "alerts",
     "announcements",
+    "attempts",
     "audit",
     "audit_heads",
     "backups",
@@ -55,6 +57,9 @@ __all__ = [
     "intents",
     "invoices",
     "leases",
+    "letters",
+    "login_tokens",
+    "logins",
     "metadata",
     "observations",
     "operations",
@@ -63,6 +68,7 @@ __all__ = [
     "processes",
     "repair_events",
     "servers",
+    "sessions",
     "stripe_events",
     "subscriptions",
     "wakeups",
@@ -84,7 +90,7 @@ accounts = Table(
     metadata,
     Column("id", Uuid, primary_key=True, server_default=NEW_ID),
     required("customer_id", Uuid, ForeignKey("customers.id")),
-    required("stripe_customer_id"),
+    Column("stripe_customer_id", Text),  # null: Stripe does not know them yet
     Column("stripe_subscription_id", Text),
     required("zone", server_default="UTC"),
     instant("created_at", nullable=False, server_default=NOW),

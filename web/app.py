@@ -34,6 +34,7 @@ from web import (
     metrics,
     servers,
 )
+from web.pages import router
 from web.problems import HANDLERS, SAFE_HEADERS, Problem
 from web.schema import described
 from web.services import Services
@@ -61,6 +62,7 @@ ROUTERS: tuple[ControllerRouterHandler, ...] = (
     backups.router,
     admin.router,
     metrics.router,
+    router.router,
 )
 
 

@@ -33,11 +33,15 @@ class Caller:
 
     role: Literal["customer", "admin"]
     customer_id: str | None = None
+    name: str = ""
+    """An admin's address, when one has signed in; empty for whoever holds the admin token."""
 
     @property
     def actor(self) -> str:
         """How the audit names them."""
-        return "admin" if self.customer_id is None else f"customer:{self.customer_id}"
+        if self.customer_id is not None:
+            return f"customer:{self.customer_id}"
+        return f"admin:{self.name}" if self.name else "admin"
 
 
 class FailureLimit:

@@ -56,7 +56,7 @@ def still_wanted(context: Context, claim: Claim) -> Verdict:
 
 def still_permitted(context: Context, claim: Claim, action: str) -> Verdict:
     """Ask the gate again for whoever asked: what was let through may have waited until after a block."""
-    role = "admin" if claim.actor == "admin" else "customer"
+    role = "admin" if claim.actor.partition(":")[0] == "admin" else "customer"
 
     def judge(policy: Policy, snapshot: Snapshot, now: datetime) -> Verdict:
         servers_are = server_state(policy, snapshot)

@@ -1,0 +1,69 @@
+"""Sends letters that belong to no account, each at most once, beside the controller's tick."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from jobs.logs import say
+from jobs.mail import Letter, MailDelayed, Mailer, MailRefused, MailUncertain
+from storage import letters
+from storage.database import Database
+from storage.letters import WaitingLetter
+
+AT_ONCE = 20
+MOST_TRIES = 12
+FIRST_PAUSE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 1800.0
+
+log = logging.getLogger(__name__)
+
+
+class LetterSender:
+    """Sends in a thread of its own, one round at a time."""
+
+    def __init__(self, database: Database, mailer: Mailer) -> None:
+        self.database = database
+        self.mailer = mailer
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="letters")
+        self._round: Future[int] | None = None
+
+    def nudge(self) -> None:
+        """Begin a round unless one is under way; say what went wrong with the last."""
+        if self._round is not None:
+            if not self._round.done():
+                return
+            if (error := self._round.exception()) is not None:
+                say(log, logging.WARNING, "letters could not be sent, trying again", reason=type(error).__name__)
+        self._round = self._thread.submit(self.send)
+
+    def close(self) -> None:
+        """Wait for the round under way."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def send(self) -> int:
+        """Send what waits, oldest first; return how many were dealt with."""
+        for count in range(AT_ONCE):
+            with self.database.begin() as conn:
+                letter = letters.take(conn)
+            if letter is None:
+                return count
+            self._send(letter)
+        return AT_ONCE
+
+    def _send(self, letter: WaitingLetter) -> None:
+        whole = Letter(letter.key, letter.to_name, letter.to_email, letter.subject, letter.body, letter.created_at)
+        try:
+            outcome = self.mailer.send(whole)
+        except MailDelayed as error:
+            if letter.tries < MOST_TRIES:
+                pause = min(FIRST_PAUSE_SECONDS * 2.0 ** (letter.tries - 1), LONGEST_PAUSE_SECONDS)
+                with self.database.begin() as conn:
+                    letters.postpone(conn, letter.id, pause, str(error))
+                return
+            outcome = f"given up: {error}"
+        except (MailRefused, MailUncertain) as error:
+            outcome = str(error)
+        with self.database.begin() as conn:
+            letters.settle(conn, letter.id, outcome)
+        say(log, logging.INFO, "letter", key=letter.key.partition(":")[0], outcome=outcome)

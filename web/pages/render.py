@@ -1,0 +1,90 @@
+"""Writes pages: one environment that escapes everything, one frame around every page, headers that keep it safe."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Response
+
+from engine.notices import written_instant
+from web.pages.visitor import PROOF_FIELD, kept
+
+if TYPE_CHECKING:
+    from web.pages.visitor import Visitor
+    from web.services import HttpRequest, Services
+
+HERE = Path(__file__).resolve().parent
+STATIC = HERE / "static"
+
+# Nothing is loaded from elsewhere, nothing inline runs, nobody frames us, forms go to us or to whoever takes payment.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self' https://checkout.stripe.com https://billing.stripe.com; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
+
+
+def page(request: HttpRequest, template: str, *, status: int = 200, **given: Any) -> Response[str]:
+    """Return a page. Templates find the visitor, the proof for forms, and `instant` to write dates in their zone."""
+    visitor: Visitor = request.state.visitor
+    services: Services = request.app.state.services
+    zone = given.get("zone") or "UTC"
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            visitor=visitor,
+            proof=visitor.proof,
+            proof_field=PROOF_FIELD,
+            path=request.url.path,
+            support_email=services.settings.support_email,
+            instant=lambda at: instant(at, zone),
+            **given,
+        )
+    )
+    cookies = [kept(services, visitor.cookie)] if visitor.is_new else []
+    return Response(text, status_code=status, media_type="text/html", headers=HEADERS, cookies=cookies)
+
+
+def go_to(path: str, *, cookie: str | None = None, services: Services | None = None) -> Response[None]:
+    """Send the browser on to a page of ours, by GET; `cookie` begins another session."""
+    if not path.startswith("/") or path.startswith("//") or "\\" in path:
+        path = "/"
+    cookies = [kept(services, cookie)] if cookie is not None and services is not None else []
+    return Response(None, status_code=303, headers={**HEADERS, "Location": path}, cookies=cookies)
+
+
+@functools.cache
+def environment() -> Environment:
+    """Make the one environment. A template that names what it was not given fails rather than shows nothing."""
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["static"] = static
+    return made
+
+
+@functools.cache
+def static(name: str) -> str:
+    """Return the address of a file; it changes with its content, so that browsers may keep it for ever."""
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?{digest}"
+
+
+def instant(at: datetime | None, zone: str) -> str:
+    """Write an instant for this reader; a dash where there is none."""
+    return "–" if at is None else written_instant(at, zone)
