@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,14 @@ from engine.model import Guard, Place
 
 HappeningKind = Literal["do", "enter", "rule", "event", "delivered", "climb"]
 ANY_NOTICE = "any notice"
+WORDS: Mapping[HappeningKind, tuple[str, str]] = {
+    "do": ("is asked for", "was asked for"),
+    "enter": ("is entered", "was entered"),
+    "rule": ("fires", "fired"),
+    "event": ("is sent", "was sent"),
+    "delivered": ("is delivered", "was delivered"),
+    "climb": ("climbs", "climbed"),
+}
 KINDS_OF_INTENT = ("destructive", "starts_servers", ANY_NOTICE)  # `do` may name one of these instead of an intent
 
 
@@ -22,6 +31,16 @@ class Happening:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+    @property
+    def now(self) -> str:
+        """The happening as a sentence in the present."""
+        return f"`{self.name}` {WORDS[self.kind][0]}"
+
+    @property
+    def past(self) -> str:
+        """The happening as a sentence in the past."""
+        return f"`{self.name}` {WORDS[self.kind][1]}"
 
 
 @dataclass(frozen=True, slots=True)

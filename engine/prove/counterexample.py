@@ -9,6 +9,7 @@ from engine.model import Value
 from engine.prove.explore import Broken, Visit
 from engine.prove.space import Move, Node, Space
 
+DAY = 86_400
 Edge = tuple[int, int, int]  # (later, earlier, seconds): later happens at least so many seconds after earlier
 
 
@@ -36,20 +37,20 @@ def story(space: Space, path: Sequence[Visit], broken: Broken | None) -> tuple[T
     for number, move in enumerate(moves):
         states = dict(zip((m.name for m in space.machines), nodes[number + 1].states, strict=True))
         evidence = space.evidence[move.evidence] if move.evidence is not None else {}
+        if broken is not None and broken.ahead is not None and number == len(moves) - 1:
+            since[number] = {**since[number], broken.ahead: instants[number] + DAY}
         known = {anchor: at for anchor, at in since[number].items() if evidence.get(anchor) is not None}
         told.append(Told(instants[number], move, states, evidence, known))
     return tuple(told)
 
 
-def left_alone(space: Space, path: Sequence[Visit], evidence: int, why: str) -> tuple[Told, ...]:
-    """Return the steps of a path, and that from then on, under this evidence, everybody does their part."""
+def story_then(space: Space, path: Sequence[Visit], move: Move, after: Node) -> tuple[Told, ...]:
+    """Return the steps of a path and one more at the same instant, under the evidence of that move."""
     before = story(space, path, None)
-    known = space.evidence[evidence]
-    at = before[-1].at_seconds if before else 0
-    place = str(space.machines[0].machine.place)
-    states = dict(zip((m.name for m in space.machines), path[-1].node.states, strict=True))
-    since = {anchor: seconds for step in before for anchor, seconds in step.since.items() if known.get(anchor)}
-    return (*before, Told(at, Move("wait", (why,), place, None, evidence), states, known, since))
+    known = space.evidence[move.evidence] if move.evidence is not None else {}
+    states = dict(zip((m.name for m in space.machines), after.states, strict=True))
+    since = {anchor: at for step in before for anchor, at in step.since.items() if known.get(anchor) is not None}
+    return (*before, Told(before[-1].at_seconds if before else 0, move, states, known, since))
 
 
 def _edges(space: Space, moves: list[Move], nodes: list[Node], broken: Broken | None) -> list[Edge]:

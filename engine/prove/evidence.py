@@ -51,7 +51,7 @@ def _candidates(fact: Fact, atoms: list[Atom]) -> Sequence[Value]:
     if fact.type in (FactType.ENUM, FactType.STATE):
         return [*fact.values, *unknown]
     if fact.type is FactType.INSTANT:
-        return [None, PRESENT]
+        return [PRESENT, None]  # in this order: timelines then tell of instants that stay, where they can
     numbers = {fact.minimum if fact.minimum is not None else 0}
     for atom in atoms:
         for value in atom.value if isinstance(atom.value, tuple) else (atom.value,):

@@ -26,10 +26,11 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Why a run breaks a guarantee: in words, and how soon after what else it has to happen to do so."""
+    """Why a run breaks a guarantee: in words, and what its times have to be to do so."""
 
     why: str
     sooner_than: tuple[int, int] | None = None  # (which of what is remembered, seconds)
+    ahead: str | None = None  # the instant of evidence that must not have passed
 
 
 class Visit(NamedTuple):
@@ -80,7 +81,7 @@ def explore(space: Space, watch: Watch, most_states: int) -> Outcome:
         for move, after, moved in space.moves(node, zone):
             judged = watch.after(move, node, after, moved)
             if isinstance(judged, Broken):
-                return Outcome(len(visits), True, _path(visits, number, Visit(after, moved, number, move)), judged)
+                return Outcome(len(visits), True, (*path_to(visits, number), Visit(after, moved, number, move)), judged)
             watched, moved_zone = judged
             reached = after._replace(watch=watched)
             if (reached, moved_zone) in reached_here:
@@ -99,8 +100,9 @@ def explore(space: Space, watch: Watch, most_states: int) -> Outcome:
     return Outcome(len(visits), True, (), None, visits)
 
 
-def _path(visits: list[Visit], number: int | None, last: Visit) -> tuple[Visit, ...]:
-    path = [last]
+def path_to(visits: Sequence[Visit], number: int | None) -> tuple[Visit, ...]:
+    """Return the shortest way to the visit of this number, from the start on."""
+    path: list[Visit] = []
     while number is not None:
         path.append(visits[number])
         number = visits[number].parent

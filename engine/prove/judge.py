@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.guarantees import AtMostOnce, Guarantee, LeadsTo, Never, OneRung, Reaches, Stopped
 from engine.guards import facts_of, holds
-from engine.model import Place, Policy, Rule, Value
-from engine.prove.counterexample import Told, left_alone, story
-from engine.prove.explore import Broken, Outcome, Visit, Watch, explore
+from engine.model import Place, Policy
+from engine.prove.counterexample import Told, story, story_then
+from engine.prove.explore import Broken, Outcome, Silent, Visit, Watch, explore, path_to
 from engine.prove.progress import ASSUMES, progress
-from engine.prove.replay import lived, stays_below, timeline_of
+from engine.prove.replay import lived, relieved, stays_below, timeline_of
 from engine.prove.slices import askers, closed, is_such, slice_of
-from engine.prove.space import Question, Space
+from engine.prove.space import Move, Question, Space
 from engine.prove.watch import NeverWatch, OnceWatch
 from engine.repairs import Seen, recommend
 from engine.timeline_items import Timeline
 
 MOST_STATES = 200_000
+STOPPED = "stopped at {} states; nothing breaks it so far, and nothing is sure (`--max-states` allows more)"
 NOT_FOLLOWED = "on a run that the real decisions do not follow"
 
 
@@ -58,17 +59,16 @@ def judge(policy: Policy, guarantee: Guarantee, most_states: int = MOST_STATES) 
         return _explored(policy, guarantee, most_states)
     if isinstance(guarantee, Reaches):
         return _reaches(policy, guarantee, most_states)
+    if isinstance(guarantee, LeadsTo):
+        return _leads_to(policy, guarantee, most_states)
     verdict, looked, why, where = _looked(policy, guarantee)
     return Judgement(guarantee, verdict, looked, why, where)
 
 
-def _looked(policy: Policy, guarantee: Guarantee) -> Found:
+def _looked(policy: Policy, guarantee: Stopped | OneRung) -> Found:
     if isinstance(guarantee, Stopped):
         return _stopped(policy, guarantee)
-    if isinstance(guarantee, OneRung):
-        return _one_rung(policy, guarantee)
-    assert isinstance(guarantee, LeadsTo)
-    return _leads_to(policy, guarantee)
+    return _one_rung(policy, guarantee)
 
 
 # ---- by exploring ----------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def _explored(policy: Policy, guarantee: Never | AtMostOnce, most_states: int) -
         if outcome.broken is not None:
             return _broken(guarantee, states, space, watch, outcome)
         if not outcome.complete:
-            return Judgement(guarantee, Verdict.NOT_PROVEN, states, f"stopped at {most_states} states")
+            return Judgement(guarantee, Verdict.NOT_PROVEN, states, STOPPED.format(most_states))
     if not states:
         why = "no rule does this"
     return Judgement(guarantee, Verdict.HOLDS, states, why)
@@ -97,7 +97,7 @@ def _broken(guarantee: Guarantee, states: int, space: Space, watch: Watch, outco
     """Call it broken once the real decisions have been seen to break it too; the model allows a little more."""
     path, broken = outcome.path, outcome.broken
     assert broken is not None
-    where = Place(path[-1].move.place, 0, 0) if path[-1].move is not None else None
+    where = _place(space, path[-1].move)
     told = story(space, path, broken)
     timeline, steps = timeline_of(space, told), lived(space, watch, told)
     if steps is None:
@@ -106,14 +106,27 @@ def _broken(guarantee: Guarantee, states: int, space: Space, watch: Watch, outco
     return Judgement(guarantee, Verdict.BROKEN, states, broken.why, where, space, path, broken, steps, timeline)
 
 
+def _place(space: Space, move: Move | None) -> Place | None:
+    """Return the line that the move obeys."""
+    if move is None:
+        return None
+    rule = space.ready.rules.get(move.names[-1])
+    promised = [
+        promise.rule for promise in space.promises if promise.notice == move.names[-1] and move.kind != "deliver"
+    ]
+    rule = promised[0] if promised else rule
+    return rule.rule.place if rule is not None else space.policy.intents[move.names[-1]].place
+
+
 def _reaches(policy: Policy, guarantee: Reaches, most_states: int) -> Judgement:
     found = progress(policy, guarantee, most_states)
     if found.stuck is None:
         verdict = Verdict.HOLDS if found.complete else Verdict.NOT_PROVEN
-        why = "" if found.complete else f"stopped at {most_states} states"
+        why = "" if found.complete else STOPPED.format(most_states)
         return Judgement(guarantee, verdict, found.states, why, assumes=ASSUMES)
     stuck, space = found.stuck, found.space
-    steps = left_alone(space, stuck.path, stuck.evidence, stuck.why)
+    wait = Move("wait", (), str(policy.machines[guarantee.to[0]].place), None, stuck.evidence)
+    steps = story_then(space, stuck.path, wait, stuck.path[-1].node)
     followed = stays_below(space, steps, guarantee.to)
     return Judgement(
         guarantee=guarantee,
@@ -127,6 +140,50 @@ def _reaches(policy: Policy, guarantee: Reaches, most_states: int) -> Judgement:
         timeline=timeline_of(space, steps),
         assumes=ASSUMES,
     )
+
+
+def _leads_to(policy: Policy, guarantee: LeadsTo, most_states: int) -> Judgement:
+    """Let relief run from every state that can be reached, under all evidence for which the guard holds."""
+    machine = guarantee.to[0]
+    space = Space(policy, closed(policy, {machine}, facts_of(guarantee.when)), Question((guarantee.when,)))
+    outcome = explore(space, Silent(), most_states)
+    for at, number in itertools.product(range(len(outcome.visits)), range(len(space.evidence))):
+        node, evidence = outcome.visits[at].node, space.evidence[number]
+        if not holds(guarantee.when, space.facts(node, evidence)):
+            continue
+        rules, reached = space.relieve(node, evidence)
+        asked = {ask.intent for rule in rules for ask in rule.do}
+        why = _astray(policy, guarantee, dict(zip(space.index, reached.states, strict=True)), asked)
+        if why is None:
+            continue
+        place = rules[-1].place if rules else policy.machines[machine].place
+        move = Move("learn", tuple(rule.name for rule in rules), str(place), None, number)
+        path = path_to(outcome.visits, at)
+        steps = story_then(space, path, move, reached)
+        really = relieved(space, steps)
+        followed = really is not None and _astray(policy, guarantee, *really) is not None
+        return Judgement(
+            guarantee=guarantee,
+            verdict=Verdict.BROKEN if followed else Verdict.NOT_PROVEN,
+            states=outcome.states,
+            why=why if followed else f"{why}, {NOT_FOLLOWED}",
+            where=place,
+            space=space,
+            path=path,
+            steps=steps,
+            timeline=timeline_of(space, steps),
+        )
+    verdict = Verdict.HOLDS if outcome.complete else Verdict.NOT_PROVEN
+    return Judgement(guarantee, verdict, outcome.states, "" if outcome.complete else STOPPED.format(most_states))
+
+
+def _astray(policy: Policy, guarantee: LeadsTo, states: Mapping[str, str], asked: Iterable[str]) -> str | None:
+    """Return how relief that ends so breaks the guarantee."""
+    machine, target = guarantee.to
+    if states[machine] != target:
+        return f"relief leaves {machine} in {states[machine]}, not {target}"
+    wrong = [name for name in asked for never in guarantee.never if is_such(policy, never.name, name)]
+    return f"relief asks for `{wrong[0]}`" if wrong else None
 
 
 def _question(guarantee: Never | AtMostOnce) -> Question:
@@ -196,37 +253,3 @@ def _one_rung(policy: Policy, guarantee: OneRung) -> Found:
                     why = f"`{rule.name}` climbs from {source} to {rule.to}: {rank[rule.to] - rank[source]} rungs"
                     return Verdict.BROKEN, looked, why, rule.place
     return Verdict.HOLDS, looked, "", None
-
-
-def _leads_to(policy: Policy, guarantee: LeadsTo) -> Found:
-    """Let relief run from every combination of states and set stamps, under all evidence for which the guard holds."""
-    machine, target = guarantee.to
-    space = Space(policy, closed(policy, {machine}, facts_of(guarantee.when)), Question((guarantee.when,)))
-    looked = 0
-    start = space.start()
-    stamps = [name for name in space.anchors if any(name in facts_of(rule.when) for rule in _relief(space))]
-    for states in itertools.product(*(each.machine.ladder for each in space.machines)):
-        for chosen in itertools.product((False, True), repeat=len(stamps)):
-            present = tuple(dict(zip(stamps, chosen, strict=True)).get(name, False) for name in space.anchors)
-            for evidence in space.evidence:
-                node = start._replace(states=states, stamped=present)
-                if not holds(guarantee.when, space.facts(node, evidence)):
-                    continue
-                looked += 1
-                rules, reached = space.relieve(node, evidence)
-                if reached.states[space.index[machine]] != target:
-                    ends = f"{machine}.{reached.states[space.index[machine]]}"
-                    why = f"relief leads from {machine}.{states[space.index[machine]]} to {ends}"
-                    return Verdict.BROKEN, looked, f"{why}, under {_told(evidence)}", policy.machines[machine].place
-                for rule, never in itertools.product(rules, guarantee.never):
-                    if any(is_such(policy, never.name, ask.intent) for ask in rule.do):
-                        return Verdict.BROKEN, looked, f"`{rule.name}` asks for `{never}`", rule.place
-    return Verdict.HOLDS, looked, "", None
-
-
-def _relief(space: Space) -> list[Rule]:
-    return [rule for machine in space.machines for rule in machine.machine.relief]
-
-
-def _told(evidence: Mapping[str, Value]) -> str:
-    return ", ".join(f"{name} {'null' if value is None else value}" for name, value in evidence.items())

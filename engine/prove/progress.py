@@ -14,7 +14,7 @@ from engine.guarantees import Reaches
 from engine.guards import facts_of, holds
 from engine.model import Policy, Value
 from engine.prove import zone as zones
-from engine.prove.explore import Silent, Visit, explore
+from engine.prove.explore import Silent, Visit, explore, path_to
 from engine.prove.slices import closed
 from engine.prove.space import OPEN, VOID, Node, Question, Space
 from engine.servers import strictest
@@ -59,7 +59,7 @@ def progress(policy: Policy, guarantee: Reaches, most_states: int) -> Progress:
         caught = _Fair(space, guarantee, evidence).caught(list(first))
         if caught is not None:
             node, why = caught
-            return Progress(space, outcome.states, True, Stuck(_path(outcome.visits, first[node]), number, why))
+            return Progress(space, outcome.states, True, Stuck(path_to(outcome.visits, first[node]), number, why))
     return Progress(space, outcome.states, outcome.complete, None)
 
 
@@ -75,14 +75,6 @@ def _slice(policy: Policy, guarantee: Reaches) -> tuple[str, ...]:
         if wider == found:
             return found
         found = wider
-
-
-def _path(visits: Sequence[Visit], number: int | None) -> tuple[Visit, ...]:
-    path: list[Visit] = []
-    while number is not None:
-        path.append(visits[number])
-        number = visits[number].parent
-    return tuple(reversed(path))
 
 
 class _Fair:

@@ -69,6 +69,15 @@ def stays_below(space: Space, steps: Sequence[Told], to: tuple[str, str]) -> boo
     return all(rank[moment.snapshot.states[name]] < rank[state] for moment in moments if moment.at >= last)
 
 
+def relieved(space: Space, steps: Sequence[Told]) -> tuple[Mapping[str, str], frozenset[str]] | None:
+    """Return where the real decisions stand after the last step, and what they asked for then; None for no decision."""
+    try:
+        last = play(space.policy, timeline_of(space, steps))[-1]
+    except EngineError:
+        return None
+    return last.snapshot.states, frozenset(asked.intent for asked in last.asked)
+
+
 class _Run:
     """The real decisions of a timeline, seen through a guarantee's watch, at exact instants."""
 
@@ -116,7 +125,7 @@ class _Run:
 
 
 def _items(space: Space, step: Told, start: datetime) -> list[Item]:
-    at, name = timedelta(seconds=step.at_seconds), step.move.names[0]
+    at, name = timedelta(seconds=step.at_seconds), next(iter(step.move.names), "")
     known = good_standing(space.policy)
     evidence: dict[str, Value] = {
         fact: start + timedelta(seconds=step.since[fact]) if fact in step.since else value
@@ -127,6 +136,8 @@ def _items(space: Space, step: Told, start: datetime) -> list[Item]:
         kinds = {kind for permit in space.policy.permits.values() for kind in permit.holds}
         every = _only(space, tuple(space.policy.permits))
         return [Item(at, set=evidence, holds=dict.fromkeys(sorted(kinds)), permits=every, post="auto")]
+    if step.move.kind == "learn":
+        return [Item(at, set=evidence)]
     if step.move.kind == "deliver":
         sent: Mapping[str, Sending] = {name: "delivered"}
         return [Item(at, set=evidence, send={name: "claimed"}), Item(at, send=sent)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from engine.guarantees import AtMostOnce, Happening, Never
 from engine.guards import holds
 from engine.prove import zone as zones
@@ -9,6 +11,7 @@ from engine.prove.explore import Broken
 from engine.prove.slices import concerned_by, is_such
 from engine.prove.space import Move, Node, Space
 from engine.prove.zone import Zone
+from engine.timeline_text import write_offset
 
 
 class NeverWatch:
@@ -41,14 +44,15 @@ class NeverWatch:
         if guarantee.while_ is not None and not holds(guarantee.while_, facts):
             return None
         if self.conditional:
-            return Broken(f"`{guarantee.happening}` happens")
+            return Broken(guarantee.happening.now)
         if guarantee.given is not None and not holds(guarantee.given, facts):
-            return Broken(f"`{guarantee.happening}` happens although what must be given is not")
+            return Broken(f"{guarantee.happening.now} although what must be given is not so")
         for anchor in guarantee.elapsed:
             if facts.get(anchor) is None:
-                return Broken(f"`{guarantee.happening}` happens while `{anchor}` is not set")
+                return Broken(f"{guarantee.happening.now} while `{anchor}` is not set")
             if not self._elapsed(anchor, move, zone):
-                return Broken(f"`{guarantee.happening}` happens before `{anchor}`")
+                ahead = anchor if anchor not in space.at else None
+                return Broken(f"{guarantee.happening.now} before `{anchor}` has passed", ahead=ahead)
         return self._not_before(before, zone)
 
     def _elapsed(self, anchor: str, move: Move, zone: Zone) -> bool:
@@ -63,15 +67,16 @@ class NeverWatch:
         for at, needed in enumerate(guarantee.without):
             who = before.watch[at]
             if who is None:
-                return Broken(f"`{guarantee.happening}` happens without `{needed.happening}` before it")
+                return Broken(f"{guarantee.happening.now}, and nowhere before it {needed.happening.past}")
             if needed.other_than is not None and who == before.watch[needed.other_than]:
                 first = guarantee.without[needed.other_than].happening
-                return Broken(f"`{first}` and `{needed.happening}` come from the same person")
+                return Broken(f"{first.past} and {needed.happening.past} by the same person")
             if needed.at_least_seconds:
                 clock = self.timed.index(at)
                 variable = len(self.space.anchors) + 1 + clock
                 if zones.less_than_since(zone, variable, needed.at_least_seconds) is not None:
-                    why = f"`{guarantee.happening}` happens too soon after `{needed.happening}`"
+                    span = write_offset(timedelta(seconds=needed.at_least_seconds))
+                    why = f"{guarantee.happening.now} less than {span} after {needed.happening.past}"
                     return Broken(why, (at, needed.at_least_seconds))
         return None
 
