@@ -60,6 +60,8 @@ class DockerDouble:
 
     root: Path
     images: set[str] = field(default_factory=lambda: {"game:1"})
+    image_files: dict[str, str] = field(default_factory=dict)
+    """What every image has where volumes are mounted: an Engine copies it into a volume that is empty."""
     fetchable: set[str] = field(default_factory=set)
     """Images that a registry has."""
     hang_seconds: dict[str, float] = field(default_factory=dict)
@@ -215,6 +217,11 @@ class DockerDouble:
             return Answer.no(409, f'Conflict. The container name "/{name}" is already in use')
         made = Container(secrets.token_hex(32), name, config)
         self.containers[made.id] = made
+        for mount in config["HostConfig"].get("Mounts", []):
+            root = self.root / mount["Source"]
+            if not mount.get("VolumeOptions", {}).get("NoCopy") and not any(root.iterdir()):
+                for file, text in self.image_files.items():
+                    (root / file).write_text(text)
         return Answer.json({"Id": made.id, "Warnings": []}, 201)
 
     def _fetch(self, _: str, query: dict[str, str], _body: bytes) -> Answer:
@@ -330,10 +337,8 @@ class DockerDouble:
         return Answer(200, content, "application/x-tar", stat, chunked=True)
 
     def _archive_put(self, found: Container, query: dict[str, str], body: bytes) -> Answer:
-        target = self.archives(found).at(query["path"])
-        if target is None or not target.is_dir():
+        if not self.archives(found).unpack(query["path"], body):
             return Answer.no(404, f"Could not find the file {query['path']} in container {found.name}")
-        self.archives(found).unpack(query["path"], body)
         return Answer(200)
 
 

@@ -42,14 +42,32 @@ class Archives:
             archive.add(found, path.rstrip("/").rpartition("/")[2])
         return whole.getvalue()
 
-    def unpack(self, path: str, content: bytes) -> None:
-        """Unpack a tar into a directory, with the owners that it says where that is allowed."""
+    def unpack(self, path: str, content: bytes) -> bool:
+        """Unpack a tar into a directory, or into one above a mount; tell whether there is one."""
         found = self.at(path)
-        assert found is not None
+        if found is not None and found.is_dir():
+            self._extract(found, content, "")
+            return True
+        above = path.rstrip("/") + "/"
+        inside = [(target, root) for target, root in self.mounts.items() if target.startswith(above)]
+        for target, root in inside:
+            self._extract(root, content, target.removeprefix(above))
+        return bool(inside)
+
+    @staticmethod
+    def _extract(root: Path, content: bytes, top: str) -> None:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             if hasattr(tarfile, "fully_trusted_filter"):
                 archive.extraction_filter = tarfile.fully_trusted_filter
-            archive.extractall(found)
+            for member in archive.getmembers():
+                if top and member.name == top:
+                    member.name = "."
+                elif top:
+                    member.name = member.name.removeprefix(f"{top}/")
+                    member.linkname = member.linkname.removeprefix(f"{top}/") if member.islnk() else member.linkname
+                elif member.name == ".":
+                    continue  # as an Engine does, which leaves the directory itself as it is
+                archive.extract(member, root)
 
 
 def path_stat(path: Path) -> str:

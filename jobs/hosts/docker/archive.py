@@ -15,11 +15,13 @@ from jobs.hosts.errors import HostUnavailable
 from jobs.hosts.local.archive import ArchiveRefused, HashingWriter, Packed, link_stays_inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Parts = tuple[str, ...]
 CHUNK_BYTES = 256 * 1024
 _COMPRESSION = 3
+_ROOT = "."
+"""The name of the data directory itself: its owner is who may make files in it."""
 _MODE = 0o777
 
 
@@ -70,8 +72,6 @@ def keep(source: TarStream, target: HashingWriter) -> Packed:
     packed = Packed()
     with _written(target) as archive:
         for parts, member in source.members():
-            if not parts:
-                continue  # the directory itself
             kept = _kept(parts, member)
             if kept is None:
                 packed.skipped_entries += 1
@@ -95,7 +95,7 @@ def _written(target: HashingWriter) -> Iterator[tarfile.TarFile]:
 
 def _kept(parts: Parts, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """Return the member as an archive of ours holds it; owners stay, for they are the container's own."""
-    kept = tarfile.TarInfo("/".join(parts))
+    kept = tarfile.TarInfo("/".join(parts) or _ROOT)
     kept.mode = member.mode & _MODE
     kept.uid, kept.gid = member.uid, member.gid
     kept.mtime = max(0, int(member.mtime))
@@ -123,6 +123,8 @@ def verify(stream: BinaryIO, content_limit_bytes: int) -> None:
                 left -= member.size
                 if left < 0:
                     raise ArchiveRefused("it holds more than was backed up")
+                if not parts and not member.isdir():
+                    raise ArchiveRefused("it holds something other than a directory at its top")
                 if member.issym():
                     if not link_stays_inside(parts, member.linkname):
                         raise ArchiveRefused("it holds a link that leads elsewhere")
@@ -138,8 +140,31 @@ def verify(stream: BinaryIO, content_limit_bytes: int) -> None:
         raise ArchiveRefused("it cannot be read to its end") from error
 
 
-def unzipped(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the tar stream inside an archive of ours."""
-    with gzip.GzipFile(fileobj=stream, mode="rb") as archive:
-        while chunk := archive.read(CHUNK_BYTES):
-            yield chunk
+def below(top: str, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield an archive of ours as a tar stream whose names begin with `top`, the directory that it is for."""
+    with tarfile.open(fileobj=stream, mode="r|gz", encoding="utf-8") as archive:
+        for member in archive:
+            member.pax_headers = {}  # they would win over what is set here
+            member.name = top if member.name == _ROOT else f"{top}/{member.name}"
+            if member.islnk():
+                member.linkname = f"{top}/{member.linkname}"
+            content = archive.extractfile(member) if member.isreg() else None
+            yield from member_blocks(member, cast("BinaryIO | None", content))
+            archive.members = []  # type: ignore[attr-defined]
+
+
+def member_blocks(member: tarfile.TarInfo, content: BinaryIO | None) -> Iterator[bytes]:
+    """Yield a member as a tar stream holds it."""
+    yield member.tobuf(tarfile.PAX_FORMAT)
+    while content is not None and (chunk := content.read(CHUNK_BYTES)):
+        yield chunk
+    yield bytes(-member.size % tarfile.BLOCKSIZE)
+
+
+def tar_of(*parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a whole tar stream. Empty chunks are left out: one would end the request."""
+    for part in parts:
+        for block in part:
+            if block:
+                yield block
+    yield bytes(2 * tarfile.BLOCKSIZE)

@@ -138,22 +138,24 @@ class Containers:
             ]
         return found
 
-    def create(self, spec: ServerSpec, volume: str, *, restart: str = BY_HAND) -> Container:
-        """Make the server's container unless there is one."""
-        self._make(self.name_of(spec.server_id), self._config(spec, self.labels(spec), volume, restart))
+    def create(self, spec: ServerSpec, volume: str, *, restart: str = BY_HAND, filled: bool = False) -> Container:
+        """Make the server's container unless there is one. filled: the volume is as it should be, even when empty."""
+        config = self._config(spec, self.labels(spec), _mount(volume, self.kind_of(spec.kind).data, filled), restart)
+        self._make(self.name_of(spec.server_id), config)
         return self.required(spec.server_id)
 
     def create_draft(self, spec: ServerSpec, volume: str, name: str) -> str:
         """Make a container that never runs, to reach a volume through, and return its id."""
         labels = {NAMESPACE: self._options.namespace, DRAFT_OF: spec.server_id}
-        self._make(name, self._config(spec, labels, volume, BY_HAND))
+        mount = _mount(volume, self.kind_of(spec.kind).data, filled=True)
+        self._make(name, self._config(spec, labels, mount, BY_HAND))
         return str(self._client.inspect_container(name)["Id"])
 
     def run_once(self, found: Container, words: list[str]) -> None:
         """Run a program of the server's own image on its volume, and nothing else, to its end."""
         labels = {NAMESPACE: self._options.namespace, DRAFT_OF: found.server_id}
         host = {
-            "Mounts": [{"Type": "volume", "Source": found.volume, "Target": found.data}],
+            "Mounts": [_mount(found.volume, found.data, filled=True)],
             "NetworkMode": "none",
             "RestartPolicy": {"Name": BY_HAND},
             "SecurityOpt": ["no-new-privileges:true"],
@@ -190,11 +192,11 @@ class Containers:
             if error.status_code != CONFLICT:  # somebody was faster: whether it is ours is asked next
                 raise
 
-    def _config(self, spec: ServerSpec, labels: dict[str, str], volume: str, restart: str) -> dict[str, Any]:
+    def _config(self, spec: ServerSpec, labels: dict[str, str], mount: dict[str, Any], restart: str) -> dict[str, Any]:
         kind = self.kind_of(spec.kind)
         own = {"SERVER_ID": spec.server_id, "SERVER_NAME": spec.name}
         host: dict[str, Any] = {
-            "Mounts": [{"Type": "volume", "Source": volume, "Target": kind.data}],
+            "Mounts": [mount],
             "RestartPolicy": {"Name": restart},
             "SecurityOpt": ["no-new-privileges:true"],
             "LogConfig": _LOG,
@@ -249,3 +251,8 @@ class Containers:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise HostUnavailable(self._host, "what the Engine shows of a container is not whole") from error
+
+
+def _mount(volume: str, data: str, filled: bool) -> dict[str, Any]:
+    """Describe a volume's mount. Unless it is `filled`, the Engine copies into an empty one what the image has there."""
+    return {"Type": "volume", "Source": volume, "Target": data, "VolumeOptions": {"NoCopy": filled}}

@@ -27,8 +27,8 @@ from jobs.hosts.base import (
     TooLarge,
     WrongFileKind,
 )
-from jobs.hosts.docker.archive import TarStream
-from jobs.hosts.docker.places import Landing, Places, directories, member_blocks, tar_of
+from jobs.hosts.docker.archive import TarStream, member_blocks, tar_of
+from jobs.hosts.docker.places import Landing, Places, directories
 from jobs.hosts.docker.transfers import DockerUpload, MemberReader
 from jobs.hosts.docker.versions import DockerVersions
 from jobs.hosts.local import locks

@@ -1,4 +1,4 @@
-"""Paths of a container: walked name by name, looked at, and removed; and the tar streams that put things there."""
+"""Paths of a container: walked name by name, looked at, and removed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.hosts.base import PathRefused, WrongFileKind
-from jobs.hosts.docker.archive import CHUNK_BYTES, TarStream
+from jobs.hosts.docker.archive import TarStream
 from jobs.hosts.errors import HostUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
+    from collections.abc import Iterator
 
     from jobs.hosts.docker.client import Engine, PathStat
     from jobs.hosts.docker.containers import Container, Containers
     from jobs.hosts.local.confinement import CustomerPath
-
-_END = bytes(2 * tarfile.BLOCKSIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,20 +128,3 @@ def directories(landing: Landing, uid: int, gid: int) -> Iterator[bytes]:
         member = tarfile.TarInfo("/".join(parts))
         member.type, member.mode, member.uid, member.gid = tarfile.DIRTYPE, 0o755, uid, gid
         yield member.tobuf(tarfile.PAX_FORMAT)
-
-
-def member_blocks(member: tarfile.TarInfo, content: BinaryIO) -> Iterator[bytes]:
-    """Yield a file as a tar stream holds it."""
-    yield member.tobuf(tarfile.PAX_FORMAT)
-    while chunk := content.read(CHUNK_BYTES):
-        yield chunk
-    yield bytes(-member.size % tarfile.BLOCKSIZE)
-
-
-def tar_of(*parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a whole tar stream. Empty chunks are left out: one would end the request."""
-    for part in parts:
-        for block in part:
-            if block:
-                yield block
-    yield _END

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from jobs.hosts.base import BackupDamaged, BackupInfo
-from jobs.hosts.docker.archive import unzipped, verify
+from jobs.hosts.docker.archive import below, tar_of, verify
 from jobs.hosts.docker.client import CONFLICT, APIError, NotFound
 from jobs.hosts.docker.containers import DRAFT_OF, NAMESPACE, REPLACED, SERVER, Containers
 from jobs.hosts.errors import HostMisconfigured, HostUnavailable
@@ -52,13 +52,15 @@ class Volumes:
         volume = self.make(spec.server_id, f"{self._containers.name_of(spec.server_id)}-{token}")
         draft = self._containers.create_draft(spec, volume, f"{volume}-draft")
         try:
-            client.unpack(draft, old.data, unzipped(archive))
+            above, _, top = old.data.rpartition("/")
+            # from the directory above: so the owner of the data directory itself comes back too
+            client.unpack(draft, above or "/", tar_of(below(top, archive)))
         finally:
             client.remove_container(draft, v=False, force=True)
         main = self._containers.name_of(spec.server_id)
         client.rename(old.id, f"{main}{REPLACED}{token}")
         try:
-            new = self._containers.create(spec, volume, restart=old.restart)
+            new = self._containers.create(spec, volume, restart=old.restart, filled=True)
         except BaseException:
             with suppress(APIError):  # it may have been made all the same; then it holds the whole backup
                 client.rename(old.id, main)

@@ -163,6 +163,25 @@ def test_a_restore_that_died_between_the_containers_has_lost_nothing(engine: Doc
     assert host.read_file(SPEC, "world") == "old"
 
 
+def test_a_restored_server_has_the_backups_files_alone_and_may_still_make_new_ones(
+    engine: DockerDouble, empty_host: DockerHost
+) -> None:
+    engine.image_files["server.properties"] = "as shipped"
+    empty_host.create(SPEC)
+    assert empty_host.read_file(SPEC, "server.properties") == "as shipped"
+    empty_host.delete_file(SPEC, "server.properties")
+    owner = (1000, 1001) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(engine.root / NAME, *owner)
+    (engine.root / NAME).chmod(0o750)
+    empty_host.create_backup(SPEC, "b-1")
+    empty_host.restore_backup(SPEC, "b-1")
+    assert empty_host.list_files(SPEC, "/").entries == ()
+    (volume,) = engine.volumes
+    assert volume != NAME
+    seen = (engine.root / volume).stat()
+    assert (seen.st_uid, seen.st_gid, seen.st_mode & 0o777) == (*owner, 0o750)
+
+
 def test_a_restore_keeps_the_restart_policy(engine: DockerDouble, host: DockerHost) -> None:
     host.create_backup(SPEC, "b-1")
     host.set_autostart(SPEC, on=True)
