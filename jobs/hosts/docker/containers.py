@@ -254,5 +254,5 @@ class Containers:
 
 
 def _mount(volume: str, data: str, filled: bool) -> dict[str, Any]:
-    """Describe a volume's mount. Unless it is `filled`, the Engine copies into an empty one what the image has there."""
+    """Describe a volume's mount. Unless `filled`, the Engine copies into an empty one what the image has there."""
     return {"Type": "volume", "Source": volume, "Target": data, "VolumeOptions": {"NoCopy": filled}}

@@ -78,6 +78,33 @@ def test_an_engine_that_cannot_be_asked_is_unknown_and_not_empty(
     engine.hang_seconds.clear()
 
 
+@pytest.mark.parametrize("verb", ["archive_stat", "archive_get", "archive_put", "logs", "create", "start", "stop"])
+def test_no_answer_is_waited_for_without_a_bound(
+    engine: DockerDouble, host: DockerHost, tmp_path: Path, verb: str
+) -> None:
+    host.start(SPEC)
+    host.write_file(SPEC, "world", "x")
+    asking = host_of(engine, tmp_path / "kept apart", timeout_seconds=0.15)
+    asking.observe(SPEC)
+    ask: dict[str, Callable[[], object]] = {
+        "archive_stat": lambda: asking.read_file(SPEC, "world"),
+        "archive_get": lambda: asking.create_backup(SPEC, "b-1"),
+        "archive_put": lambda: asking.write_file(SPEC, "new", "x"),
+        "logs": lambda: asking.read_console(SPEC, None),
+        "create": lambda: asking.create(replace(SPEC, server_id="other")),
+        "start": lambda: asking.start(SPEC),
+        "stop": lambda: asking.stop(SPEC, 0),
+    }
+    if verb == "start":
+        host.stop(SPEC, 0)
+    engine.hang_seconds = {verb: 5.0}
+    began = time.monotonic()
+    with pytest.raises(HostUnavailable, match="did not answer in time"):
+        ask[verb]()
+    assert time.monotonic() - began < 3
+    engine.hang_seconds.clear()
+
+
 STATES: list[tuple[str, Observed]] = [
     ("created", "stopped"),
     ("exited", "stopped"),
