@@ -13,9 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.doubles.proxmox_http import CERTIFICATE, SECRET, TOKEN, ApiServer, Fault, No
-
-__all__ = ["SECRET", "Archive", "Guest", "ProxmoxDouble"]
+from tests.doubles.proxmox_http import TOKEN, ApiServer, Fault, No
 
 Params = dict[str, str]
 BACKUP_STORAGE, DISK_STORAGE = "vault", "fast"
@@ -92,21 +90,6 @@ class ProxmoxDouble:
     def close(self) -> None:
         """Answer no more."""
         self.server.close()
-
-    def options(self, **more: Any) -> dict[str, Any]:
-        """Return what a hosts file says to reach this cluster, but for the secret."""
-        quick = {"request": 0.5, "start": 0.5, "force": 0.2, "create": 0.5, "backup": 0.5}
-        return {
-            "url": f"https://127.0.0.1:{self.port}",
-            "token": TOKEN,
-            "ca_file": str(CERTIFICATE),
-            "storage": DISK_STORAGE,
-            "backup_storage": BACKUP_STORAGE,
-            "kinds": {"game": {"type": "lxc", "template": "local:vztmpl/debian.tar.zst"}},
-            "vmids": {"first": 1000, "last": 1999},
-            "timeouts": quick,
-            **more,
-        }
 
     def fail(self, kind: str, match: str = "", **more: Any) -> Fault:
         """Let requests fail from now on."""

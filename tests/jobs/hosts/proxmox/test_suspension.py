@@ -17,7 +17,8 @@ from jobs.hosts.proxmox import ProxmoxHost
 from storage.embedded import Postgres, Redis
 from storage.intents import TRIES_UNTIL_TOLD
 from tests.conftest import fresh_database
-from tests.doubles.proxmox import SECRET, Guest, ProxmoxDouble
+from tests.doubles.proxmox import Guest, ProxmoxDouble
+from tests.doubles.proxmox_http import SECRET
 from tests.jobs.floor import Floor
 from tests.jobs.hosts.proxmox.conftest import options_for
 from tests.jobs.hosts.proxmox.faults import ROWS, Row
