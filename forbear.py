@@ -66,6 +66,7 @@ COMMANDS = (
     Deferred("doctor", "jobs.doctor:doctor", "Say what is wrong with a running system, and what to do."),
     Deferred("policy", "engine.commands:policy", "Check, read and deploy the policy."),
     Deferred("audit", "storage.commands:audit", "Verify the audit chains."),
+    Deferred("operations", "storage.commands_operations:operations", "Settle operations that failed."),
     Deferred("db", "storage.commands:db", "Migrate the database."),
     Deferred("serve", "web.commands:serve", "Serve the webhook, the API and the pages."),
     Deferred("worker", "jobs.commands:worker", "Work one queue."),

@@ -6,6 +6,7 @@ IMPLEMENTED = frozenset(
     {
         "block_backups",
         "clean_up_server",
+        "clear_stale_operation_lock",
         "create_backup",
         "delete_backup",
         "delete_server",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from jobs.actions import backups, delete, edge, enforcement, power, provision
+from jobs.actions import backups, delete, edge, enforcement, locks, power, provision
 from jobs.actions.notices import send_notice
 from jobs.context import Context
 from storage.intents import Claim, Outcome
@@ -31,6 +31,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "mark_server_retained": enforcement.mark_server_retained,
     "restore_access": enforcement.restore_access,
     "disable_autostart": enforcement.disable_autostart,
+    "clear_stale_operation_lock": locks.clear_stale_operation_lock,
     "provision_server": provision.provision_server,
     "delete_server": delete.delete_server,
     "clean_up_server": delete.clean_up_server,

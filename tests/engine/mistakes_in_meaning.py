@@ -37,7 +37,12 @@ WRONG_LADDERS = [
     ),
     Mistake("M345", "billing.yaml", "to: past_due, when: owing}", "to: past_due}", "late"),
     Mistake(
-        "M345", "server.yaml", ", after: {provisioning_since: provision_time}", "", "provision_timed_out", ("M385",)
+        "M345",
+        "server.yaml",
+        ", after: {provisioning_since: provision_time}",
+        "",
+        "clear_stale_provisioning_lock",
+        ("M385",),
     ),
     Mistake(
         "M346",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -12,11 +14,15 @@ from sqlalchemy import text
 
 from jobs import queues
 from jobs.actions import ACTIONS
+from jobs.edge import publish
+from jobs.edge.base import Edge, Site
 from jobs.faults import Moment
 from jobs.hosts.base import ServerSpec
 from jobs.hosts.local.host import LocalHost, default_commands
 from storage import backups, holds, operations, operations_settle, servers
+from storage import edge as edges
 from storage.intents_ask import ask_server
+from tests.doubles.edge import DriverDouble
 from tests.jobs.actions.test_provision import ordered as order_of
 from tests.jobs.floor import Floor
 from tests.jobs.processes import Crew, crew_on
@@ -211,6 +217,25 @@ def deleted(bench: Bench) -> UUID:
     return bench.ask("delete_server")
 
 
+def stale(bench: Bench) -> UUID:
+    """A backup whose worker is gone, on a server whose time at its safe point is over."""
+    lost = bench.ask("create_backup", backup_id=str(bench.backup()))
+    bench.floor.rows("UPDATE intents SET tries = 1 WHERE id = :id RETURNING 1", id=lost)
+    return bench.ask("clear_stale_operation_lock")
+
+
+def edge_of(bench: Bench, name: str) -> UUID:
+    """Ask for work on what leads to a server; the last try is made where there are names and a proxy."""
+    floor = bench.floor
+    edge = Edge({"local": Site("192.0.2.10", 25565)}, {}, DriverDouble("names"), DriverDouble("proxy"))
+    floor.context = replace(floor.context, edge=edge)
+    if name == "withdraw_edge":
+        publish(floor.context, floor.seat(bench.server))
+        with floor.begin() as conn:
+            edges.unwant(conn, bench.server)
+    return bench.ask(name)
+
+
 PREPARED: dict[str, Prepare] = {
     "send_billing_warning": lambda bench: late(bench, 0, "send_billing_warning"),
     "send_final_warning": lambda bench: late(bench, 73, "send_final_warning"),
@@ -227,6 +252,11 @@ PREPARED: dict[str, Prepare] = {
     "disable_autostart": autostart,
     "provision_server": provisioned,
     "clean_up_server": failed_order,
+    "clear_stale_operation_lock": stale,
+    **{
+        name: partial(edge_of, name=name)
+        for name in ("edge_republish", "dns_republish", "velocity_reregister", "withdraw_edge")
+    },
     "delete_server": deleted,
     "reinstall_server": lambda bench: bench.ask("reinstall_server", name="s"),
     "start_server": started,
@@ -341,6 +371,8 @@ def check(bench: Bench, name: str) -> None:
         assert seen.observed == "stopped"
     with bench.floor.begin() as conn:
         rows = backups.of_server(conn, bench.server)
+    if name == "clear_stale_operation_lock":
+        assert [each.state for each in rows] == ["failed"]
     if name == "reinstall_server":
         assert [each.safety for each in rows] == [True]
         assert len(bench.host.list_backups(bench.spec)) == 1

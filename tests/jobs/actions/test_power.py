@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from jobs.controller import Controller
 from storage import servers
+from storage.intents_ask import ask_server
 from tests.jobs.floor import Floor
 
 
@@ -104,3 +105,18 @@ def test_server_that_cannot_be_launched_fails_in_its_time_and_a_person_is_told(
         floor.advance(2)
         floor.run(controller)
     assert "intent_failed" in floor.alerts()
+
+
+def test_a_repair_that_was_asked_for_before_a_suspension_is_skipped_after_it_and_the_audit_says_why(
+    floor: Floor, controller: Controller
+) -> None:
+    account = floor.known_account()
+    server = floor.machine(account, runs=False)
+    with floor.begin() as conn:
+        ask_server(conn, floor.policy, server, "start_server", actor="controller", machine="repair", because="drift")
+    floor.suspend_now(account)
+    floor.apply_named(account, "start_server")
+    assert ("start_server", "dropped") in floor.statuses(account)
+    assert floor.host.made("start") == []
+    (row,) = [row for row in floor.audit_of(account) if row["action"] == "start_server" and row["to"] == "dropped"]
+    assert row["because"] == "no longer wanted: servers are suspended_shutdown by billing"
