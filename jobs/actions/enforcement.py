@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, text
 
+from jobs import edge
 from jobs.actions.delays import MOMENT, delay
 from jobs.actions.targets import locked_server, spec_of, still_wanted
 from jobs.context import Context
@@ -69,6 +70,7 @@ def mark_server_retained(context: Context, claim: Claim) -> Outcome:
 def restore_access(context: Context, claim: Claim) -> Outcome:
     """Give one server back. INVARIANT: it is not started, and starts with no host: that is its owner's to do."""
     server = locked_server(context, claim.server_id)
+    edge.catch_up(context, server)
     return Done(f"`{server.name}` may be used again; it is {server.observed} and was not started")
 
 

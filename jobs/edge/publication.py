@@ -41,6 +41,20 @@ def publish(context: Context, server: Server) -> bool:
         return False
 
 
+def catch_up(context: Context, server: Server) -> bool:
+    """Publish a server that was made while billing stopped it, now that it is given back; tell whether that was so.
+
+    One that was published before is left to repairs: what leads to it was never taken back.
+    """
+    if server.lifecycle not in rows.LIVING:
+        return False
+    with context.database.begin() as conn:
+        row = rows.get(conn, server.id)
+    if row is not None and (row.published_at is not None or not row.wanted):
+        return False
+    return publish(context, server)
+
+
 def withdraw(context: Context, server: Server) -> bool:
     """Take a server's edge back for good; tell whether nothing of ours stands any more. For a deletion by its owner.
 

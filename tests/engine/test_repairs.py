@@ -181,3 +181,30 @@ AGED = timedelta(minutes=31)
 def test_with_every_level_live_what_does_not_obey_is_brought_to_it(is_seen: Seen, does: str | None) -> None:
     live = load_policy(SHIPPED, {"BILLING_REPAIR_LEVEL_2": "live", "BILLING_REPAIR_LEVEL_3": "live"})
     assert recommend(live, is_seen).do == does
+
+
+@pytest.mark.parametrize(
+    ("edge", "line", "does"),
+    [
+        (None, None, None),
+        ("present", None, None),
+        ("missing", "publish_edge", "edge_republish"),
+        ("dns_missing", "publish_dns", "dns_republish"),
+        ("proxy_missing", "register_at_proxy", "velocity_reregister"),
+        ("taken", "edge_taken", None),
+        ("unknown", "edge_unknown", None),
+    ],
+)
+def test_what_leads_to_a_server_is_only_told_as_shipped_and_published_when_live(
+    edge: str | None, line: str | None, does: str | None
+) -> None:
+    shipped, live = load_policy(SHIPPED), load_policy(SHIPPED, {"BILLING_REPAIR_LEVEL_1": "live"})
+    for lifecycle in ("running", "stopped"):
+        is_seen = Seen(lifecycle, lifecycle, "allowed", lifecycle, edge=edge)
+        told = recommendations(shipped, is_seen)
+        assert (told[0].repair, told[0].do) == (line, does)
+        assert recommend(shipped, is_seen).do is None
+        assert recommend(live, is_seen).do == does
+        for stopped in STOPPED:
+            found = recommend(live, replace(is_seen, server=stopped))
+            assert found.do in {None, "shutdown_suspended_server"}

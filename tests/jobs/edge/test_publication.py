@@ -122,6 +122,21 @@ def test_somebody_elses_name_ends_the_tries(floor: Floor, context: Context, serv
     assert floor.statuses(account)[-1] == ("edge_republish", "failed")
 
 
+def test_a_server_that_was_made_while_suspended_is_published_when_it_is_given_back(
+    floor: Floor, context: Context, server: UUID, names: DriverDouble, proxy: DriverDouble
+) -> None:
+    account = floor.seat(server).account_id
+    earlier = floor.machine(account)
+    publish(context, floor.seat(earlier))
+    floor.suspend_now(account)
+    assert not publish(context, floor.seat(server))
+    names.entries.clear()
+    floor.pay(account)
+    floor.carry_out()
+    assert list(proxy.entries) == [str(earlier), str(server)]
+    assert list(names.entries) == [str(server)], "what was published before is left to repairs"
+
+
 def test_servers_of_a_host_that_nothing_is_said_about_are_left_alone(
     floor: Floor, context: Context, server: UUID, names: DriverDouble
 ) -> None:

@@ -14,8 +14,8 @@ from jobs.edge import publish, withdraw
 from jobs.edge.base import Edge, EdgeUnavailable, Site
 from jobs.edge.watch import EdgeWatch
 from jobs.observe import fleet
+from storage import clock, policies
 from storage import edge as rows
-from storage import policies
 from storage.errors import FenceLost
 from storage.leases import Fence
 from storage.settings import SHIPPED_POLICY
@@ -166,6 +166,14 @@ def test_a_suspended_server_is_left_out_and_nothing_of_it_is_republished_or_remo
     assert [call for call in names.calls if call[0] != "observe_all"] == calls
     assert proxy.entries == entries, "billing takes nothing back"
     assert [event for event in events(edged, server) if "edge" in event[0] or "dns" in event[0]] == []
+
+
+def test_nothing_is_known_of_the_edge_of_a_server_that_billing_stops(edged: Floor, server: UUID) -> None:
+    edged.rows("UPDATE edges SET state = 'missing', looks = 5 RETURNING 1")
+    for billing_state, known in (("allowed", "missing"), ("suspended_shutdown", None), ("retained", None)):
+        edged.rows("UPDATE accounts SET server_billing_state = :state RETURNING 1", state=billing_state)
+        with edged.begin() as conn:
+            assert [seat.seen(clock.now(conn)).edge for seat in fleet(conn)] == [known]
 
 
 def test_a_missing_edge_is_told_as_shipped_and_republished_when_live(
