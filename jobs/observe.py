@@ -28,6 +28,7 @@ from storage.leases import Fence
 from storage.ledger_batch import lock
 from storage.ledger_servers import Moved, due_servers, move_server
 from storage.servers import Change, Observed
+from storage.stale_locks import HOLDERS
 
 HOST_SECONDS = 4.0  # a host that takes longer is unknown, and is neither waited for nor asked again until it answers
 
@@ -39,8 +40,10 @@ EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed
 FLEET = text(
     "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.lifecycle, s.lifecycle_since, s.autostart, "
     "a.server_billing_state, CASE WHEN e.wanted AND (e.state = 'present' OR e.looks >= 2) THEN e.state END, "
-    "s.observed_at FROM servers s JOIN accounts a ON a.id = s.account_id LEFT JOIN edges e ON e.server_id = s.id "
-    "WHERE s.lifecycle <> 'deleted'"
+    "s.observed_at, held.since FROM servers s JOIN accounts a ON a.id = s.account_id "
+    "LEFT JOIN edges e ON e.server_id = s.id LEFT JOIN (SELECT server_id, min(started_at) AS since FROM intents "
+    "WHERE status IN ('open', 'started') AND tries > 0 AND intent = ANY(:holders) GROUP BY server_id) held "
+    "ON held.server_id = s.id WHERE s.lifecycle <> 'deleted'"
 )
 
 LOOKED_AT_SINCE = text("SELECT id FROM servers WHERE observed_at > :began")
@@ -67,6 +70,8 @@ class Seat:
     billing_state: str
     edge: str | None
     observed_at: datetime | None
+    locked_since: datetime | None
+    """Since when an operation that has begun, and is not tried again either, keeps others off it."""
 
     def is_news(self, known: Known, now: datetime) -> bool:
         """Tell whether what is known now has to be written down: it is otherwise, or was written long ago."""
@@ -84,12 +89,13 @@ class Seat:
             lifecycle_age=now - self.lifecycle_since,
             # INVARIANT: nothing is known of the edge of a suspended server, so that no line can ask to publish it
             edge=None if self.billing_state in STOPPED_BILLING_STATES else self.edge,
+            lock_age=now - self.locked_since if self.locked_since is not None else None,
         )
 
 
 def fleet(conn: Connection) -> list[Seat]:
     """Read every server, with what its account says about it."""
-    return [Seat(*row) for row in conn.execute(FLEET)]
+    return [Seat(*row) for row in conn.execute(FLEET, {"holders": list(HOLDERS)})]
 
 
 class Lookout:

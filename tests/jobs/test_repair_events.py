@@ -12,6 +12,7 @@ import pytest
 from engine.load import bundle, load_texts
 from jobs.controller import Controller
 from storage import clock, policies, repairs
+from storage.intents_ask import ask_server
 from storage.repairs import Event
 from storage.settings import SHIPPED_POLICY
 from tests.jobs.floor import Floor
@@ -197,3 +198,23 @@ def test_events_are_found_by_server_and_outcome(floor: Floor) -> None:
         assert [each.event.server_id for each in repairs.listed(conn, outcomes=["over"])] == [second]
         assert [each.event.outcome for each in repairs.listed(conn, server_id=first)] == ["dry_run"]
         assert len(repairs.listed(conn, limit=1)) == 1
+
+
+@pytest.mark.parametrize(("mode", "outcomes"), [("dry_run", ["dry_run"]), ("live", ["asked", "done"])])
+def test_a_lock_whose_worker_is_lost_is_cleared_when_its_level_is_live(
+    floor: Floor, controller: Controller, server: UUID, mode: str, outcomes: list[str]
+) -> None:
+    deploy(floor, BILLING_REPAIR_LEVEL_1=mode)
+    with floor.begin() as conn:
+        ask_server(conn, floor.policy, server, "create_backup", actor="Ada", args={})
+    tried = "UPDATE intents SET tries = 1, started_at = now() - make_interval(mins => :ago), not_before = :later "
+    given = {"later": floor.now() + timedelta(days=1)}
+    floor.rows(tried + "RETURNING 1", ago=89, **given)
+    for _ in range(4):
+        floor.tick(controller)
+    assert told(floor) == []
+    floor.rows(tried + "RETURNING 1", ago=91, **given)
+    floor.run(controller)
+    assert [outcome for line, outcome in told(floor) if line == "stale_lock"] == outcomes
+    (backup,) = floor.intents_of(floor.seat(server).account_id, "create_backup")
+    assert backup["status"] == ("open" if mode == "dry_run" else "dropped")
