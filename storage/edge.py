@@ -65,6 +65,12 @@ def get(conn: Connection, server_id: UUID) -> Published | None:
     return None if row is None else Published(*row)
 
 
+def of_account(conn: Connection, account_id: UUID) -> Mapping[UUID, Published]:
+    """Return what is known of the edges of an account's servers, by server."""
+    find = text(f"SELECT {COLUMNS} FROM edges WHERE server_id IN (SELECT id FROM servers WHERE account_id = :id)")
+    return {row.server_id: Published(*row) for row in conn.execute(find, {"id": account_id})}
+
+
 def claim_label(conn: Connection, server_id: UUID, *candidates: str) -> str | None:
     """Return the server's label: the one that it has, or the first that nobody has had; `None` when all are taken."""
     for label in candidates:

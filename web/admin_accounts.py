@@ -10,7 +10,7 @@ from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
 
-from storage import accounts, audit, policies
+from storage import accounts, audit, edge, policies
 from storage.accounts import AccountView
 from storage.gather import World
 from web.auth import Caller
@@ -97,9 +97,19 @@ def list_accounts(request: HttpRequest, services: TheServices) -> list[dict[str,
 
 @get("/accounts/{account_id:str}", sync_to_thread=True)
 def show_account(services: TheServices, account_id: PathId) -> dict[str, Any]:
-    """Show everything durable of an account, and its servers."""
+    """Show everything durable of an account, and its servers with what leads to each."""
     with services.database.begin() as conn:
-        return shown(accounts.account_view(conn, UUID(identifier(account_id, "account"))))
+        view = accounts.account_view(conn, UUID(identifier(account_id, "account")))
+        found = shown(view)
+        edges = edge.of_account(conn, view.id)
+    for server in found["servers"]:
+        known = edges.get(UUID(server["serverId"]))
+        server["edge"] = None if known is None else {
+            "label": known.label,
+            "publishedAt": on_the_wire(known.published_at),
+            "state": known.state,
+        }  # fmt: skip
+    return found
 
 
 @get("/accounts/{account_id:str}/events", sync_to_thread=True)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from engine.load import bundle, load_texts
-from storage import policies, repairs
+from storage import edge, policies, repairs
 from storage.settings import SHIPPED_POLICY
 from tests.acceptance.system import invoice_event, sign
 from tests.web.routes import MISSING
@@ -217,3 +217,16 @@ def test_the_brake_of_repairs_is_listed_and_released(site: Site) -> None:
     with site.database.begin() as conn:
         conn.execute(text("INSERT INTO brakes (name, latched_at) VALUES ('repairs.repairs', now())"))
     assert site.admin.post(path, json={}).status_code == 200
+
+
+def test_an_account_shows_what_leads_to_each_of_its_servers(site: Site) -> None:
+    tenant = site.tenant()
+    path = f"/api/admin/accounts/{tenant.account_id}"
+    assert [each["edge"] for each in site.admin.get(path).json()["servers"]] == [None]
+    with site.database.begin() as conn:
+        edge.claim_label(conn, UUID(tenant.server_id), "ada-1")
+        edge.note_published(conn, UUID(tenant.server_id), "192.0.2.10", 25565)
+        edge.observe(conn, {UUID(tenant.server_id): "present"})
+    (server,) = site.admin.get(path).json()["servers"]
+    assert (server["edge"]["label"], server["edge"]["state"]) == ("ada-1", "present")
+    assert server["edge"]["publishedAt"].endswith("Z")
