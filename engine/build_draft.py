@@ -55,6 +55,7 @@ class MachineDraft:
     states: tuple[str, ...]
     states_known: bool  # the list of states could be read
     marks: frozenset[str]
+    final: tuple[str, ...]  # states that nothing has to lead out of, where it says so
 
 
 @dataclass

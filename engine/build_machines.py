@@ -46,6 +46,7 @@ def draft_machines(draft: Draft) -> None:
             states=tuple(state.text for state in each(states)) if states is not None else (),
             states_known=known,
             marks=frozenset(marks),
+            final=tuple(state.text for state in each(root.get("final"))),
         )
 
 
@@ -84,6 +85,9 @@ class MachineReader:
         initial = root.get("initial")
         if initial is not None and not initial.hurt and self.draft.state(self.machine, initial) is None:
             self.whole = False
+        for state in each(root.get("final")):
+            if self.draft.state(self.machine, state) is None:
+                self.whole = False
         return Machine(
             name=name,
             of="server" if self.machine.of_server else "account",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from engine.analyse.guard import GuardJudge
+from engine.analyse.machine import Listing, check_rules
 from engine.build_draft import Draft, each
 from engine.effects import IMPLEMENTED
 from engine.faults import listed, meant, shown
@@ -43,8 +45,15 @@ class Meaning:
 
     def check_machines(self) -> None:
         """Check each machine by itself, and that those which others rely on are there."""
+        judge = GuardJudge(self.faults, {name: fact for name, fact in self.draft.facts.items() if fact is not None})
+        for name, guard in self.draft.predicates.items():
+            if guard is not None:
+                judge.predicate(name, guard)
         for machine in self.machines.values():
-            check_machine(self.faults, machine, self.intents, whole=machine.name in self.whole)
+            whole = machine.name in self.whole
+            check_machine(self.faults, machine, self.intents, whole=whole)
+            if whole:
+                check_rules(self.faults, judge, machine, self.intents, self._listing(machine.name))
         if not self.draft.names["machine"].complete:
             return
         billing = self.machines.get("billing")
@@ -63,6 +72,11 @@ class Meaning:
             self.faults.add(
                 "M315", place, f"expected one machine `of: server`, found {found}", "every server runs the same one"
             )
+
+    def _listing(self, name: str) -> Listing:
+        drafted = self.draft.machines[name]
+        states = drafted.root.get("states" if drafted.of_server else "ladder")
+        return Listing({state.text: state.place for state in each(states)}, drafted.final or drafted.states[-1:])
 
     def _usual_place(self, name: str) -> Place:
         """Return where a machine of this name is usually written."""

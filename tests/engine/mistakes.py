@@ -162,7 +162,9 @@ UNKNOWN_NAMES = [
         "BILLING_RETENTION_DAYS",
     ),
     Mistake("M322", "abuse.yaml", "ladder:", "mapping: {clear: stopped}\nladder:", "clear"),
-    Mistake("M321", "ended.yaml", "predicates:\n", "predicates:\n  owing: {fact: exempt, eq: true}\n", "owing"),
+    Mistake(
+        "M321", "ended.yaml", "predicates:\n", "predicates:\n  owing: {fact: exempt, eq: true}\n", "owing", ("M325",)
+    ),
 ]
 
 WRONG_TYPES = [
@@ -211,6 +213,7 @@ WRONG_TYPES = [
         "predicates:\n  p0: {fact: exempt, eq: true}\n"
         + "".join(f"  p{n}: {{all: [p{n - 1}, p{n - 1}, p{n - 1}]}}\n" for n in range(1, 8)),
         "{all: [p5, p5, p5]}",
+        ("M325",),
     ),
     Mistake("M338", "standing.yaml", "  exempt:    ", "  happy: {type: bool, from: standing}\n  exempt:    ", "happy"),
     Mistake("M338", "standing.yaml", "{type: bool, from: admin}", "{type: int, from: admin}", "exempt", ("M332",)),

@@ -11,6 +11,7 @@ WRONG_LADDERS = [
         "from: [restricted, stopped], to: clear",
         "from: [clear, stopped], to: restricted",
         "cleared",
+        ("M327",),
     ),
     Mistake(
         "M341",

@@ -14,8 +14,9 @@ from engine.load import bundle, load_policy, load_texts
 from engine.render import render_text
 from tests.engine.mistakes import SHIPPED, TEXT_MISTAKES, Mistake
 from tests.engine.mistakes_in_meaning import MEANING_MISTAKES
+from tests.engine.mistakes_in_rules import RULE_MISTAKES
 
-MISTAKES = [*TEXT_MISTAKES, *MEANING_MISTAKES]
+MISTAKES = [*TEXT_MISTAKES, *MEANING_MISTAKES, *RULE_MISTAKES]
 POLICIES = Path(__file__).resolve().parents[1] / "policies"
 ENGINE = Path(__file__).resolve().parents[2] / "engine"
 OF_FOLDERS = {"P102", "P103", "P115", "P116", "S211", "S212"}  # mistakes in whole files; each has a test below
@@ -60,7 +61,7 @@ def test_a_mistake_is_found_at_its_place_in_plain_words_and_nothing_else_is_said
 
 def test_every_code_of_a_fault_has_an_example() -> None:
     """Codes from M400 on are of guarantees and scenarios, and are tested with those."""
-    source = "".join(path.read_text() for path in ENGINE.glob("*.py"))
+    source = "".join(path.read_text() for path in ENGINE.rglob("*.py"))
     codes = set(re.findall(r'"([PSM][0-3][0-9]{2})"', source))
     assert codes == {mistake.code for mistake in MISTAKES} | OF_FOLDERS
 
