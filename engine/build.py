@@ -28,6 +28,7 @@ from engine.build_repairs import build_repairs
 from engine.build_settings import build_settings, check_settings_used, check_spelling
 from engine.faults import Faults
 from engine.meaning import Meaning
+from engine.meaning_unused import check_unused
 from engine.model import Machine, Place, Policy, Setting, Timer
 from engine.source import Node
 
@@ -55,6 +56,7 @@ def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, los
         if reader.whole:
             whole.add(name)
     check_settings_used(draft)
+    check_unused(draft)
     standing = build_standing(draft)
     gates = GatesReader(draft, guards).read()
     repairs = build_repairs(draft)

@@ -48,7 +48,7 @@ class Meaning:
         judge = GuardJudge(self.faults, {name: fact for name, fact in self.draft.facts.items() if fact is not None})
         for name, guard in self.draft.predicates.items():
             if guard is not None:
-                judge.predicate(name, guard)
+                judge.predicate(name.rpartition(".")[2], guard)
         for machine in self.machines.values():
             whole = machine.name in self.whole
             check_machine(self.faults, machine, self.intents, whole=whole)

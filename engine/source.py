@@ -16,6 +16,8 @@ from engine.model import Place
 
 MOST_BYTES = 256 * 1024
 MOST_DEPTH = 24
+OUT = "write the value out where it is used"
+MOST_ALIASES = 10  # with their anchors and tags; more are a bomb rather than a mistake
 MOST_NODES = 20_000
 
 Scalar = bool | int | str | None
@@ -153,6 +155,7 @@ class _Reader:
         self.file = file
         self.faults = faults
         self.count = 0
+        self.aliases = 0
         self.open: list[Node] = []
         self.keys: list[Node | None] = []  # for each open map: the key that waits for its value
         self.root: Node | None = None
@@ -168,7 +171,9 @@ class _Reader:
                         "P110", event, "a second document begins here", "one file, one document: remove the `---`"
                     )
             elif isinstance(event, yaml.AliasEvent):
-                self._refuse("P106", event, f"the alias `*{shown(event.anchor)}` is not allowed", "write the value out")
+                node = self._node("scalar", event)
+                self._alias("P106", node, f"the alias `*{shown(event.anchor)}` is not allowed", "write the value out")
+                self._place(node)
             elif isinstance(event, yaml.ScalarEvent):
                 self._place(self._scalar(event))
             elif isinstance(event, yaml.CollectionStartEvent):
@@ -185,13 +190,13 @@ class _Reader:
         return self.root
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
-        self._plain_only(event)
         if len(self.open) >= MOST_DEPTH:
             self._refuse(
                 "P104", event, f"nested deeper than {MOST_DEPTH} levels", "name inner guards under `predicates:`"
             )
         kind: Literal["map", "list"] = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
         node = self._node(kind, event)
+        self._plain_only(event, node)
         if self.open and self.open[-1].kind == "map" and self.keys[-1] is None:
             self._refuse(
                 "P111", event, f"a {kind} cannot be a key", "a key is one word; quote it if it begins with a bracket"
@@ -234,8 +239,8 @@ class _Reader:
             parent.entries[name] = (key, node)
 
     def _scalar(self, event: yaml.ScalarEvent) -> Node:
-        self._plain_only(event)
         node = self._node("scalar", event)
+        self._plain_only(event, node)
         is_key = bool(self.open) and self.open[-1].kind == "map" and self.keys[-1] is None
         node.value = event.value
         if not event.implicit[0]:
@@ -277,21 +282,24 @@ class _Reader:
             )
         return word
 
-    def _plain_only(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+    def _plain_only(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, node: Node) -> None:
+        """Note an anchor or tag of a node. It is read on, so that the rest of the file is judged too."""
         if event.anchor is not None:
-            self._refuse(
-                "P106",
-                event,
-                f"the anchor `&{shown(event.anchor)}` is not allowed",
-                "write the value out where it is used",
-            )
+            self._alias("P106", node, f"the anchor `&{shown(event.anchor)}` is not allowed", OUT)
         if event.tag is not None:
-            self._refuse(
-                "P109",
-                event,
-                f"the tag `{shown(event.tag)}` is not allowed",
-                "remove it: values have their plain types",
+            self._alias(
+                "P109", node, f"the tag `{shown(event.tag)}` is not allowed", "remove it: values have their plain types"
             )
+
+    def _alias(self, code: str, node: Node, message: str, hint: str) -> None:
+        """Note what has no value here; after some of them, reading stops: it may be a bomb."""
+        node.hurt = True
+        for parent in self.open:
+            parent.hurt = True
+        self.faults.add(code, node.place, message, hint)
+        self.aliases += 1
+        if self.aliases >= MOST_ALIASES:
+            raise _Refused
 
     def _fault(self, code: str, node: Node, message: str, hint: str) -> None:
         node.hurt = True

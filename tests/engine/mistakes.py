@@ -189,7 +189,7 @@ WRONG_TYPES = [
     Mistake(
         "M334", "billing.yaml", "{fact: backup_blocked_at, is_null: false}", "{fact: observed, eq: running}", "observed"
     ),
-    Mistake("M334", "server.yaml", "after: {starting_since:", "after: {past_due_since:", "past_due_since"),
+    Mistake("M334", "server.yaml", "after: {starting_since:", "after: {past_due_since:", "past_due_since", ("M388",)),
     Mistake("M334", "server.yaml", "when: {fact: desired, eq: running}", "when: owing", "owing"),
     Mistake(
         "M335", "standing.yaml", "exempt:                {type: bool, from: admin}", "exempt: {type: bool}", "exempt"
@@ -213,7 +213,7 @@ WRONG_TYPES = [
         "predicates:\n  p0: {fact: exempt, eq: true}\n"
         + "".join(f"  p{n}: {{all: [p{n - 1}, p{n - 1}, p{n - 1}]}}\n" for n in range(1, 8)),
         "{all: [p5, p5, p5]}",
-        ("M325",),
+        ("M325", "M387"),
     ),
     Mistake("M338", "standing.yaml", "  exempt:    ", "  happy: {type: bool, from: standing}\n  exempt:    ", "happy"),
     Mistake("M338", "standing.yaml", "{type: bool, from: admin}", "{type: int, from: admin}", "exempt", ("M332",)),

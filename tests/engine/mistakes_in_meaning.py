@@ -43,7 +43,7 @@ WRONG_LADDERS = [
         ", after: {provisioning_since: provision_time}",
         "",
         "clear_stale_provisioning_lock",
-        ("M385",),
+        ("M385", "M388"),
     ),
     Mistake(
         "M346",

@@ -64,4 +64,18 @@ RULE_MISTAKES = [
         "    to: active\n    when: {any: [nothing_owed, {fact: subscription, eq: past_due}]}\n",
         "late",
     ),
+    Mistake(
+        "M387",
+        "ended.yaml",
+        "predicates:\n",
+        "predicates:\n  free: {fact: exempt, eq: true}\n",
+        "free",
+    ),
+    Mistake(
+        "M388",
+        "abuse.yaml",
+        "ladder: [",
+        "facts:\n  stopped_at: {type: instant, null: not stopped, from: entered stopped}\nladder: [",
+        "stopped_at",
+    ),
 ]

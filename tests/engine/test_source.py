@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.faults import Faults
-from engine.source import MOST_BYTES, Node, decode, parse
+from engine.source import MOST_ALIASES, MOST_BYTES, Node, decode, parse
 
 
 def read(text: str) -> tuple[Node | None, list[str]]:
@@ -66,11 +66,11 @@ def test_columns_count_characters_not_bytes() -> None:
     assert root.key("b").start == (1, 10)
 
 
-def test_an_alias_bomb_is_refused_at_its_first_anchor() -> None:
+def test_an_alias_bomb_is_refused_after_a_few_of_its_anchors() -> None:
     bomb = "a: &a [x, x]\n" + "".join(
         f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(9)
     )
-    assert read(bomb)[1] == ["P106"]
+    assert read(bomb)[1] == ["P106"] * MOST_ALIASES
 
 
 def test_depth_is_bounded_however_deep_it_goes() -> None:
