@@ -50,14 +50,6 @@ RULE_MISTAKES = [
     ),
     Mistake("M327", "ended.yaml", "    from: [stopped, retained]\n", "    from: [stopped]\n", "retained"),
     Mistake(
-        "M327",
-        "server.yaml",
-        "  - {id: deleted,         from: deleting, to: deleted, event: deletion_observed, by: worker}\n",
-        "  - {id: deleted, from: stopped, to: deleted, event: deletion_observed, by: worker}\n"
-        "  - {id: lose, from: failed, to: deleting, event: lost, by: worker}\n",
-        "deleting",
-    ),
-    Mistake(
         "M328",
         "billing.yaml",
         "    to: active\n    when: nothing_owed\n",
