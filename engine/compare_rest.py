@@ -72,7 +72,7 @@ def _parts(policy: Policy) -> Mapping[str, object]:
         "states": {".".join(name): told for name, told in policy.state_texts.items()},
         "alerts": policy.alerts,
         "calendars": policy.calendars,
-        "announce": policy.announce,
+        "announce": {f"{each.calendar} {write_duration(each.before)} before": each for each in policy.announce},
         "dates": policy.dates,
     }
 
