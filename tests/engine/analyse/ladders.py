@@ -26,7 +26,7 @@ def found(
     servers: tuple[str, ...] = ("{is: allowed}",),
     without: tuple[str, ...] = (),
 ) -> list[Fault]:
-    """Return the faults of a ladder with these further rules of pressure; `without` leaves out some of the usual ones."""
+    """Return the faults of a ladder with these further rules of pressure, `without` some of the usual ones."""
     texts = bundle(SMALL)
     usual = [rule for rule in PRESSURE if not any(f"id: {id_}," in rule for id_ in without)]
     lines = ["machine: terms", "of: account", "cause: tenant", "initial: clear"]
