@@ -112,6 +112,7 @@ SUBTLE: dict[str, tuple[Change, ...]] = {
                 "  - id: suspend_at_once\n    from: final_warning\n    to: suspended\n    needs: suspending\n"
                 "    when: {all: [owing, {fact: ended_stopped_at, is_null: false}]}\n"
                 "    after: {final_warning_sent_at: 1h}\n"
+                "    do: [suspend_customer_servers, {shutdown_suspended_server: each server}, send_suspended_notice]\n"
                 "  - id: retain\n"
             ),
         ),
@@ -131,6 +132,12 @@ SUBTLE: dict[str, tuple[Change, ...]] = {
                 "event: deletion_withdrawn, by: admin}\n"
                 "  - id: paid_early "
             ),
+        ),
+        (
+            "billing.yaml",
+            "  - {id: deletion_withdrawn, from: pending_deletion, to: retained, event: deletion_withdrawn, "
+            "by: admin}\n",
+            "",
         ),
         promising("  never: {rule: billing.withdrawn_first}\n  while: nothing_owed"),
     ),
