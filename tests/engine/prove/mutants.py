@@ -135,8 +135,10 @@ SUBTLE: dict[str, tuple[Change, ...]] = {
         ),
         (
             "billing.yaml",
-            "  - {id: deletion_withdrawn, from: pending_deletion, to: retained, event: deletion_withdrawn, "
-            "by: admin}\n",
+            (
+                "  - {id: deletion_withdrawn, from: pending_deletion, to: retained, event: deletion_withdrawn, "
+                "by: admin}\n"
+            ),
             "",
         ),
         promising("  never: {rule: billing.withdrawn_first}\n  while: nothing_owed"),
