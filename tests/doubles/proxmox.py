@@ -174,8 +174,10 @@ class ProxmoxDouble:
 
     def node_tasks(self, params: Params, node: str) -> Any:
         self._reach(node)
-        rows = [task for task in self.tasks.values() if task["node"] == node and "endtime" not in task]
-        return [task for task in rows if task["id"] == params.get("vmid", task["id"])]
+        ended = params.get("source") == "archive"
+        rows = [each for each in self.tasks.values() if each["node"] == node and ("endtime" in each) is ended]
+        since = float(params.get("since", 0))
+        return [each for each in rows if each["id"] == params.get("vmid", each["id"]) and each["starttime"] >= since]
 
     def task_status(self, _params: Params, node: str, upid: str) -> Any:
         self._reach(node)
@@ -343,7 +345,7 @@ class ProxmoxDouble:
         def put() -> None:
             self.guests[vmid] = Guest(vmid, node, saved.type, dict(saved.config), disk=saved.disk)
 
-        return self._task(node, "restore", str(vmid), put)
+        return self._task(node, "qmrestore" if saved.type == "qemu" else "vzrestore", str(vmid), put)
 
     def _task(self, node: str, verb: str, what: str, effect: Callable[[], object]) -> str:
         self.before.get(verb, lambda: None)()
@@ -361,7 +363,7 @@ class ProxmoxDouble:
             "exit": exit_status,
             "starttime": now,
         }
-        ended = {} if verb in self.endless else {"endtime": now}
+        ended = {} if verb in self.endless else {"endtime": now, "status": exit_status}
         self.tasks[upid] = {**task, **ended, "polls": self.polls_running}
         return upid
 
@@ -374,7 +376,7 @@ ROUTES: tuple[tuple[str, dict[str, tuple[str, tuple[str, ...]]]], ...] = (
     ("cluster/resources", {"GET": ("resources", ("type",))}),
     ("cluster/tasks", {"GET": ("cluster_tasks", ())}),
     (r"cluster/ha/resources/(?P<sid>\w+:\d+)", {"GET": ("ha", ()), "PUT": ("set_ha", ("state",))}),
-    (r"nodes/(?P<node>[\w-]+)/tasks", {"GET": ("node_tasks", ("vmid", "source"))}),
+    (r"nodes/(?P<node>[\w-]+)/tasks", {"GET": ("node_tasks", ("vmid", "source", "since"))}),
     (r"nodes/(?P<node>[\w-]+)/tasks/(?P<upid>UPID:[^/]+)/status", {"GET": ("task_status", ())}),
     (
         r"nodes/(?P<node>[\w-]+)/(?P<type>lxc|qemu)",

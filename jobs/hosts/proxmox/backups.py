@@ -16,7 +16,7 @@ from jobs.hosts.errors import (
     HostUnavailable,
     StillRunning,
 )
-from jobs.hosts.proxmox import power
+from jobs.hosts.proxmox import power, tasks
 from jobs.hosts.proxmox.client import Refused
 from jobs.hosts.proxmox.guests import cluster, is_true, locate, marker, server_of, tags_of
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.hosts.proxmox.client import Client
     from jobs.hosts.proxmox.guests import Cluster, Located
 
+RESTORES = frozenset({"vzrestore", "qmrestore"})
 BACKUP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 
 
@@ -134,6 +135,10 @@ def restore(client: Client, server_id: str, found: Located, backup_id: str, safe
     if power.live(client, server_id, found).get("status") != "stopped":
         raise StillRunning(server_id)
     power.refuse_locked(client, server_id, found)
+    begun = find(client, server_id, safety_id) if safety_id is not None else None
+    if begun is not None and _was_put_in_place(client, found, begun):
+        _as_before(client, server_id, found, onboot=False)  # what it was is not known any more; a start sets it
+        return begun.info
     safety = create(client, server_id, found, safety_id or f"safety-{secrets.token_hex(8)}")
     try:
         _put_in_place(client, server_id, found, made)
@@ -143,6 +148,22 @@ def restore(client: Client, server_id: str, found: Located, backup_id: str, safe
             _put_in_place(client, server_id, found, kept)
         raise
     return safety
+
+
+def _was_put_in_place(client: Client, found: Located, safety: Volume) -> bool:
+    """Tell whether a try before this one ended well after nobody waited for it any more.
+
+    Without this a restore that takes longer than its bound would begin again for ever. After one that failed, what came
+    last may have been the safety copy: then it is done again.
+    """
+    guest = found.guest
+    since = int(safety.info.created_at.timestamp())
+    try:
+        rows = client.rows(f"nodes/{guest.node}/tasks", vmid=guest.vmid, source="archive", since=since)
+    except Refused:
+        return False
+    ended = [row.get("status") for row in rows if row.get("type") in RESTORES]
+    return bool(ended) and all(tasks.is_well(str(status)) for status in ended)
 
 
 def _put_in_place(client: Client, server_id: str, found: Located, made: Volume) -> None:
@@ -155,10 +176,10 @@ def _put_in_place(client: Client, server_id: str, found: Located, made: Volume) 
         client, server_id, doing, lambda: client.task("post", f"nodes/{guest.node}/{guest.type}", **words)
     )
     power.finish(client, server_id, doing, task, client.options.timeouts.backup)
-    _as_before(client, server_id, found)
+    _as_before(client, server_id, found, onboot=found.onboot)
 
 
-def _as_before(client: Client, server_id: str, found: Located) -> None:
+def _as_before(client: Client, server_id: str, found: Located, *, onboot: bool) -> None:
     """Give the guest its mark and its autostart back: a backup brings those of its own time, or of another guest."""
     guest = found.guest
     told = marker(client.options.namespace, guest.vmid, server_id)
@@ -167,11 +188,11 @@ def _as_before(client: Client, server_id: str, found: Located) -> None:
         restored = client.fields(path)
         kept = server_of(client.options.namespace, guest.vmid, tags_of(restored.get("tags"))) == server_id
         tags = {} if kept else {"tags": told}
-        client.put(path, onboot=int(found.onboot), **tags)
+        client.put(path, onboot=int(onboot), **tags)
     except Refused as error:
         raise power.in_words(client, server_id, f"set guest {guest.vmid} up again", error) from None
     again = locate(client, server_id)
-    if again is None or again.onboot != found.onboot:
+    if again is None or again.onboot != onboot:
         raise HostFailed(client.host, f"set guest {guest.vmid} up again", "it was taken and is not so")
 
 

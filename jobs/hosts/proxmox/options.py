@@ -45,7 +45,8 @@ class Timeouts:
     start: float = 60.0
     force: float = 10.0
     create: float = 300.0
-    backup: float = 300.0
+    backup: float = 180.0
+    """A restore is three of these at most, which has to fit into a worker's claim of ten minutes."""
     settle: float = 3.0
     """How long a guest may go on being seen as it was after its task has ended well."""
     margin: float = 3.0

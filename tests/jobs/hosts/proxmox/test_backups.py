@@ -94,14 +94,30 @@ def test_a_restore_that_fails_puts_the_files_of_before_back(
     def half() -> None:
         cluster.guests[1200].disk = "half of old"
         cluster.before.clear()
-        cluster.failing["restore"] = "unable to restore CT 1200 - command failed"
-        cluster.before["restore"] = cluster.failing.clear
+        cluster.failing["vzrestore"] = "unable to restore CT 1200 - command failed"
+        cluster.before["vzrestore"] = cluster.failing.clear
 
-    cluster.before["restore"] = half
+    cluster.before["vzrestore"] = half
     with pytest.raises(HostFailed, match="command failed"):
         host.restore_backup(SPEC, "b-1", "kept")
     assert cluster.guests[1200].disk == "new"
     assert ids(host) == ["b-1", "kept"]
+
+
+def test_a_restore_that_outlasts_its_bound_is_not_begun_again(
+    cluster: ProxmoxDouble, host: ProxmoxHost, guest: Guest
+) -> None:
+    guest.config["onboot"] = "1"
+    host.create_backup(SPEC, "b-1")
+    guest.config["onboot"] = "0"
+    guest.disk = "new"
+    host.create_backup(SPEC, "kept")  # the first try's safety copy
+    cluster.polls_running = 1_000
+    with pytest.raises(HostBusy):
+        host.restore_backup(SPEC, "b-1", "kept")
+    assert host.restore_backup(SPEC, "b-1", "kept").backup_id == "kept"
+    assert (cluster.guests[1200].disk, cluster.guests[1200].config["onboot"]) == ("old", "0")
+    assert [path for path in cluster.made("lxc") if path == "nodes/pve1/lxc"] == ["nodes/pve1/lxc"]
 
 
 def test_a_restored_server_keeps_its_mark_and_stays_off_at_boot(
