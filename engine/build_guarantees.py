@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Iterable, Iterator
+from typing import TypeVar, get_args
 
 from engine.build_draft import Draft, MachineDraft, each, entries, text_of
 from engine.build_guards import GuardReader
+from engine.durations import parse_duration
 from engine.faults import listed, shown
 from engine.guarantees import (
     ANY_NOTICE,
     KINDS_OF_INTENT,
     AtMostOnce,
     Before,
+    Exactly,
     Guarantee,
     Happening,
     HappeningKind,
@@ -19,11 +22,14 @@ from engine.guarantees import (
     Never,
     OneRung,
     Reaches,
+    Slots,
     Stopped,
 )
 from engine.model import FactType, Guard, IntentKind
+from engine.register import HAS, Entry, read_entry
 from engine.source import Node
 
+Part = TypeVar("Part")
 HAPPENINGS: tuple[HappeningKind, ...] = get_args(HappeningKind)
 
 
@@ -59,6 +65,10 @@ class GuaranteeReader:
             )
         if "at_most_once" in node.entries:
             return AtMostOnce(name, says, key.place, self._notices(node.entries["at_most_once"][1]))
+        if "lets" in node.entries:
+            return self._slots(name, says, key, node)
+        if "exactly" in node.entries:
+            return Exactly(name, says, key.place, _sorted(_properties(node.entries["exactly"][1])))
         if "leads_to" in node.entries:
             return self._leads_to(name, says, key, node)
         if "reaches" in node.entries:
@@ -71,6 +81,11 @@ class GuaranteeReader:
             notices = (i for i in self.draft.intents.values() if i is not None and i.kind is IntentKind.NOTICE)
             return tuple(sorted(i.name for i in notices))
         return tuple(item.text for item in each(node) if self.draft.intent(item, kind=IntentKind.NOTICE) is not None)
+
+    def _slots(self, name: str, says: str, key: Node, node: Node) -> Slots:
+        brake, per = node.entries["brake"][1], parse_duration(text_of(node, "per") or "")
+        lets = tuple(sorted((int(many), int(value.text)) for many, _, value in entries(node.get("lets"))))
+        return Slots(name, says, key.place, brake.text, int(per.total_seconds()) if per is not None else 0, lets)
 
     def _leads_to(self, name: str, says: str, key: Node, node: Node) -> LeadsTo | None:
         to = self.draft.rung(node.entries["leads_to"][1])
@@ -147,3 +162,17 @@ class GuaranteeReader:
                 return False
             return self.draft.rung(node) is not None
         return self.draft.known("machine" if kind == "climb" else kind, node)
+
+
+def _sorted(pairs: Iterable[tuple[str, Part]]) -> tuple[tuple[str, Part], ...]:
+    """Return the entries of a map by their names: the order in which it is written says nothing."""
+    return tuple(sorted(pairs, key=lambda pair: pair[0]))
+
+
+def _properties(node: Node) -> Iterator[tuple[str, tuple[tuple[str, Entry], ...]]]:
+    """Yield each property with its names: a list, or a map where it has values."""
+    for name, _, value in entries(node):
+        if value.kind == "map":
+            yield name, _sorted((key, read_entry(entry.text)) for key, _, entry in entries(value))
+        else:
+            yield name, _sorted((item.text, HAS) for item in each(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from engine.model import Guard, Place
@@ -128,4 +129,26 @@ class Reaches:
     to: tuple[str, str]  # machine and state
 
 
-Guarantee = Never | Stopped | LeadsTo | OneRung | AtMostOnce | Reaches
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """A brake lets so many of each population through in each period, and no others."""
+
+    name: str
+    says: str
+    place: Place
+    brake: str  # of permits or of repairs
+    per_seconds: int
+    lets: tuple[tuple[int, int], ...]  # (population, how many of it)
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """These names and no others have a property of `engine.register`, and with these values where it has values."""
+
+    name: str
+    says: str
+    place: Place
+    properties: tuple[tuple[str, tuple[tuple[str, str | int | timedelta], ...]], ...]
+
+
+Guarantee = Never | Stopped | LeadsTo | OneRung | AtMostOnce | Reaches | Slots | Exactly

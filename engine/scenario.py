@@ -14,6 +14,7 @@ from pathlib import Path
 from engine.durations import parse_duration
 from engine.faults import Faults
 from engine.model import IntentKind, Place, Policy, Value
+from engine.repairs import Seen
 from engine.shape import check_shape
 from engine.source import MOST_BYTES, Node, decode, parse
 from engine.timeline_items import Timeline
@@ -22,6 +23,14 @@ from engine.timeline_text import NOTHING, TimelineReader
 FOLDER = "scenarios"
 MOST_SCENARIOS = 500
 OTHERS = "others"  # `allow: others`: every action on servers that is not denied here
+
+
+@dataclass(frozen=True, slots=True)
+class RepairCase:
+    """A server that the account might have now, and the lines of repairs that hold for it, up to what is done."""
+
+    seen: Seen  # its billing state is the account's, and filled in when it is asked
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,9 @@ class Expect:
     servers: str | None = None
     lifecycle: Mapping[str, str] = field(default_factory=dict)
     repair: Mapping[str, str] = field(default_factory=dict)
+    repairs: tuple[RepairCase, ...] = ()
+    levels: Mapping[str, str] = field(default_factory=dict)  # what is done with the repairs of each level
+    takes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # lifecycle -> event -> who may send it
     notices: tuple[str, ...] | None = None
     promised: Mapping[str, datetime | None] = field(default_factory=dict)
     actor: str = "customer"
@@ -41,6 +53,7 @@ class Expect:
     deny: Mapping[str, str] = field(default_factory=dict)  # action -> code
     intents: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    wanted: tuple[str, ...] | None = None  # of those that are not wanted everywhere, all that are now
     never: tuple[str, ...] = ()
     facts: Mapping[str, Value] = field(default_factory=dict)
     due: datetime | None = None
@@ -146,6 +159,9 @@ class _ScenarioReader(TimelineReader):
             servers=servers.text if servers is not None else None,
             lifecycle=self.by_server(node.get("lifecycle"), self._check_lifecycle),
             repair=self.by_server(node.get("repair"), self._check_repair),
+            repairs=tuple(self._case(each) for each in _each(node.get("repairs"))),
+            levels={level: mode.text for level, _, mode in _pairs(node.get("levels"))},
+            takes=self._takes(node.get("takes")),
             notices=self._intents(node.get("notices"), IntentKind.NOTICE) if node.get("notices") else None,
             promised={self._rule(key): self._instant(value, at) for _, key, value in _pairs(node.get("promised"))},
             actor=actor.text if actor is not None else "customer",
@@ -153,6 +169,7 @@ class _ScenarioReader(TimelineReader):
             deny=deny,
             intents=self._intents(node.get("intents")) or (),
             dropped=self._intents(node.get("dropped")) or (),
+            wanted=self._intents(node.get("wanted")),
             never=self._intents(node.get("never")) or (),
             facts=self.values(node.get("facts"), self.account_facts, at),
             due=self._instant(due, at) if due is not None else None,
@@ -236,6 +253,35 @@ class _ScenarioReader(TimelineReader):
         for each in _each(node):
             self.known("M306", each, "permit", self.policy.permits)
         return tuple(each.text for each in _each(node))
+
+    def _takes(self, node: Node | None) -> dict[str, dict[str, str]]:
+        states = [state for m in self.policy.machines.values() if m.of == "server" for state in m.ladder]
+        events = {rule.event for m in self.policy.machines.values() for rule in m.moves if rule.event is not None}
+        found = {}
+        for state, key, value in _pairs(node):
+            self.known("M304", key, "state of servers", states)
+            for _, event, _ in value.pairs():
+                self.known("M312", event, "event of a server", events)
+            found[state] = {event: who.text for event, _, who in value.pairs()}
+        return found
+
+    def _case(self, node: Node) -> RepairCase:
+        lines, lifecycle = node.entries["lines"][1], node.entries["lifecycle"][1]
+        self._check_lifecycle(lifecycle)
+        for each in lines.items:
+            self._check_repair(each)
+        autostart, age, edge, lock = (node.get(name) for name in ("host_autostart", "for", "edge", "locked_for"))
+        seen = Seen(
+            node.entries["desired"][1].text,
+            node.entries["observed"][1].text,
+            "",
+            lifecycle.text,
+            autostart.value is True if autostart is not None else None,
+            parse_duration(age.text) if age is not None else None,
+            edge.text if edge is not None else None,
+            parse_duration(lock.text) if lock is not None else None,
+        )
+        return RepairCase(seen, tuple(each.text for each in lines.items))
 
     def _check_lifecycle(self, node: Node) -> None:
         states = [state for m in self.policy.machines.values() if m.of == "server" for state in m.ladder]

@@ -8,12 +8,16 @@ from datetime import datetime, timedelta
 
 from engine.errors import EngineError
 from engine.gates import GateVerdict, verdict
+from engine.lifecycle import lifecycle_machine, move
 from engine.model import Place, Policy, Rule, Timer, Value
 from engine.repairs import Seen, lines_that_hold, recommend
 from engine.scenario import Expect, Scenario
 from engine.snapshot import StepKind
 from engine.timeline import Moment, Player, promises
 from engine.timeline_text import NOTHING, write_offset, written_instant
+from engine.wanted import wanted
+
+ROLES, ANYBODY = ("admin", "customer", "worker"), "anybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ class _Run:
         yield from (("intents", name, name if name in asked else _row(asked)) for name in expect.intents)
         dropped = {name for moment in since for move in moment.moves for name in move.dropped}
         yield from (("dropped", name, name if name in dropped else _row(dropped)) for name in expect.dropped)
+        if expect.wanted is not None:
+            yield "wanted", _row(sorted(expect.wanted)), _row(self._wanted(last))
         for name in expect.never:
             yield "never", f"no {name}", f"no {name}" if name not in self.asked else f"{name} was asked for"
         for name, value in expect.facts.items():
@@ -144,7 +150,9 @@ class _Run:
         if expect.waiting is not None:
             yield "waiting", _row(sorted(expect.waiting)), _row(sorted({each.permit for each in last.waiting}))
         if expect.refused is not None:
-            found = last.refused or "the command is taken"
+            found = last.refused or next(
+                (move.reason for move in last.moves if not move.rule and move.reason), "the command is taken"
+            )
             yield "refused", expect.refused, expect.refused if expect.refused in found else found
         yield from self._servers(expect)
 
@@ -165,10 +173,10 @@ class _Run:
                     yield "because", f"{machine}.{state} by {named}", f"by {moves[-1]}"
 
     def _gates(self, expect: Expect, last: Moment) -> Iterator[tuple[str, str, str]]:
-        wanted = [(action, "allowed", "allow") for action in expect.allow]
-        wanted += [(action, f"denied, {code}", "deny") for action, code in expect.deny.items()]
+        asked = [(action, "allowed", "allow") for action in expect.allow]
+        asked += [(action, f"denied, {code}", "deny") for action, code in expect.deny.items()]
         states = tuple(last.snapshot.states.items())
-        for action, expected, key in wanted:
+        for action, expected, key in asked:
             found = verdict(self.policy, states, last.server, action, expect.actor, last.snapshot.facts)
             self.judged.append(
                 Judged(action, expect.actor, action in self.policy.gates.server, states, last.server.state, found)
@@ -180,17 +188,51 @@ class _Run:
         for name, state in expect.lifecycle.items():
             yield "lifecycle", f"{name} {state}", f"{name} {self.player.servers.all[name].lifecycle}"
         assert self.player.last is not None
-        for name, wanted in expect.repair.items():
+        for name, line in expect.repair.items():
             server = self.player.servers.all[name]
             seen = Seen(
                 str(server.facts["desired"]), str(server.facts["observed"]), self.player.last.server.state,
                 server.lifecycle, lifecycle_age=self.player.now - server.entered_at,
             )  # fmt: skip
             found = recommend(self.policy, seen).repair or NOTHING
-            if wanted in lines_that_hold(self.policy, seen):
-                found = wanted  # also one whose level is off, or only told
-                self.repairs.add(wanted)
-            yield "repair", f"{name} {wanted}", f"{name} {found}"
+            if line in lines_that_hold(self.policy, seen):
+                found = line  # also one whose level is off, or only told
+                self.repairs.add(line)
+            yield "repair", f"{name} {line}", f"{name} {found}"
+
+        for state, events in expect.takes.items():
+            yield "takes", f"{state}: {_events(events)}", f"{state}: {_events(self._taken(state))}"
+        modes = {str(line.level): line.mode for line in self.policy.repairs.lines if line.level is not None}
+        for level, mode in expect.levels.items():
+            yield "levels", f"{level} {mode}", f"{level} {modes.get(level, NOTHING)}"
+        for case in expect.repairs:
+            seen = replace(case.seen, server=self.player.last.server.state)
+            lines = lines_that_hold(self.policy, seen)
+            self.repairs.update(lines)
+            yield "repairs", f"{seen}: {_row(case.lines)}", f"{seen}: {_row(lines)}"
+
+    def _taken(self, lifecycle: str) -> dict[str, str]:
+        """Return the events that a server takes that is as wanted and seen as the first, and who may send each."""
+        facts = next(iter(self.player.servers.all.values())).facts
+        events = {rule.event for rule in lifecycle_machine(self.policy).moves if rule.event is not None}
+        found = {}
+        for event in events:
+            roles = [role for role in ROLES if move(self.policy, lifecycle, facts, event, self.player.now, role)]
+            if roles:
+                found[event] = ANYBODY if len(roles) == len(ROLES) else " or ".join(roles)
+        return found
+
+    def _wanted(self, last: Moment) -> list[str]:
+        """Return, of the intents that are not wanted everywhere, those that would be carried out if asked for now."""
+        found = []
+        for intent in self.policy.intents.values():
+            if not (intent.wanted_in or intent.wanted_for):
+                continue
+            machine = intent.wanted_in[0][0] if intent.wanted_in else self.policy.account_machines[0].name
+            episode = last.snapshot.episodes.get(machine, 0)
+            if wanted(self.policy, last.snapshot, intent.name, machine, episode, last.at).ok:
+                found.append(intent.name)
+        return sorted(found)
 
     def _when(self, at: datetime | None) -> str:
         if at is None:
@@ -223,6 +265,10 @@ def with_settings(policy: Policy, settings: Mapping[tuple[str, str], timedelta])
 
 def _asked(moment: Moment) -> list[str]:
     return [each.intent for each in moment.asked] + [name for move in moment.moves for name in move.asked]
+
+
+def _events(events: Mapping[str, str]) -> str:
+    return _row(f"{event} from {who}" for event, who in sorted(events.items()))
 
 
 def _row(names: Iterable[str]) -> str:

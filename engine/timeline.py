@@ -209,7 +209,7 @@ class Player:
         if item is None or not item.servers:
             return False
         for server_id, event in item.servers.items():
-            self.servers.event(server_id, event, self.snapshot, self.now)
+            self.servers.event(server_id, event, self.snapshot, self.now, item.by)
         self._settle()
         return True
 

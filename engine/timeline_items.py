@@ -33,6 +33,7 @@ class Item:
     observe: Mapping[str, str] = field(default_factory=dict)  # what the host shows of one server
     obeys: bool | None = None  # whether the host does as it is told, from now on
     place: Place | None = None
+    by: str | None = None  # the role of whoever sends events to servers; None: one that may
 
 
 @dataclass(frozen=True, slots=True)

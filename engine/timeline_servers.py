@@ -101,12 +101,12 @@ class Servers:
                 if at is None or at > now or not self._move(each, None, snapshot, now, "worker"):
                     break
 
-    def event(self, server_id: str, event: str, snapshot: Snapshot, now: datetime) -> None:
-        """Send an event to one server, by whoever may send it; a wish of the customer is remembered."""
+    def event(self, server_id: str, event: str, snapshot: Snapshot, now: datetime, by: str | None = None) -> None:
+        """Send an event to one server, by this role or whoever may send it; a wish of the customer is remembered."""
         each = self.all[server_id]
         if event in WISHES:
             each.facts["desired"] = WISHES[event]
-        role = next(
+        role = by or next(
             (rule.by for rule in lifecycle_machine(self.policy).moves if rule.event == event and rule.by is not None),
             "customer",
         )

@@ -184,6 +184,7 @@ class TimelineReader:
             self.by_server(node.get("observe"), self._check_observed),
             host.text == "obeys" if host is not None else None,
             node.place,
+            by.text if (by := node.get("by")) is not None and node.get("server") is not None else None,
         )
 
     def _command(self, node: Node) -> Command | None:
@@ -298,6 +299,8 @@ def _parts(item: Item, start: datetime) -> Iterator[tuple[str, str]]:
     for key, each in (("notice", item.send), ("server", item.servers), ("observe", item.observe)):
         if each:
             yield key, _map(each)
+    if item.by is not None and item.command is None:
+        yield "by", item.by
     if item.obeys is not None:
         yield "host", "obeys" if item.obeys else "silent"
 

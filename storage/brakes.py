@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from engine.model import Brake, Permit, PermitKind, Place, Policy
+from engine.register import slots
 from storage import audit
 from storage.alerts import raise_alert
 from storage.audit import AuditNote
@@ -144,7 +145,7 @@ def _allowance(conn: Connection, brake: Brake, state: _Row, now: datetime) -> in
     enough = math.ceil(brake.at_most / brake.share) if brake.share > 0 else 0
     count = text(f"SELECT count(*) FROM (SELECT 1 FROM {POPULATIONS[brake.population]} LIMIT :enough) counted")
     population: int = conn.execute(count, {"enough": enough}).scalar_one()
-    return max(brake.at_least, min(brake.at_most, math.floor(brake.share * population)))
+    return slots(brake, population)
 
 
 def _trip(conn: Connection, permit: Permit, now: datetime, over: int) -> None:

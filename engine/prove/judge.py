@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.guarantees import AtMostOnce, Guarantee, LeadsTo, Never, OneRung, Reaches, Stopped
+from engine.guarantees import AtMostOnce, Exactly, Guarantee, LeadsTo, Never, OneRung, Reaches, Slots, Stopped
 from engine.guards import facts_of, holds
 from engine.model import Place, Policy
 from engine.prove.counterexample import Told, story, story_then
 from engine.prove.explore import Broken, Outcome, Silent, Visit, Watch, explore, path_to
+from engine.prove.look import listed_exactly, slots_let
 from engine.prove.progress import ASSUMES, progress
 from engine.prove.replay import lived, relieved, stays_below, timeline_of
 from engine.prove.slices import askers, closed, is_such, slice_of
@@ -65,10 +66,13 @@ def judge(policy: Policy, guarantee: Guarantee, most_states: int = MOST_STATES) 
     return Judgement(guarantee, verdict, looked, why, where)
 
 
-def _looked(policy: Policy, guarantee: Stopped | OneRung) -> Found:
+def _looked(policy: Policy, guarantee: Stopped | OneRung | Slots | Exactly) -> Found:
     if isinstance(guarantee, Stopped):
         return _stopped(policy, guarantee)
-    return _one_rung(policy, guarantee)
+    if isinstance(guarantee, OneRung):
+        return _one_rung(policy, guarantee)
+    why, looked = slots_let(policy, guarantee) if isinstance(guarantee, Slots) else listed_exactly(policy, guarantee)
+    return (Verdict.BROKEN, looked, why, guarantee.place) if why else (Verdict.HOLDS, looked, "", None)
 
 
 # ---- by exploring ----------------------------------------------------------------------------------------------------

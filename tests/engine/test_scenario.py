@@ -54,6 +54,14 @@ def test_timeline_that_is_written_is_read_again(each: Scenario) -> None:
     )
 
 
+# intents that are wanted of somebody who has just been warned, and not wanted everywhere
+WANTED = {
+    name
+    for name, intent in shipped_policy().intents.items()
+    if "allowed" in intent.wanted_for or ("billing", "overdue_warning") in intent.wanted_in
+}
+
+
 @pytest.mark.parametrize(
     ("item", "mismatch"),
     [
@@ -84,11 +92,37 @@ def test_timeline_that_is_written_is_read_again(each: Scenario) -> None:
         ("expect: {waiting: [safe_point]}", ("waiting", "safe_point", "none")),
         ("expect: {lifecycle: stopped}", ("lifecycle", "s1 stopped", "s1 running")),
         ("expect: {repair: start_stopped}", ("repair", "s1 start_stopped", "s1 none")),
+        ("expect: {wanted: []}", ("wanted", "none", ", ".join(sorted(WANTED)))),
+        ("expect: {levels: {1: live}}", ("levels", "1 live", "1 dry_run")),
+        (
+            "expect: {takes: {deleting: {deletion_observed: admin}}}",
+            (
+                "takes",
+                "deleting: deletion_observed from admin",
+                "deleting: delete_withdrawn from customer, deletion_observed from worker",
+            ),
+        ),
+        (
+            "expect: {repairs: [{desired: running, observed: stopped, lifecycle: running, lines: []}]}",
+            (
+                "repairs",
+                "desired running, observed stopped, servers allowed, lifecycle running: none",
+                "desired running, observed stopped, servers allowed, lifecycle running: start_stopped",
+            ),
+        ),
         ("expect: {refused: because}", ("refused", "because", "the command is taken")),
     ],
 )
 def test_each_expectation_can_fail(item: str, mismatch: tuple[str, str, str]) -> None:
     assert found(f"at: 0h, set: {LATE}, {item}") == [mismatch]
+
+
+def test_event_of_a_server_is_refused_from_whom_may_not_send_it() -> None:
+    item = "at: 0h, server: stop_requested, by: customer, expect: {lifecycle: stopped}"
+    assert found(item) == []
+    item = "at: 0h, server: backup_started, by: customer, expect: {lifecycle: running, refused: does not take}"
+    assert found(item) == []
+    assert found(item.replace("customer", "worker")) != []
 
 
 def test_state_must_be_reached_by_the_rule_that_is_named() -> None:

@@ -83,6 +83,22 @@ BREAKING: dict[str, tuple[Change, ...]] = {
         ),
         ("billing.yaml", "before: {retention_until: retention_notice}", "before: {retention_until: 10d}"),
     ),
+    "few_are_suspended_at_once": (("permits.yaml", "share: 2%", "share: 3%"),),
+    "few_servers_are_repaired_at_once": (("repairs.yaml", "per: 10m", "per: 9m"),),
+    "what_intents_can_do": (
+        (
+            "intents.yaml",
+            "delete_backup:              {kind: command, per: server, destructive: true",
+            "delete_backup:              {kind: command, per: server",
+        ),
+    ),
+    "alerts_reach_whom_they_should": (
+        ("alerts.yaml", "audit_broken:             alerts-critical", "audit_broken: audit-log"),
+    ),
+    "repairs_are_careful": (("repairs.yaml", "agreeing_observations: 3", "agreeing_observations: 2"),),
+    "evidence_is_read_as_agreed": (
+        ("standing.yaml", "[past_due, unpaid]               #", "[past_due, unpaid, trialing] #"),
+    ),
 }
 
 
