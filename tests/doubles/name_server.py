@@ -101,6 +101,8 @@ class NameServerDouble:
                 return
             answer = b"\xff" * 20 if self.fault == "garbage" else self.answer(wire)
             connection.sendall(struct.pack("!H", len(answer)) + answer)
+            if self.fault == "cut_transfer":
+                return
 
     def answer(self, wire: bytes) -> bytes:
         """Return what a name server would."""
