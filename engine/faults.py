@@ -63,10 +63,16 @@ class PolicyUnreadable(Exception):
         super().__init__(f"`{folder}` {reason}")
 
 
+# A policy with these decides, and hardly as its author meant. They are refused before it comes into force; once it is,
+# a version of ours that judges more strictly must not take it away from running processes.
+JUDGEMENTS = frozenset({"M323", "M324", "M325", "M326", "M327", "M328", "M387", "M388"})
+
+
 class Faults:
     """Collects faults while a policy is read. The same fault at the same place is kept once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, judging: bool = True) -> None:
+        self.judging = judging  # False: only what keeps a policy from deciding is a fault
         self.sources: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[str, Place, str], Fault] = {}
 
@@ -75,6 +81,8 @@ class Faults:
 
     def add(self, code: str, place: Place, message: str, hint: str = "", *, end_column: int | None = None) -> None:
         """Note a fault; without `end_column` the word at the place is underlined."""
+        if code in JUDGEMENTS and not self.judging:
+            return
         end = end_column if end_column is not None and end_column > place.column else self._word_end(place)
         self._found.setdefault((code, place, message), Fault(code, place, end, message, hint))
 

@@ -29,9 +29,12 @@ def load_policy(folder: Path, env: Mapping[str, str] = NOTHING) -> Policy:
     return _load(texts, frozenset(faults_files(faults)), env, faults)
 
 
-def load_texts(texts: Mapping[str, str], env: Mapping[str, str] = NOTHING) -> Policy:
-    """Return the policy that these texts are, by file name. Raises PolicyFaults with every fault."""
-    return _load(texts, frozenset(), env, Faults())
+def load_texts(texts: Mapping[str, str], env: Mapping[str, str] = NOTHING, *, judging: bool = True) -> Policy:
+    """Return the policy that these texts are, by file name. Raises PolicyFaults with every fault.
+
+    judging: False for what was deployed before: it was judged then, by the version of then.
+    """
+    return _load(texts, frozenset(), env, Faults(judging=judging))
 
 
 def bundle(folder: Path) -> dict[str, str]:

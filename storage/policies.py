@@ -172,7 +172,7 @@ def load(conn: Connection, digest: str) -> Policy:
     row = conn.execute(text("SELECT texts, env FROM policies WHERE digest = :digest"), {"digest": digest}).one_or_none()
     if row is None:
         raise NoPolicy
-    policy = load_texts(row[0], row[1])
+    policy = load_texts(row[0], row[1], judging=False)
     _keep(policy)
     # An engine of another version may read the same texts as another meaning: what was deployed is what is in force.
     _keep(policy, digest)

@@ -10,7 +10,7 @@ from jobs import edge
 from jobs.actions.delays import MOMENT, delay
 from jobs.actions.targets import locked_server, spec_of, still_wanted
 from jobs.context import Context
-from jobs.hosts.base import Observation, ServerMissing
+from jobs.hosts.base import HostBusy, HostError, Observation, ServerMissing
 from jobs.observe import note_observation
 from storage import servers
 from storage.intents import Again, Claim, Done, Outcome
@@ -58,7 +58,14 @@ def shutdown_suspended_server(context: Context, claim: Claim) -> Outcome:
     server = locked_server(context, claim.server_id)
     if server.lifecycle in SAFE_POINTS:
         return Again(MOMENT, f"it is {server.lifecycle}, which is not cut short", counts=False)
-    autostart_off(context, server)
+    try:
+        autostart_off(context, server)
+    except HostBusy:
+        raise
+    except HostError:
+        # What runs is stopped all the same; then the error is told, and both are done again.
+        stop_for_good(context, claim, server)
+        raise
     return stop_for_good(context, claim, server)
 
 

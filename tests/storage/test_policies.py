@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from engine.faults import PolicyFaults
-from engine.load import bundle, load_policy
+from engine.load import bundle, load_policy, load_texts
 from engine.model import Policy
 from storage import clock, ledger, policies
 from storage.errors import NoPolicy, PolicyMoved, StateVanished
@@ -164,6 +164,22 @@ def test_policy_is_refused_when_another_came_into_force_since_it_was_looked_at(
     with shipped.begin() as conn:
         assert policies.digest_in_force(conn) == other.digest
         assert policies.deploy(conn, mine, bundle(folder), {}, "ada", over=other.digest)
+
+
+def test_policy_in_force_stays_so_when_a_newer_version_judges_it_more_strictly(
+    shipped: Deployment, folder: Path
+) -> None:
+    change(folder, "abuse.yaml", "relief:\n", "relief:\n  - {id: again, from: [restricted, stopped], to: clear, "
+           "event: abuse_cleared, by: admin}\n")  # fmt: skip
+    texts = bundle(folder)
+    with pytest.raises(PolicyFaults, match="M32"):
+        load_texts(texts)
+    lenient = load_texts(texts, judging=False)
+    with shipped.begin() as conn:  # as an older version would have
+        assert policies.deploy(conn, lenient, texts, {}, "ada")
+    policies.forget()
+    with shipped.begin() as conn:
+        assert policies.in_force(conn).digest == lenient.digest
 
 
 def rename(folder: Path) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from jobs.controller import Controller
-from jobs.hosts.base import HostBusy
+from jobs.hosts.base import HostBusy, HostUnavailable
 from tests.jobs.floor import Floor
 
 
@@ -111,6 +111,21 @@ def test_a_server_that_is_busy_for_long_is_told(floor: Floor, controller: Contro
         floor.apply_named(account, "shutdown_suspended_server")
     assert "enforcement_failed" in floor.alerts()
     assert floor.seat(server).observed != "stopped"
+
+
+def test_server_is_stopped_although_its_autostart_cannot_be_written(floor: Floor, controller: Controller) -> None:
+    account, server = on_the_brink(floor, controller)
+
+    def refuse() -> None:
+        raise HostUnavailable("double", "its configuration cannot be written")
+
+    floor.host.before["autostart_off"] = refuse
+    assert floor.apply_named(account, "shutdown_suspended_server") == "open"
+    assert floor.host.running[str(server)] is False
+    del floor.host.before["autostart_off"]
+    floor.advance(1)
+    assert floor.apply_named(account, "shutdown_suspended_server") == "done"
+    assert floor.host.autostart[str(server)] is False
 
 
 @pytest.mark.parametrize("lifecycle", ["backing_up", "restoring", "provisioning"])
