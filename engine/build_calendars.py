@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 
 from engine.build_draft import Draft, each, entries, text_of
 from engine.faults import meant, shown
-from engine.model import Announcement, Calendar, Window
+from engine.model_permits import Calendar, Window
+from engine.model_words import Announcement
 from engine.notices import fields_of
 from engine.source import Node
 

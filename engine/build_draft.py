@@ -12,7 +12,8 @@ from datetime import timedelta
 
 from engine.durations import parse_duration
 from engine.faults import Faults, meant, shown
-from engine.model import Fact, Guard, Intent, IntentKind, Permit, Setting
+from engine.model import Fact, Guard, Intent, IntentKind, Setting
+from engine.model_permits import Permit
 from engine.shape import NOUNS, OPTIONAL, stem_of
 from engine.source import Node
 

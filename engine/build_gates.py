@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from engine.build_draft import Draft, MachineDraft, each, entries, text_of
 from engine.build_guards import GuardReader
 from engine.faults import listed, meant, shown
-from engine.model import SERVER_BILLING_STATES, Also, Gates, NoticeText, Place, StateText
+from engine.model import SERVER_BILLING_STATES, Place
+from engine.model_gates import Also, Gates
+from engine.model_words import NoticeText, StateText
 from engine.notices import FIELDS
 from engine.source import Node
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 from engine.build_calendars import read_calendar
 from engine.build_draft import Draft, each, entries, flag_of, text_of
 from engine.faults import listed, shown
-from engine.model import Brake, Fact, Intent, IntentKind, Permit, PermitKind, Plan, Standing, WaitsFor
+from engine.model import Fact, Intent, IntentKind, Plan, Standing, WaitsFor
+from engine.model_permits import Brake, Permit, PermitKind
 from engine.source import Node
 
 # ---- intents ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from engine.build_draft import Draft, each, entries, text_of
 from engine.build_parts import check_lifecycles, read_brake
 from engine.durations import parse_duration
 from engine.faults import listed, meant, shown
-from engine.model import Brake, Repair, RepairMode, Repairs
+from engine.model_permits import Brake
+from engine.model_repairs import Repair, RepairMode, Repairs
 from engine.source import Node
 
 ALWAYS = "always"  # of what billing stops and of what should run: no level, nothing turns it off

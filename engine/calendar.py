@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from engine.model import Calendar, Interval, Window
+from engine.model_permits import Calendar, Interval, Window
 
 _UTC = ZoneInfo("UTC")
 HORIZON_DAYS = 400  # a calendar that does not open within this is taken as never opening

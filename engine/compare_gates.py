@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from engine.compare import Change, Effect
 from engine.compare_guards import Facts, between, key_of, truth, valuations, write_facts, write_guard
-from engine.model import SERVER_BILLING_STATES, Also, Gates, Machine, Policy, ServerLine
+from engine.model import SERVER_BILLING_STATES, Machine, Policy, ServerLine
+from engine.model_gates import Also, Gates
 
 
 def compare_servers(old: Policy, new: Policy) -> Iterator[Change]:

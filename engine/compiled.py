@@ -11,17 +11,8 @@ from engine.errors import UnsafePolicy
 from engine.executor import Executor, marks_of
 from engine.guards import Check, Facts, compile_guard, facts_of
 from engine.matrix import CompiledGates
-from engine.model import (
-    SERVER_BILLING_STATES,
-    IntentKind,
-    Machine,
-    Origin,
-    Permit,
-    PermitKind,
-    Policy,
-    Rule,
-    RuleKind,
-)
+from engine.model import SERVER_BILLING_STATES, IntentKind, Machine, Origin, Policy, Rule, RuleKind
+from engine.model_permits import Permit, PermitKind
 from engine.permits import Permits
 from engine.snapshot import ServerState
 

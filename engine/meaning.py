@@ -10,21 +10,9 @@ from engine.build_draft import Draft, each
 from engine.effects import IMPLEMENTED
 from engine.faults import listed, meant, shown
 from engine.meaning_ladder import check_machine
-from engine.model import (
-    STOPPED_BILLING_STATES,
-    Fact,
-    Intent,
-    IntentKind,
-    Machine,
-    NoticeText,
-    Origin,
-    Place,
-    Repair,
-    Repairs,
-    Rule,
-    RuleKind,
-    StateText,
-)
+from engine.model import STOPPED_BILLING_STATES, Fact, Intent, IntentKind, Machine, Origin, Place, Rule, RuleKind
+from engine.model_repairs import Repair, Repairs
+from engine.model_words import NoticeText, StateText
 from engine.notices import fields_of
 from engine.source import Node
 

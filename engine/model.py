@@ -1,6 +1,7 @@
 """The immutable model that a policy folder is loaded into: the truth that decisions, analysis and pictures run on.
 
 Nothing here reads files (`engine.load`) or decides (`engine.decide`). Names match the policy's keys letter for letter.
+Permits, gates, repairs and words stand in `engine.model_…`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from engine.guarantees import Guarantee
+    from engine.model_gates import Gates
+    from engine.model_permits import Permit, Window
+    from engine.model_repairs import Repairs
+    from engine.model_words import Announcement, NoticeText, StateText
 
 Value = bool | int | str | datetime | None
 
@@ -226,67 +231,7 @@ class Machine:
         return self.relief + self.pressure + self.moves
 
 
-# ---- permits, intents, gates, repairs, notices -----------------------------------------------------------------------
-
-
-class PermitKind(StrEnum):
-    """How a permit is answered."""
-
-    HOLD = "hold"  # from the account's and everybody's holds
-    CALENDAR = "calendar"  # from windows of time in a zone
-    SERVICE = "service"  # from outside, given with the snapshot
-    NO_SERVER = "no_server"  # from the account's servers: a safe point
-    BRAKE = "brake"  # from slots, given out in record
-
-
-@dataclass(frozen=True, slots=True)
-class Brake:
-    """At most `max(at_least, min(at_most, share * population))` in each `per`; trips closed."""
-
-    share: float
-    at_least: int
-    at_most: int
-    per: timedelta
-    population: Literal["accounts", "servers"] = "accounts"  # what is counted; servers by the brakes of repairs
-
-
-Interval = tuple[datetime, datetime]  # from, until; the second is the first instant after it
-
-
-@dataclass(frozen=True, slots=True)
-class Calendar:
-    """A window of time that opens on days of the week, or a named list of windows that maintenance.yaml supplies."""
-
-    days: frozenset[int] = frozenset(range(7))  # Monday is 0
-    weeks: frozenset[int] = frozenset()  # of the month: 1 is the first such day in it, -1 the last; empty: every week
-    start_minutes: int = 0
-    end_minutes: int = 1440
-    except_: str | None = None  # a named list of dates
-    zone: str = "UTC"  # an IANA name, or `account`
-    name: str | None = None  # a named list of windows instead of one that recurs
-    outside: bool = False  # permitted outside the windows rather than inside
-
-
-Window = Interval | Calendar  # a single one, or one that recurs
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """Something that may delay pressure and never cause it. Unknown means not permitted."""
-
-    name: str
-    kind: PermitKind
-    place: Place
-    holds: tuple[str, ...] = ()  # hold kinds
-    voids_promises: bool = False
-    notify: str | None = None  # notice sent when it voids a promise
-    service: str | None = None
-    younger_than: timedelta | None = None
-    calendar: Calendar | None = None
-    lifecycles: tuple[str, ...] = ()  # of `no_server`
-    brake: Brake | None = None
-    alert: str | None = None
-    alert_after: timedelta | None = None
+# ---- intents ---------------------------------------------------------------------------------------------------------
 
 
 class IntentKind(StrEnum):
@@ -321,97 +266,6 @@ class Intent:
     destructive: bool = False
     starts_servers: bool = False
     enforcement: bool = False  # recorded as lastEnforcementAction and told to audit-log
-
-
-@dataclass(frozen=True, slots=True)
-class Also:
-    """A further reason to deny an action; never a reason to allow one."""
-
-    action: str
-    deny: str
-    when: Guard
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Gates:
-    """The total matrix; a cell is True for allow. `codes` by (machine, state); a server's code comes with its state."""
-
-    account: Mapping[str, Mapping[tuple[str, str], bool]]  # action -> (machine, state) -> allow
-    server: Mapping[str, Mapping[str, bool]]  # action -> server billing state -> allow
-    codes: Mapping[tuple[str, str], str]
-    places: Mapping[str, Place]
-    also: tuple[Also, ...] = ()
-    may_also: Mapping[str, frozenset[str]] = field(default_factory=dict)  # actor -> actions allowed all the same
-
-
-RepairMode = Literal["off", "dry_run", "live"]
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """One line of repairs: the first that is live and whose condition holds is what is done."""
-
-    id: str
-    do: str | None  # None: nothing to do
-    place: Place
-    observed: tuple[str, ...] = ()  # empty: any but `unknown`
-    desired: tuple[str, ...] = ()
-    server: tuple[str, ...] = ()  # server billing states
-    lifecycle: tuple[str, ...] = ()
-    autostart: bool | None = None
-    edge: tuple[str, ...] = ()
-    lifecycle_older_than: timedelta | None = None
-    lock_older_than: timedelta | None = None
-    level: int | None = None  # None: always, and always live
-    mode: RepairMode = "live"  # what its level says
-    brake: str | None = None
-    alert_after: timedelta | None = None
-    damped: bool = True
-    in_maintenance: bool = False  # done also while a window of maintenance runs
-
-
-@dataclass(frozen=True, slots=True)
-class Repairs:
-    """Desired against observed: what to do, how sure to be first, and how much at once."""
-
-    lines: tuple[Repair, ...]
-    agreeing_observations: int
-    brakes: Mapping[str, Brake]
-    maintenance: str | None = None  # a calendar: while one of its windows runs, only what stops the suspended is done
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeText:
-    """A notice in words: `subject`, `text`; fields are `{name}` of `engine.notices.FIELDS`."""
-
-    intent: str
-    subject: str
-    text: str
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class StateText:
-    """What a customer reads while a machine is in a state, and the next step that they can take."""
-
-    machine: str
-    state: str
-    title: str
-    message: str
-    next_step: str | None
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """What customers read of the windows of a calendar, so long before each. `{from}` and `{until}` are its ends."""
-
-    calendar: str
-    before: timedelta
-    title: str
-    text: str
-    place: Place
 
 
 @dataclass(frozen=True, slots=True)

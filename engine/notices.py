@@ -13,7 +13,8 @@ from typing import Literal
 
 from engine.calendar import zone_of
 from engine.errors import NoticeIncomplete
-from engine.model import Policy, StateText
+from engine.model import Policy
+from engine.model_words import StateText
 
 FieldKind = Literal["text", "instant", "list"]
 FieldValue = str | int | datetime | Sequence[str] | None

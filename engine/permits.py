@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from engine.calendar import Calendars
-from engine.model import Permit, PermitKind
+from engine.model_permits import Permit, PermitKind
 from engine.snapshot import Hold, Snapshot
 
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from engine.durations import parse_duration, write_duration
-from engine.model import Brake, Intent, Policy, Repair
+from engine.model import Intent, Policy
+from engine.model_permits import Brake
+from engine.model_repairs import Repair
 
 Entry = str | int | timedelta
 Entries = Mapping[str, Entry]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from engine.model import STOPPED_BILLING_STATES, Policy, Repair, RepairMode
+from engine.model import STOPPED_BILLING_STATES, Policy
+from engine.model_repairs import Repair, RepairMode
 
 UNKNOWN = "unknown"
 

@@ -9,7 +9,8 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from engine.model import Origin, PermitKind, Policy
+from engine.model import Origin, Policy
+from engine.model_permits import PermitKind
 from engine.shape import SCHEMAS, read_schema
 
 Schema = dict[str, Any]

@@ -15,7 +15,8 @@ from engine.decide import settle
 from engine.delivered import claimed, ended, issued_again, stamped
 from engine.due import held
 from engine.errors import CommandRefused
-from engine.model import IntentKind, PermitKind, Policy
+from engine.model import IntentKind, Policy
+from engine.model_permits import PermitKind
 from engine.snapshot import Asked, Command, NoticeState, NoticeStatus, Settlement, Snapshot, Step
 from engine.timeline_items import START, Item, Moment, Post, Sending, Sent, Timeline, good_standing, newcomer
 from engine.timeline_servers import Servers

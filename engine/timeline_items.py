@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from engine.decide import blank
-from engine.model import FactType, Origin, PermitKind, Place, Policy, Value
+from engine.model import FactType, Origin, Place, Policy, Value
+from engine.model_permits import PermitKind
 from engine.snapshot import Asked, Command, Hold, ServerState, Snapshot, Step, Waiting
 from engine.timeline_servers import ServerMove
 

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from engine.model import Brake, Permit, PermitKind, Place, Policy
+from engine.model import Place, Policy
+from engine.model_permits import Brake, Permit, PermitKind
 from engine.register import slots
 from storage import audit
 from storage.alerts import raise_alert

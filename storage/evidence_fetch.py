@@ -12,7 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from engine.model import PermitKind, Policy, Value
+from engine.model import Policy, Value
+from engine.model_permits import PermitKind
 from storage import clock
 from storage.audit import AuditNote
 from storage.database import raw

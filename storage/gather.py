@@ -17,7 +17,8 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Connection
 
-from engine.model import Origin, PermitKind, Policy, Value
+from engine.model import Origin, Policy, Value
+from engine.model_permits import PermitKind
 from engine.snapshot import Hold, NoticeState, NoticeStatus, ServerFacts, Snapshot
 from storage.database import raw
 from storage.settings import Settings

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from engine.model import PermitKind, Policy, Value
+from engine.model import Policy, Value
+from engine.model_permits import PermitKind
 from storage import audit, clock
 from storage.alerts import raise_alert
 from storage.audit import AuditNote

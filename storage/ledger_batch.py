@@ -17,7 +17,8 @@ import psycopg
 from sqlalchemy import Connection
 
 from engine.decide import settle
-from engine.model import PermitKind, Policy
+from engine.model import Policy
+from engine.model_permits import PermitKind
 from engine.snapshot import Asked, Command, Settlement, Snapshot
 from storage import brakes, leases, policies
 from storage.alerts import raise_alert

@@ -14,10 +14,8 @@ from engine.model import (
     Any,
     Ask,
     Atom,
-    Brake,
     Fact,
     FactType,
-    Gates,
     Guard,
     Intent,
     IntentKind,
@@ -26,11 +24,8 @@ from engine.model import (
     Not,
     Op,
     Origin,
-    Permit,
-    PermitKind,
     Place,
     Policy,
-    Repairs,
     Rule,
     RuleKind,
     ServerLine,
@@ -38,6 +33,9 @@ from engine.model import (
     Timer,
     Value,
 )
+from engine.model_gates import Gates
+from engine.model_permits import Brake, Permit, PermitKind
+from engine.model_repairs import Repairs
 from engine.snapshot import ServerFacts, Snapshot
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)

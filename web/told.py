@@ -11,7 +11,8 @@ from sqlalchemy import Connection, select
 from sqlalchemy.engine import RowMapping
 
 from engine import notices
-from engine.model import STOPPED_BILLING_STATES, Machine, Policy, StateText
+from engine.model import STOPPED_BILLING_STATES, Machine, Policy
+from engine.model_words import StateText
 from storage import clock
 from storage.settings import Settings
 from storage.tables import accounts, customers, invoices

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from engine.errors import EngineError
-from engine.model import PermitKind, Value
+from engine.model import Value
+from engine.model_permits import PermitKind
 from engine.prove import zone as zones
 from engine.prove.counterexample import Told
 from engine.prove.explore import Broken, Watch

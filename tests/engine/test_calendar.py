@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.calendar import Calendars
-from engine.model import Calendar
+from engine.model_permits import Calendar
 
 PLAIN = Calendars({}, {"holidays": frozenset({"2026-03-03"})})
 OFFICE = Calendar(days=frozenset({0, 1, 2, 3}), start_minutes=9 * 60, end_minutes=16 * 60, zone="UTC")

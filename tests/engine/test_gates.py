@@ -10,7 +10,8 @@ import pytest
 from engine.decide import compiled
 from engine.gates import UNKNOWN_ACTION, UNKNOWN_STATE, GateVerdict, verdict
 from engine.matrix import KEPT_VERDICTS
-from engine.model import SERVER_BILLING_STATES, Also, Gates, Place, Policy
+from engine.model import SERVER_BILLING_STATES, Place, Policy
+from engine.model_gates import Also, Gates
 from engine.snapshot import ServerState
 from tests.factories import LADDER, atom, small_policy
 

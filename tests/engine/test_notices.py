@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import NoticeIncomplete
-from engine.model import NoticeText, Policy, StateText
+from engine.model import Policy
+from engine.model_words import NoticeText, StateText
 from engine.notices import FIELDS, FieldValue, fields_of, plain, render, state_text, written_instant
 from tests.factories import HERE, policy_of
 

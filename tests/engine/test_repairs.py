@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.load import load_policy
-from engine.model import Intent, IntentKind, Policy, Repair, Repairs
+from engine.model import Intent, IntentKind, Policy
+from engine.model_repairs import Repair, Repairs
 from engine.repairs import Recommendation, Seen, lines_that_hold, recommend, recommendations
 from tests.engine.mistakes import SHIPPED
 from tests.factories import HERE, policy_of

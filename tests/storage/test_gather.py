@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from engine.load import load_policy
-from engine.model import Permit, PermitKind
+from engine.model_permits import Permit, PermitKind
 from engine.snapshot import Hold, ServerFacts, Snapshot
 from storage import clock, gather
 from storage.gather import World

@@ -12,7 +12,8 @@ from engine.decide import blank, settle
 from engine.delivered import ended, issued_again, stamped
 from engine.errors import CommandRefused
 from engine.guards import holds
-from engine.model import FactType, Guard, IntentKind, PermitKind, Policy, Value
+from engine.model import FactType, Guard, IntentKind, Policy, Value
+from engine.model_permits import PermitKind
 from engine.snapshot import Asked, Command, Hold, NoticeStatus, ServerFacts, Settlement, Snapshot
 from engine.timeline_items import good_standing
 from engine.wanted import wanted
