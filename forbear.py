@@ -63,6 +63,7 @@ class Deferred(click.Command):
 COMMANDS = (
     Deferred("demo", "web.demo:demo", "Show the whole loop on real parts, step by step, with evidence."),
     Deferred("up", "jobs.up:up", "Run everything on the embedded default, until stopped."),
+    Deferred("smoke", "web.smoke:smoke", "Show that a running system works, with evidence; cleans up after itself."),
     Deferred("doctor", "jobs.doctor:doctor", "Say what is wrong with a running system, and what to do."),
     Deferred("policy", "engine.commands:policy", "Check, read and deploy the policy."),
     Deferred("audit", "storage.commands:audit", "Verify the audit chains."),
