@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -44,7 +45,9 @@ class Site:
     def client(self, token: str | None) -> httpx.Client:
         """Return a client with a bearer token, or without."""
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        made = httpx.Client(base_url=self.url, headers=headers, timeout=ANSWER_SECONDS)
+        # A proxy of the environment leads to other machines; it knows no way to this one.
+        elsewhere = urlsplit(self.url).hostname not in ("127.0.0.1", "::1", "localhost")
+        made = httpx.Client(base_url=self.url, headers=headers, timeout=ANSWER_SECONDS, trust_env=elsewhere)
         self._clients.append(made)
         return made
 
