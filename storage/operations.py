@@ -138,6 +138,12 @@ def unfinished(conn: Connection, limit: int = 1000) -> list[Operation]:
     return [Operation(*row) for row in conn.execute(find, {"limit": limit})]
 
 
+def of_server(conn: Connection, server_id: UUID, limit: int = 10) -> list[Operation]:
+    """Return what was asked for about one server, newest first."""
+    find = text(f"SELECT {COLUMNS} FROM operations WHERE server_id = :id ORDER BY created_at DESC, id LIMIT :limit")
+    return [Operation(*row) for row in conn.execute(find, {"id": server_id, "limit": limit})]
+
+
 def listed(conn: Connection, states: Sequence[str], limit: int = 100) -> list[Operation]:
     """Return operations in these states, newest first."""
     find = text(

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 BODY_BYTES = 10_000_000
 BODY_SECONDS = 60.0
-TENANTS = "/api/servers/", "/api/instances"
+TENANTS = "/api/servers/", "/api/instances", "/servers/"
 POOL = 10
 
 log = logging.getLogger("forbear.web")
@@ -95,12 +95,15 @@ def create_app(settings: Settings) -> Litestar:
 
 
 def gated_handlers(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler | WebsocketRouteHandler]]:
-    """Find every handler below which a tenant's things are touched, with its path."""
+    """Find every handler below which a tenant's things are touched, with its path.
+
+    A page that only shows what each gate says acts behind none of them.
+    """
     for route in app.routes:
         if route.path.startswith(TENANTS):
             handlers = getattr(route, "route_handlers", None) or [route.route_handler]  # type: ignore[union-attr]
             for handler in handlers:
-                if "OPTIONS" not in getattr(handler, "http_methods", ()):
+                if "OPTIONS" not in getattr(handler, "http_methods", ()) and not handler.opt.get("shows_verdicts"):
                     yield route.path, handler
 
 

@@ -72,16 +72,34 @@ def ask(
 
     also_gone: judge a server that is being deleted like any other.
     """
+    there = find(conn, caller, server_id=server_id, account_id=account_id, lock=lock)
+    if there.server is not None and not also_gone and _is_gone(there.server, action):
+        raise nothing_here("server")
+    if (why_not := refusal(conn, services, caller, there, action)) is not None:
+        raise why_not
+    return there
+
+
+def find(
+    conn: Connection,
+    caller: Caller,
+    *,
+    server_id: str | None = None,
+    account_id: str | None = None,
+    lock: bool = False,
+) -> Permitted:
+    """Return what the caller names, without asking what may be done with it. Raises the 404 when it is not theirs."""
     policy = policies.in_force(conn)
     server, account = _rows(conn, server_id, account_id, lock=lock)
-    what = "account" if server_id is None else "server"
-    is_gone = server is not None and not also_gone and _is_gone(server, action)
-    if account is None or not _is_theirs(caller, account) or is_gone:
-        raise nothing_here(what)
-    verdict = _verdict(conn, policy, account, action, caller)
-    if not verdict.allow:
-        raise denial(conn, services, policy, account, verdict)
+    if account is None or not _is_theirs(caller, account):
+        raise nothing_here("account" if server_id is None else "server")
     return Permitted(policy, account, server)
+
+
+def refusal(conn: Connection, services: Services, caller: Caller, there: Permitted, action: str) -> Problem | None:
+    """Return why billing says no to an action now; None: it does not."""
+    verdict = _verdict(conn, there.policy, there.account, action, caller)
+    return None if verdict.allow else denial(conn, services, there.policy, there.account, verdict)
 
 
 def _rows(

@@ -9,7 +9,7 @@ from litestar import Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from web.pages import overview, signin
+from web.pages import overview, server, signin
 from web.pages.render import HEADERS, STATIC, go_to, page
 from web.pages.visitor import SignInFirst, Visitor
 from web.problems import TITLES, Problem, from_http, translated
@@ -45,11 +45,17 @@ def _problem(request: HttpRequest, problem: Problem) -> Response[Any]:
         text=problem.detail,
         kind="warn" if problem.status < 500 else "bad",
         failure_id=problem.more.get("failureId", ""),
-        back="/",
-        back_words="",
+        back=back_from(request.url.path),
+        back_words="Back to the server" if back_from(request.url.path) != "/" else "",
     )
     shown.headers.update(problem.headers)
     return shown
+
+
+def back_from(path: str) -> str:
+    """Return where one goes on from a page that did not work: the server's page below it, else the overview."""
+    parts = path.split("/")
+    return "/".join(parts[:3]) if len(parts) > 3 and parts[1] == "servers" else "/"
 
 
 def _http(request: HttpRequest, error: HTTPException) -> Response[Any]:
@@ -60,7 +66,7 @@ def _anything(request: HttpRequest, error: Exception) -> Response[Any]:
     return _problem(request, translated(error))
 
 
-PAGES: tuple[HTTPRouteHandler, ...] = (show_file, *signin.HANDLERS, *overview.HANDLERS)
+PAGES: tuple[HTTPRouteHandler, ...] = (show_file, *signin.HANDLERS, *overview.HANDLERS, *server.HANDLERS)
 
 router = Router(
     "/",

@@ -1,0 +1,101 @@
+"""How one server looks to its owner: its state in their words, and how far what they asked for has come.
+
+A server that billing has stopped looks suspended, whatever its host shows: never broken, never offline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.engine import RowMapping
+
+from engine.model import STOPPED_BILLING_STATES
+from storage.operations import Operation
+
+SUSPENDED = "Server suspended due to billing status"
+BILLING_MACHINES = frozenset({"billing", "ended"})
+UNDER_WAY = frozenset({"requested", "provisioning", "starting", "stopping", "backing_up", "restoring", "deleting"})
+
+# Lifecycle to heading, grade, sentence.
+WORDS = {
+    "requested": ("Ordered", "soft", "We make your server as soon as it is its turn."),
+    "provisioning": ("Being set up", "soft", "Your server is being made. It takes a moment; you can leave this page."),
+    "starting": ("Starting", "soft", "Your server is starting."),
+    "running": ("Running", "good", "Your server runs."),
+    "stopping": ("Stopping", "soft", "Your server saves its work and stops."),
+    "stopped": ("Stopped", "soft", "Your server is stopped. Its files are all there."),
+    "backing_up": ("Making a backup", "soft", "A backup is being made."),
+    "restoring": ("Restoring a backup", "soft", "A backup is being put in place. The server stays stopped until then."),
+    "failed": ("Needs a look", "warn", "The last thing that was asked of it did not work. Try again, or write to us."),
+    "deleting": ("Being deleted", "warn", "You asked for this server to be deleted."),
+}
+
+KINDS = {
+    "create_server": "Setting up your server",
+    "create_backup": "Making a backup",
+    "restore_backup": "Restoring a backup",
+    "delete_backup": "Deleting a backup",
+    "prune_backups": "Deleting old backups",
+    "reinstall_server": "Setting the server up anew",
+    "delete_server": "Deleting the server",
+}
+SETTING_UP = {
+    "queued": "Ordered",
+    "allocate": "Finding a place",
+    "create": "Making it",
+    "start": "Starting it",
+    "edge": "Connecting its address",
+    "ready": "Ready",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What stands at the top of a server's page."""
+
+    heading: str
+    grade: str
+    text: str
+    is_under_way: bool
+    is_suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One phase of what is under way: `done`, `now`, `later` or `failed`."""
+
+    words: str
+    state: str
+
+
+def look_of(server: RowMapping, account: RowMapping, told: Mapping[str, Any]) -> Look:
+    """Return how a server looks. told: what the customer is told of the account."""
+    under_way = server["lifecycle"] in UNDER_WAY
+    state = account["server_billing_state"]
+    if state in STOPPED_BILLING_STATES:
+        for_billing = account["server_billing_machine"] in BILLING_MACHINES
+        heading = SUSPENDED if for_billing else told["title"] or "Server suspended"
+        text = f"{told['message']} Your files and backups are kept.".strip()
+        return Look(heading, "kept" if state == "retained" else "bad", text, under_way, is_suspended=True)
+    if server["lifecycle"] == "running" and server["observed"] == "unknown":
+        words = "We cannot see this server at the moment. It most likely runs on; we keep looking."
+        return Look("Running, as far as we know", "soft", words, False)
+    heading, grade, text = WORDS.get(server["lifecycle"], ("Unknown", "soft", ""))
+    return Look(heading, grade, text, under_way)
+
+
+def steps_of(operation: Operation) -> list[Step]:
+    """Return the phases of a server's making; none for other operations."""
+    if operation.kind != "create_server":
+        return []
+    phases = list(SETTING_UP)
+    at = phases.index(operation.phase) if operation.phase in SETTING_UP else 0
+    states = [
+        "done" if place < at or operation.state == "succeeded" else "later" if place > at else "now"
+        for place in range(len(phases))
+    ]
+    if operation.state == "failed":
+        states[at] = "failed"
+    return [Step(SETTING_UP[phase], state) for phase, state in zip(phases, states, strict=True)]
