@@ -197,6 +197,13 @@ def query(request: Request[Any, Any, Any], name: str, default: str | None = None
     return default
 
 
+def bounded_query(request: Request[Any, Any, Any], name: str, characters: int = 500) -> str:
+    """Return one query parameter of a page, cut to a length and harmless to show; empty when it is not there."""
+    values = request.query_params.getall(name, [])
+    words = str(values[0])[:characters] if values else ""
+    return "".join(c for c in words if c.isprintable() and c not in INVISIBLE).strip()
+
+
 def file_path(text: str) -> str:
     """Bound a path; the host decides what it names."""
     if not text:
