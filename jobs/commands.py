@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from jobs.queues import QUEUES
+from storage.beside import data_option, settings_beside
 
 FORMS = click.Choice(["text", "json"])
 LOG_OPTION = click.option(
@@ -69,6 +70,7 @@ def worker(queue: str, form: str) -> None:
     show_default=True,
     help="How --dry-run shows it: tables or JSON.",
 )
+@data_option
 @LOG_OPTION
 def controller(once: bool, dry_run: bool, shown_as: str, form: str) -> int:
     """Lead: decide what is due, hand work out, watch servers and mend them, tell people.
@@ -84,12 +86,12 @@ def controller(once: bool, dry_run: bool, shown_as: str, form: str) -> int:
     from storage.settings import Settings
 
     if dry_run:
-        context = context_of(Settings.from_env(os.environ), "controller --dry-run")
+        context = context_of(settings_beside(), "controller --dry-run")
         show(context, shown_as)
         context.database.close()
         return 0
     logs.set_up("json" if form == "json" else "text")
-    context = context_of(Settings.from_env(os.environ), "controller")
+    context = context_of(settings_beside() if once else Settings.from_env(os.environ), "controller")
     discord = Discord(context.settings.discord_urls)
     leader = Controller(context, AlertSender(context.database, discord))
 
@@ -103,6 +105,8 @@ def controller(once: bool, dry_run: bool, shown_as: str, form: str) -> int:
             leader.run()
             return 0
         led = leader.turn() is not None
+        if not led:
+            click.echo("another controller leads; nothing was done", err=True)
         leader.stopping.set()
         leader.run()
         return 0 if led else 1

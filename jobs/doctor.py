@@ -6,13 +6,11 @@ Exit status: 0 all is well, 1 something was found, 2 nothing could be looked at.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 import click
@@ -21,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from engine.commands import colored
 from jobs.queues import QUEUES, connect
 from storage import figures, migrate, policies, processes
+from storage.beside import data_option, settings_beside
 from storage.database import Database
 from storage.errors import StorageError
 from storage.figures import Figures
@@ -48,15 +47,9 @@ class Finding:
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".forbear"),
-    show_default=True,
-    help="The data of a `forbear up`, for its own database and queue when none are named.",
-)
+@data_option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to show it.")
-def doctor(data: Path, form: str) -> int:
+def doctor(form: str) -> int:
     """Look at everything that Forbear needs and say what is wrong and what to do about it.
 
     \b
@@ -65,7 +58,7 @@ def doctor(data: Path, form: str) -> int:
       forbear doctor --data /srv/forbear    another one
       forbear doctor --format json          for a monitor
     """
-    settings = _settings(data)
+    settings = settings_beside()
     findings = list(examine(settings))
     if form == "json":
         click.echo(json.dumps([asdict(each) for each in findings], indent=2))
@@ -179,8 +172,8 @@ def _trouble(seen: Figures) -> Iterator[Finding]:
 
 def _stripe(settings: Settings, seen: Figures) -> Finding:
     if not settings.stripe_webhook_secrets:
-        advice = "set STRIPE_WEBHOOK_SECRET to the signing secret of the endpoint"
-        return Finding("webhook", "fault", "no secret is set, so every event is refused", advice)
+        advice = "set STRIPE_WEBHOOK_SECRET to the signing secret of the endpoint; this sees its own environment alone"
+        return Finding("webhook", "fault", "no secret is set here; where it serves so, every event is refused", advice)
     if seen.event_received_at is None:
         advice = "point Stripe at POST /api/billing/webhook; `stripe trigger invoice.payment_failed` sends one"
         return Finding("webhook", "warning", "no event has arrived within 31 days", advice)
@@ -206,7 +199,9 @@ def _configured(settings: Settings) -> Iterator[Finding]:
 
 def _admin_token(settings: Settings) -> Finding | None:
     if not settings.admin_token:
-        return Finding("admin token", "warning", "not set: nobody is an admin", "set FORBEAR_ADMIN_TOKEN")
+        return Finding(
+            "admin token", "warning", "not set here: where it serves so, nobody is an admin", "set FORBEAR_ADMIN_TOKEN"
+        )
     return None
 
 
@@ -241,21 +236,6 @@ def _room(settings: Settings) -> Finding | None:
     if free < ROOM_BYTES:
         return Finding("data", "fault", f"{free // 1024**2} MiB are free", "backups and uploads fail soon: make room")
     return None
-
-
-def _settings(data: Path) -> Settings:
-    """Read the settings; addresses that are not set are those of the `forbear up` of this folder."""
-    from storage.embedded import addresses_of
-
-    environment = dict(os.environ)
-    if not environment.get("FORBEAR_DATABASE_URL"):
-        environment = addresses_of(data.absolute()) | environment
-        environment.setdefault("FORBEAR_DATA", str(data.absolute()))
-        for name in ("FORBEAR_ADMIN_TOKEN", "STRIPE_WEBHOOK_SECRET"):
-            file = data / "secrets" / name.lower()
-            if not environment.get(name) and file.is_file():
-                environment[name] = file.read_text("ascii").strip()
-    return Settings.from_env(environment)
 
 
 def _show(findings: list[Finding]) -> None:

@@ -20,6 +20,7 @@ from storage import audit as chain
 from storage import audit_verify, migrate
 from storage.accounts import account_view
 from storage.alerts import raise_alert
+from storage.beside import data_option, settings_beside
 from storage.clock import real_now
 from storage.database import Database
 from storage.settings import Settings
@@ -34,6 +35,7 @@ def audit() -> None:
 
 @audit.command()
 @click.option("--account", type=click.UUID, help="Only this account's chain.")
+@data_option
 def verify(account: UUID | None) -> None:
     """Is any audit row edited, removed, inserted or reordered? Exit 1 if so.
 
@@ -67,6 +69,7 @@ def verify(account: UUID | None) -> None:
 @audit.command()
 @click.argument("account", type=click.UUID)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to show it.")
+@data_option
 def show(account: UUID, form: str) -> None:
     """Show what happened to an account and why, oldest first."""
     with _connection() as (conn, _):
@@ -92,6 +95,7 @@ db.add_command(upgrade, "migrate")
 
 
 @db.command()
+@data_option
 def status() -> None:
     """Say at which migration the database is. Exit 1 if it needs another one."""
     with _database() as database, database.begin() as conn:
@@ -102,7 +106,7 @@ def status() -> None:
 
 @contextmanager
 def _database() -> Iterator[Database]:
-    database = Database(Settings.from_env(os.environ), pool_size=1)
+    database = Database(settings_beside(), pool_size=1)
     try:
         yield database
     finally:

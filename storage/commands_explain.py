@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -10,6 +9,7 @@ from uuid import UUID
 import click
 
 from engine.commands_explain import command
+from storage.beside import data_option, settings_beside
 
 if TYPE_CHECKING:
     from engine.model import Policy
@@ -20,13 +20,12 @@ def load(account_id: str) -> tuple[Policy, Snapshot, datetime]:
     """Return the policy in force, the account under it, and the time of the database's clock."""
     from storage import clock, gather, migrate, policies
     from storage.database import Database
-    from storage.settings import Settings
 
     try:
         wanted = UUID(account_id)
     except ValueError:
         raise click.UsageError(f"`{account_id}` is no account's id") from None
-    settings = Settings.from_env(os.environ)
+    settings = settings_beside()
     database = Database(settings, pool_size=1)
     try:
         with database.begin() as conn:
@@ -41,4 +40,4 @@ def load(account_id: str) -> tuple[Policy, Snapshot, datetime]:
     return policy, found[wanted], now
 
 
-explain = command(load)
+explain = data_option(command(load))

@@ -11,10 +11,10 @@ import click
 
 from storage import migrate, operations_settle, policies
 from storage import operations as rows
+from storage.beside import data_option, settings_beside
 from storage.database import Database
 from storage.gather import World
 from storage.operations import Operation
-from storage.settings import Settings
 
 STATES = ("failed", "queued", "in_progress", "succeeded")
 Settle = Callable[..., tuple[Operation, Any]]
@@ -27,9 +27,10 @@ def operations() -> None:
 
 @operations.command("list")
 @click.option("--state", type=click.Choice(STATES), default="failed", show_default=True, help="Which to list.")
+@data_option
 def listing(state: str) -> None:
     """List operations, newest first. Exit 1 if any has failed."""
-    database = Database(Settings.from_env(os.environ), pool_size=1)
+    database = Database(settings_beside(), pool_size=1)
     try:
         with database.begin() as conn:
             migrate.require(conn)
@@ -46,6 +47,7 @@ def listing(state: str) -> None:
 @click.argument("operation", type=click.UUID)
 @click.option("--reason", required=True, help="Why; it is written into the audit.")
 @click.option("--by", help="Who; the system's user by default.")
+@data_option
 def resume(operation: UUID, reason: str, by: str | None) -> None:
     """Let a failed operation go on where it stands. Billing may forbid it."""
     _settle(operations_settle.resume, operation, reason, by)
@@ -55,6 +57,7 @@ def resume(operation: UUID, reason: str, by: str | None) -> None:
 @click.argument("operation", type=click.UUID)
 @click.option("--reason", required=True, help="Why; it is written into the audit.")
 @click.option("--by", help="Who; the system's user by default.")
+@data_option
 def cleanup(operation: UUID, reason: str, by: str | None) -> None:
     """Take away what a failed order made: that alone, and never a server that has run."""
     _settle(operations_settle.clean_up, operation, reason, by)
@@ -70,7 +73,7 @@ def told(each: Operation) -> str:
 
 
 def _settle(how: Settle, operation: UUID, reason: str, by: str | None) -> None:
-    settings = Settings.from_env(os.environ)
+    settings = settings_beside()
     who = f"operator:{by or os.environ.get('USER') or 'unknown'}"
     database = Database(settings, pool_size=1)
     try:

@@ -17,9 +17,10 @@ import click
 
 from storage import impact as effect
 from storage import migrate, policies
+from storage.beside import data_option, settings_beside
 from storage.database import Database
 from storage.gather import World
-from storage.settings import OVERRIDE_PREFIX, Settings
+from storage.settings import OVERRIDE_PREFIX
 
 if TYPE_CHECKING:
     from engine.model import Policy
@@ -35,6 +36,7 @@ OFF_HAND = "the policy is the one in force: nobody is decided otherwise"
 @click.command()
 @FOLDER
 @click.option("--csv", "listed", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="The list.")
+@data_option
 def impact(folder: Path | None, listed: Path | None) -> None:
     """Say what the policy in DIR would do to the accounts as they are now. Reads only.
 
@@ -63,6 +65,7 @@ def impact(folder: Path | None, listed: Path | None) -> None:
 @click.option("--note", default="", help="Why, for the record.")
 @click.option("--force", is_flag=True, help="Although a brake would trip at once; written into the record.")
 @click.option("--map", "moved", metavar="MACHINE.OLD=NEW", multiple=True, help="Where accounts go whose state is gone.")
+@data_option
 def deploy(folder: Path | None, by: str | None, note: str, force: bool, moved: tuple[str, ...]) -> None:
     """Check, prove and test the policy in DIR, look at its impact, and put it in force.
 
@@ -101,6 +104,7 @@ def deploy(folder: Path | None, by: str | None, note: str, force: bool, moved: t
 
 
 @click.command()
+@data_option
 def history() -> None:
     """Show the policies that were deployed, newest first.
 
@@ -122,6 +126,7 @@ def history() -> None:
 @click.option("--by", help="Who goes back; the system's user by default.")
 @click.option("--note", default="", help="Why, for the record.")
 @click.option("--force", is_flag=True, help="Although a brake would trip at once; written into the record.")
+@data_option
 def rollback(digest: str | None, by: str | None, note: str, force: bool) -> None:
     """Put a policy in force again: the one before, or the one whose digest begins with DIGEST.
 
@@ -247,7 +252,7 @@ def _impact(
         if digest is None or digest == new.digest:
             return None
         old = policies.load(conn, digest)
-        world = World.of(Settings.from_env(os.environ))
+        world = World.of(settings_beside())
         with click.progressbar(length=effect.population(conn), label="accounts", file=sys.stderr) as bar:
             led = {**policies.mapping_of(new), **mapping}
             return effect.impact(conn, old, new, world=world, mapping=led, told=bar.update)
@@ -273,7 +278,7 @@ def _field(value: object) -> object:
 
 
 def _home(folder: Path | None) -> Path:
-    return folder if folder is not None else Settings.from_env(os.environ).policy_dir
+    return folder if folder is not None else settings_beside().policy_dir
 
 
 def _overrides() -> dict[str, str]:
@@ -286,7 +291,7 @@ def _who(by: str | None) -> str:
 
 @contextmanager
 def _database() -> Iterator[Database]:
-    database = Database(Settings.from_env(os.environ), pool_size=1)
+    database = Database(settings_beside(), pool_size=1)
     try:
         yield database
     finally:

@@ -14,11 +14,25 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import httpx
 import pytest
+from click.testing import CliRunner
+
+from jobs.commands import controller
+from jobs.doctor import doctor
+from storage.commands import audit
+from storage.commands import db as database
+from storage.commands_explain import explain
+from storage.commands_operations import operations
+from storage.commands_policy import history as policy_history
+from storage.commands_policy import impact as policy_impact
+from storage.errors import SettingWrong
+from storage.settings import SHIPPED_POLICY
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
+NOBODY = "00000000-0000-0000-0000-000000000001"
 
 
 def free_port() -> int:
@@ -168,6 +182,41 @@ def test_secrets_are_made_once_kept_private_and_never_shown(running: Up) -> None
     account = f"http://127.0.0.1:{running.port}/api/admin/accounts/00000000-0000-0000-0000-000000000001"
     assert httpx.get(account, headers={"Authorization": f"Bearer {token}"}).status_code == 404
     assert httpx.get(account, headers={"Authorization": "Bearer wrong"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        (policy_history, [], "forbear up"),
+        (policy_impact, [SHIPPED_POLICY], "the one in force"),
+        (explain, ["--account", NOBODY], f"no account `{NOBODY}`"),
+        (operations, ["list"], ""),
+        (audit, ["verify"], "every row follows"),
+        (database, ["status"], "at 0"),
+        (controller, ["--dry-run", "--once"], "nothing to do"),
+        (doctor, [], "worker provisioning"),
+    ],
+    ids=lambda each: each.name if isinstance(each, click.Command) else None,
+)
+def test_commands_beside_it_find_it_by_its_folder(
+    running: Up, command: click.Command, arguments: list[object], words: str
+) -> None:
+    env = {"FORBEAR_DATABASE_URL": None, "FORBEAR_REDIS_URL": None, "FORBEAR_DATA": None}
+    told = CliRunner().invoke(command, [*map(str, arguments), "--data", str(running.data)], env=env)
+    assert words in told.output
+    assert told.exception is None or isinstance(told.exception, SystemExit), told.output
+
+
+def test_a_controller_beside_it_says_that_another_leads(running: Up) -> None:
+    command = [sys.executable, "-m", "forbear", "controller", "--once", "--data", str(running.data)]
+    told = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stderr) == (1, "another controller leads; nothing was done\n")
+
+
+def test_a_command_beside_none_says_so(tmp_path: Path) -> None:
+    told = CliRunner().invoke(policy_history, ["--data", str(tmp_path)], env={"FORBEAR_DATABASE_URL": None})
+    assert isinstance(told.exception, SettingWrong)
+    assert f"no `forbear up` runs on `{tmp_path}`" in str(told.exception)
 
 
 def test_a_second_one_on_the_same_folder_is_refused(running: Up) -> None:
