@@ -57,13 +57,15 @@ class StandingUnknown(Exception):
         super().__init__(f"stripe gave no complete answer: {reason}")
 
 
-def client_of(settings: Settings, read_seconds: float = READ_SECONDS) -> StripeClient:
-    """Make a client with bounded times. It does not retry: the controller asks again."""
+def client_of(settings: Settings, read_seconds: float = READ_SECONDS, *, retries: int = 0) -> StripeClient:
+    """Make a client with bounded times. retries: none where the controller asks again by itself."""
     import stripe
 
     base: BaseAddresses | None = {"api": settings.stripe_api_base} if settings.stripe_api_base else None
     http = stripe.RequestsClient(timeout=(CONNECT_SECONDS, read_seconds))
-    return stripe.StripeClient(settings.stripe_api_key, http_client=http, base_addresses=base, max_network_retries=0)
+    return stripe.StripeClient(
+        settings.stripe_api_key, http_client=http, base_addresses=base, max_network_retries=retries
+    )
 
 
 def fetch_standing(client: StripeClient, asking: Asking, deadline: float = float("inf")) -> Fetched:

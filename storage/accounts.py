@@ -177,6 +177,40 @@ def create_account(
     return account_id
 
 
+def link_stripe_customer(
+    conn: Connection,
+    policy: Policy,
+    account_id: UUID,
+    stripe_customer_id: str,
+    *,
+    actor: str,
+    world: World | None = None,
+) -> str:
+    """Remember who an account is at Stripe, and apply what was parked until then. Raises UnknownAccount.
+
+    Returns who it is: of two that come at once, the first stays.
+    """
+    lock(conn, [account_id])
+    there = account_view(conn, account_id).stripe_customer_id
+    if there is not None:
+        return there
+    set_it = text("UPDATE accounts SET stripe_customer_id = :customer WHERE id = :id")
+    conn.execute(set_it, {"id": account_id, "customer": stripe_customer_id})
+    facts = {"stripe_customer_id": stripe_customer_id}
+    record(
+        conn,
+        policy,
+        account_id,
+        actor=actor,
+        evidence=AuditNote("admin", "link_stripe_customer", actor, facts=facts),
+        world=world,
+    )
+    from storage.inbox import Terms, unpark
+
+    unpark(conn, account_id, policy=policy, terms=Terms(world=world or World()))
+    return stripe_customer_id
+
+
 def exempt(
     conn: Connection,
     policy: Policy,

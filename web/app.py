@@ -26,6 +26,7 @@ from web import (
     admin,
     announcements,
     backups,
+    billing,
     console,
     deletion,
     files,
@@ -53,6 +54,7 @@ log = logging.getLogger("forbear.web")
 ROUTERS: tuple[ControllerRouterHandler, ...] = (
     health.show_health,
     account.router,
+    billing.router,
     announcements.router,
     instances.router,
     servers.router,

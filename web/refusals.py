@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from engine.errors import CommandRefused
+from jobs.checkout import CheckoutRefused, PaymentAway
 from jobs.hosts import errors as host
 from storage import errors as storage
 from storage.database import is_lost, is_passing
@@ -50,6 +51,7 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (CommandRefused, 409, "COMMAND_REFUSED"),
 )
 
+PAYMENT_AWAY = "Payments cannot be taken at the moment. Nothing was charged. Try again in a moment."
 NOT_READY = "The server is not set up on its host yet. Wait until its operation has succeeded."
 HOST_AWAY = "The machine that runs this server cannot be reached at the moment. Try again in a moment."
 DATABASE_AWAY = "The service cannot reach its database at the moment. Nothing was changed. Try again in a moment."
@@ -62,6 +64,11 @@ def from_lower_layer(error: Exception) -> Problem | None:
     for kind, status, code in ANSWERS:
         if isinstance(error, kind):
             return Problem(status, code, sentence(str(error)))
+    if isinstance(error, CheckoutRefused):
+        return Problem(409, error.code, sentence(str(error)))
+    if isinstance(error, PaymentAway):
+        log.error("%s", error)
+        return Problem(503, "PAYMENT_AWAY", PAYMENT_AWAY, headers=AGAIN_SOON)
     if isinstance(error, host.ServerMissing):
         return Problem(409, "SERVER_NOT_READY", NOT_READY)
     if isinstance(error, host.HostUnavailable | host.HostMisconfigured | host.HostFailed):

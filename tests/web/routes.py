@@ -81,6 +81,9 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/admin/announcements"): Sound({"title": "Maintenance", "text": "On Sunday."}),
     ("POST", "/api/admin/clock/advance"): Sound({"hours": 1}),
     ("POST", "/api/admin/brakes/{name}/release"): Sound({"allowance": 1}),
+    ("POST", "/api/billing/checkout"): Sound({"accountId": MISSING, "plan": "game"}),
+    ("POST", "/api/billing/plan"): Sound({"accountId": MISSING, "plan": "game"}),
+    ("POST", "/api/billing/portal"): Sound({"accountId": MISSING}),
     ("POST", "/api/instances"): Sound(
         {"name": "second", "kind": "game", "accountId": MISSING}, headers={"Idempotency-Key": "sound"}
     ),

@@ -28,6 +28,10 @@ CODES = {
 UNGATED_WRITES = {
     # what an admin does is not a tenant's action, and Stripe is asked for its signature
     "POST /api/billing/webhook",
+    # whoever is suspended must be able to pay
+    "POST /api/billing/checkout",
+    "POST /api/billing/plan",
+    "POST /api/billing/portal",
 }
 
 
