@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
+
+from tests.doubles.listener import Listener, Quiet
 
 
 @dataclass
@@ -21,7 +22,7 @@ class DiscordSink:
     def __enter__(self) -> Self:
         sink = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet, BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 sink.posts.append((self.path.rsplit("/", 1)[-1], body))
@@ -34,23 +35,15 @@ class DiscordSink:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
+        self._listener = Listener(Handler)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
+        self._listener.close()
 
     def webhooks(self, *channels: str) -> dict[str, str]:
         """Addresses for these channels."""
-        root = f"http://127.0.0.1:{self._server.server_port}/api/webhooks/1"
+        root = f"http://127.0.0.1:{self._listener.port}/api/webhooks/1"
         return {channel: f"{root}/{channel}" for channel in channels}
 
     def texts(self, channel: str) -> list[str]:

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
 from tests.doubles.docker_archives import Archives, path_stat, remove
 from tests.doubles.docker_http import Answer, Handler
+from tests.doubles.listener import Listener
 
 FIRST_LINE, QUESTION, ANSWER = "ready", "list", "0 players online"
 LIVING = ("running", "paused", "restarting")
@@ -103,18 +103,12 @@ class DockerDouble:
         class OfThisOne(Handler):
             engine = here
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), OfThisOne)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
+        self._listener = Listener(OfThisOne, port=self.port)
+        self.port = self._listener.port
 
     def close(self) -> None:
         """Take no connections, and break off those that there are."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
+        self._listener.close()
         for connection in list(self.open_connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

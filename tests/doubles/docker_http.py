@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.doubles.listener import Quiet
+
 if TYPE_CHECKING:
     from tests.doubles.docker import DockerDouble
 
@@ -55,7 +57,7 @@ class Answer:
         return cls.json({"message": message}, status)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet, BaseHTTPRequestHandler):
     """One connection."""
 
     engine: DockerDouble
@@ -142,6 +144,3 @@ class Handler(BaseHTTPRequestHandler):
         for line in self.rfile:
             self.engine.typed(found, line.decode().rstrip("\n"))
         self.close_connection = True
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""

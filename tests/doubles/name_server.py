@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socketserver
 import struct
 import threading
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ import dns.zone
 
 from jobs.edge.records import Record
 from jobs.edge.zone_text import absolute, rdata_of
+from tests.doubles.listener import Listener, handler_of, take
 
 SECRET = "c2VjcmV0IG9mIHRoZSBkb3VibGU="
 KEY = dns.tsig.Key("forbear", SECRET, "hmac-sha256")
@@ -60,35 +60,18 @@ class NameServerDouble:
             changes.delete(absolute(name, self.origin), dns.rdatatype.from_text(kind))
 
     def __enter__(self) -> Self:
-        double = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                try:
-                    double.serve(self.request)
-                except (OSError, EOFError):
-                    return
-
-        class Server(socketserver.ThreadingTCPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
+        self._listener = Listener(handler_of(self.serve))
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.hangs is not None:
             self.hangs.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
+        self._listener.close()
 
     @property
     def port(self) -> int:
         """Where it listens."""
-        return int(self._server.server_address[1])
+        return self._listener.port
 
     def serve(self, connection: Any) -> None:
         """Answer what comes on one connection until it ends."""
@@ -154,14 +137,3 @@ class NameServerDouble:
                     else:
                         changes.delete(change.name, rdata)
         return dns.rcode.NOERROR
-
-
-def take(connection: Any, count: int) -> bytes:
-    """Read exactly so many bytes. Raises EOFError."""
-    taken = b""
-    while len(taken) < count:
-        part = connection.recv(count - len(taken))
-        if not part:
-            raise EOFError
-        taken += part
-    return taken

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import re
 import ssl
-import threading
 import time
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tests.doubles.listener import Listener, Quiet
 
 CERTIFICATE = Path(__file__).with_name("proxmox.pem")
 """The double's certificate, signed by itself, and its key: good for 127.0.0.1 and for nothing else."""
@@ -49,35 +50,17 @@ class Cluster(Protocol):
         """Return the data of an answer. Raises No."""
 
 
-class ApiServer:
+class ApiServer(Listener):
     """Answers for a cluster until it is closed."""
 
     def __init__(self, cluster: Cluster) -> None:
         handler = type("Handler", (_Handler,), {"cluster": cluster})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(CERTIFICATE)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="proxmox double")
-        self._thread.start()
-
-    def close(self) -> None:
-        """Refuse every connection from now on."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(CERTIFICATE)
+        super().__init__(handler, tls=tls)
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that gives up in the middle is what tests are about."""
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Quiet, BaseHTTPRequestHandler):
     cluster: Cluster
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -127,6 +110,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) if length is None else length))
         self.end_headers()
         self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's word
-        """Keep the tests' output clean."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from tests.doubles.listener import Listener, Quiet
 
 KEY = "sk_test_of_the_double"
 
@@ -34,7 +36,7 @@ class StripeApi:
     def __enter__(self) -> Self:
         api = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet, BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
@@ -47,31 +49,20 @@ class StripeApi:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                try:
-                    self.wfile.write(body)
-                except OSError:
-                    self.close_connection = True  # whoever asked has given up
+                self.wfile.write(body)
 
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
+        self._listener = Listener(Handler)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.hangs is not None:
             self.hangs.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
+        self._listener.close()
 
     @property
     def url(self) -> str:
         """The address to give as STRIPE_API_BASE."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._listener.port}"
 
     def answer(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
         """Return what Stripe would."""

@@ -6,7 +6,6 @@ moves what has changed, and keeps what was removed until it starts again.
 
 from __future__ import annotations
 
-import socketserver
 import struct
 import threading
 import tomllib
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from tests.doubles.name_server import take
+from tests.doubles.listener import Listener, handler_of, take
 
 PASSWORD = "console of the double"
 Fault = Literal["", "refuse_reload", "reads_old", "silent", "hang_up", "no_rcon", "wordy"]
@@ -33,36 +32,19 @@ class VelocityDouble:
     typed: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        double = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                try:
-                    double.serve(self.request)
-                except (OSError, EOFError):
-                    return
-
-        class Server(socketserver.ThreadingTCPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-
         self.restart()
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
+        self._listener = Listener(handler_of(self.serve))
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.hangs is not None:
             self.hangs.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
+        self._listener.close()
 
     @property
     def console(self) -> tuple[str, int]:
         """Where its console listens."""
-        return "127.0.0.1", int(self._server.server_address[1])
+        return "127.0.0.1", self._listener.port
 
     def restart(self) -> None:
         """Start anew: only what the file says is known."""
