@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
+
+# The path of a page of ours. Browsers take a backslash for a slash and leave out tabs and line breaks wherever they
+# stand, so that `/\t/evil.example` is another site.
+OURS = re.compile(r"/(?!/)[!-\[\]-~]*")
 
 # Nothing is loaded from elsewhere, nothing inline runs, nobody frames us, forms go to us or to whoever takes payment.
 HEADERS = {
@@ -58,7 +63,7 @@ def page(request: HttpRequest, template: str, *, status: int = 200, **given: Any
 
 def go_to(path: str, *, cookie: str | None = None, services: Services | None = None) -> Response[None]:
     """Send the browser on to a page of ours, by GET; `cookie` begins another session."""
-    if not path.startswith("/") or path.startswith("//") or "\\" in path:
+    if OURS.fullmatch(path) is None:
         path = "/"
     cookies = [kept(services, cookie)] if cookie is not None and services is not None else []
     return Response(None, status_code=303, headers={**HEADERS, "Location": path}, cookies=cookies)

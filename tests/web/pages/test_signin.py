@@ -16,9 +16,10 @@ LINK = re.compile(r"https?://[^/\s]+(/\S+)")
 
 @pytest.fixture(autouse=True)
 def nobody_is_known(site: Site) -> None:
-    """Forget who registered in the test before."""
+    """Forget who registered in the test before, and how often."""
     with site.database.begin() as conn:
         conn.execute(text("DELETE FROM logins"))
+        conn.execute(text("DELETE FROM attempts"))
 
 
 def letters(site: Site) -> list[tuple[str, str, str]]:
@@ -59,6 +60,28 @@ def test_page_for_people_sends_others_to_sign_in_and_back(browser: Browser) -> N
         browser.open("/sign-in").form("/sign-in").fields["next"] = elsewhere
         answer = browser.client.get("/sign-in", params={"next": elsewhere})
         assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/\r\nX-Evil: 1",
+        "/\u4e2d",
+        "/ /evil.example",
+    ],
+)
+def test_signing_in_leads_nowhere_else(site: Site, browser: Browser, elsewhere: str) -> None:
+    register(browser)
+    browser.open(link(site))
+    form = browser.open("/sign-in").form("/sign-in")
+    given = {**form.fields, "email": "ada@signin.example", "password": PASSWORD, "next": elsewhere}
+    answer = browser.client.post("/sign-in", data=given, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
 def test_signing_out_ends_the_session_at_the_server(site: Site, browser: Browser) -> None:
