@@ -42,8 +42,17 @@ SORRY_REINSTALL = (
 )
 SORRY_RESTORE = "The backup could not be restored. Your files are as they were; please try again, or write to us."
 
+# What takes a server off the safe point that it is put at; two of them share theirs.
+WAY_OUT: Mapping[str, str] = {
+    "create_backup": "backup_finished",
+    "restore_backup": "restore_failed",
+    "reinstall_server": "restore_failed",
+}
+SHARING = ("restore_backup", "reinstall_server")
+REPLACING = frozenset({"restoring", "reinstalling"})  # the phases in which files are put in place of others
+
 ANOTHER = text(
-    "SELECT 1 FROM intents WHERE server_id = :server_id AND intent = :intent AND status = 'started' AND id <> :id"
+    "SELECT 1 FROM intents WHERE server_id = :server_id AND intent = ANY(:intents) AND status = 'started' AND id <> :id"
 )
 Also = Callable[[Connection], None]
 
@@ -115,8 +124,8 @@ def restore_backup(context: Context, claim: Claim) -> Outcome:
 def reinstall_server(context: Context, claim: Claim) -> Outcome:
     """Stop the server, keep a safety backup of its files, and make it anew under the same id.
 
-    Nothing is taken away before the backup is whole. Whether it runs afterwards is what is wanted of it, as for a
-    restore.
+    INVARIANT: nothing is taken away before the backup is whole, not even of a server that its host does not show: its
+    files may be there all the same. Whether it runs afterwards is what is wanted of it, as for a restore.
     """
     if refused := _unless_permitted(context, claim):
         return refused
@@ -133,8 +142,11 @@ def reinstall_server(context: Context, claim: Claim) -> Outcome:
         if seen.observed == "stopped":
             _show(context, claim, "copying")
             _keep(context, server, safety_id, host.create_backup(spec, str(safety_id)))
-        _show(context, claim, "reinstalling")
-        host.destroy(spec)
+        if _is_kept(context, server, safety_id):
+            _show(context, claim, "reinstalling")
+            host.destroy(spec)
+        elif server.ran_at is not None:
+            raise NothingKept(str(server.id))
         note_observation(context, server.id, "restoring", host.create(spec))
     except HostBusy as error:
         return Again(MOMENT, str(error), counts=False)
@@ -146,6 +158,14 @@ def reinstall_server(context: Context, claim: Claim) -> Outcome:
         return GiveUp(str(error))
     _end(context, claim, "restore_finished")
     return Done(f"made anew; what was there is kept as {safety_id}")
+
+
+class NothingKept(HostError):
+    """The host shows nothing that could be backed up of a server that has run."""
+
+    def __init__(self, server_id: str) -> None:
+        self.server_id = server_id
+        super().__init__("the host does not show the server, so that nothing of it can be kept; nothing was taken away")
 
 
 def delete_backup(context: Context, claim: Claim) -> Outcome:
@@ -183,8 +203,20 @@ def _unless_permitted(context: Context, claim: Claim, also: Also | None = None) 
     verdict = still_permitted(context, claim, GATES[claim.intent])
     if verdict.ok:
         return None
-    _end(context, claim, None, also, SORRY_DENIED)
+    if _has_begun(context, claim):
+        return None  # no half of a server is left: a suspension waits for this, as for any safe point
+    # a try that failed before the gate closed has left the server at its safe point
+    _end(context, claim, WAY_OUT.get(claim.intent), also, SORRY_DENIED)
     return Done(f"not done: {verdict.reason}")
+
+
+def _has_begun(context: Context, claim: Claim) -> bool:
+    """Tell whether an earlier try may have put something in place of the server's files already."""
+    operation_id = operation_of(claim)
+    if operation_id is None:
+        return False
+    with context.database.begin() as conn:
+        return operations.get(conn, operation_id).phase in REPLACING
 
 
 def _keep(context: Context, server: Server, safety_id: UUID, made: BackupInfo) -> None:
@@ -192,6 +224,12 @@ def _keep(context: Context, server: Server, safety_id: UUID, made: BackupInfo) -
     with context.database.begin() as conn:
         backups.create(conn, server.id, safety=True, backup_id=safety_id)
         backups.complete(conn, safety_id, size_bytes=made.size_bytes, sha256=made.sha256)
+
+
+def _is_kept(context: Context, server: Server, safety_id: UUID) -> bool:
+    """Tell whether the safety copy is whole, be it from an earlier try."""
+    with context.database.begin() as conn:
+        return any(each.id == safety_id and each.state == "complete" for each in backups.of_server(conn, server.id))
 
 
 def _delete(context: Context, server: Server, backup_id: UUID) -> None:
@@ -252,7 +290,8 @@ def _end(
             operations.progress(conn, operation_id, "failed", error=sorry)
         elif operation_id is not None:
             operations.progress(conn, operation_id, "succeeded", phase="ready", server_id=claim.server_id)
-        about = {"server_id": claim.server_id, "intent": claim.intent, "id": claim.intent_id}
+        sharing = SHARING if claim.intent in SHARING else (claim.intent,)
+        about = {"server_id": claim.server_id, "intents": list(sharing), "id": claim.intent_id}
         if event is not None and claim.server_id is not None and conn.execute(ANOTHER, about).first() is None:
             policy = policies.in_force(conn)
             move_server(conn, policy, claim.server_id, event, actor="worker", world=context.world)

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from engine.snapshot import Command
 from jobs.controller import Controller
 from storage import backups, operations
 from storage.intents_ask import ask_server
@@ -188,3 +189,51 @@ def test_a_server_that_is_nowhere_cannot_be_backed_up_and_is_said_so(
     operation = order(floor, server, "create_backup", backup_id=str(uuid4()))
     floor.run(controller)
     assert state(floor, operation)[0] == "failed"
+
+
+def test_a_restore_that_could_not_stop_the_server_leaves_no_suspended_one_running(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    account = floor.seat(server).account_id
+    backup = made(floor, server)
+    floor.run(controller)
+    operation = order(floor, server, "restore_backup", backup_id=str(backup))
+    floor.host.offline = True
+    floor.carry_out()
+    assert (floor.seat(server).lifecycle, floor.host.running[str(server)]) == ("restoring", True)
+    for event in ("abuse_reported", "abuse_confirmed"):
+        floor.record(account, command=Command(event, "admin", "ada"))
+    floor.host.offline = False
+    floor.advance(1 / 60)
+    floor.run(controller)
+    assert floor.host.running[str(server)] is False
+    assert state(floor, operation)[0] == "failed"
+
+
+def test_a_backup_that_failed_before_the_block_holds_the_server_no_longer(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    account = floor.seat(server).account_id
+    backup = made(floor, server)
+    floor.host.offline = True
+    floor.carry_out()
+    assert floor.seat(server).lifecycle == "backing_up"
+    floor.record(account, command=Command("abuse_reported", "admin", "ada"))
+    floor.host.offline = False
+    floor.advance(1 / 60)
+    floor.run(controller)
+    assert [(each.id, each.state) for each in rows(floor, server)] == [(backup, "failed")]
+    assert floor.seat(server).lifecycle == "running"
+
+
+@pytest.mark.parametrize(("first", "second"), [("restore_backup", "reinstall_server")])
+def test_a_restore_leaves_the_safe_point_to_a_reinstall_that_goes_on(
+    floor: Floor, server: UUID, first: str, second: str
+) -> None:
+    order(floor, server, second)
+    claim = floor.claim(UUID(str(floor.intents_of(floor.seat(server).account_id, second)[0]["id"])))
+    assert claim is not None
+    floor.rows("UPDATE servers SET lifecycle = 'restoring' RETURNING 1")
+    order(floor, server, first, backup_id=str(uuid4()))  # which is nowhere, so that this fails
+    floor.carry_out()
+    assert floor.seat(server).lifecycle == "restoring"

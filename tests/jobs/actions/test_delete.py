@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from engine.snapshot import Command
 from jobs.controller import Controller
 from jobs.hosts.base import HostUnavailable
 from storage import backups, operations, operations_settle, servers
@@ -250,3 +251,60 @@ def test_a_reinstall_without_a_backup_takes_nothing_away(floor: Floor, controlle
     assert floor.host.made("destroy") == []
     assert read(floor, operation).state == "failed"
     assert "backup_failed" in floor.alerts()
+
+
+def test_a_reinstall_takes_nothing_away_of_a_server_that_its_host_does_not_show(
+    floor: Floor, controller: Controller
+) -> None:
+    server = floor.machine(floor.known_account())
+    floor.rows("UPDATE servers SET ran_at = clock_timestamp() RETURNING 1")
+    operation = wish(floor, server, "reinstall_server")
+    floor.host.hidden.add(str(server))
+    for _ in range(9):
+        floor.carry_out()
+        floor.advance(1)
+    assert floor.host.made("destroy") == []
+    assert read(floor, operation).state == "failed"
+    assert "backup_failed" in floor.alerts()
+
+
+def test_a_reinstall_makes_a_server_that_never_came_to_be(floor: Floor) -> None:
+    server = floor.machine(floor.known_account(), runs=False)
+    operation = wish(floor, server, "reinstall_server")
+    del floor.host.running[str(server)]
+    floor.carry_out()
+    assert (read(floor, operation).state, floor.seat(server).lifecycle) == ("succeeded", "stopped")
+    assert floor.host.made("destroy") == []
+
+
+def test_a_reinstall_that_has_begun_ends_whatever_is_stopped_meanwhile(floor: Floor, controller: Controller) -> None:
+    account = floor.known_account()
+    server = floor.machine(account)
+    operation = wish(floor, server, "reinstall_server")
+    floor.host.before["create"] = unreachable
+    floor.carry_out()
+    assert read(floor, operation).phase == "reinstalling"
+    for event in ("abuse_reported", "abuse_confirmed"):
+        floor.record(account, command=Command(event, "admin", "ada"))
+    floor.host.before.pop("create")
+    floor.advance(1 / 60)
+    floor.run(controller)
+    assert (read(floor, operation).state, floor.seat(server).lifecycle) == ("succeeded", "stopped")
+    assert floor.host.running == {str(server): False}, "no half of a server is left, and none runs"
+
+
+def test_a_reinstall_that_has_not_begun_when_it_is_stopped_is_not_done(floor: Floor, controller: Controller) -> None:
+    account = floor.known_account()
+    server = floor.machine(account)
+    operation = wish(floor, server, "reinstall_server")
+    floor.host.before["create_backup"] = unreachable
+    floor.carry_out()
+    assert floor.seat(server).lifecycle == "restoring"
+    for event in ("abuse_reported", "abuse_confirmed"):
+        floor.record(account, command=Command(event, "admin", "ada"))
+    floor.host.before.pop("create_backup")
+    floor.advance(1 / 60)
+    floor.run(controller)
+    assert read(floor, operation).state == "failed"
+    assert floor.host.made("destroy") == []
+    assert floor.seat(server).lifecycle in {"failed", "stopped"}, "its safe point is over"
