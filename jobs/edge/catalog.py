@@ -1,25 +1,22 @@
-"""The edge of a deployment, as the operator's edge file says. Without one: a zone file of ours, and no proxy.
-
-The file is hostile until checked: nothing in it is evaluated, and secrets stand in it only as the names of variables.
-"""
+"""The edge of a deployment, as the operator's edge file says. Without one: a zone file of ours, and no proxy."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import ipaddress
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from engine.durations import parse_duration
-from engine.faults import Faults, shown
+from engine.faults import shown
 from engine.shape import check_shape_by
-from engine.source import MOST_BYTES, Node, decode, parse
-from jobs.edge.base import Driver, Edge, EdgeError, Site
+from engine.source import Node
+from jobs.edge.base import Driver, Edge, Site
 from jobs.edge.records import Dns, Zone, ZoneStore
+from jobs.operator_file import OperatorFile, read_schema
 from storage.settings import EDGE_PREFIX, Settings
 
 SCHEMA: Final = Path(__file__).resolve().with_name("edge.schema.json")
@@ -34,17 +31,8 @@ DNS_PORT: Final = 53
 CONSOLE_PORT: Final = 25575
 
 
-class EdgeFileWrong(EdgeError):
-    """The edge file cannot be used. `faults` holds every fault, each on a line with its place and what to do."""
-
-    def __init__(self, file: str, faults: tuple[str, ...]) -> None:
-        self.file = file
-        self.faults = faults
-        super().__init__("\n".join([f"the edge file `{file}` cannot be used:", *faults]))
-
-
 def edge_of(settings: Settings) -> Edge:
-    """Put together what leads to servers; opens no connection yet. Raises EdgeFileWrong with every fault."""
+    """Put together what leads to servers; opens no connection yet. Raises OperatorFileWrong with every fault."""
     if settings.edge_file is not None:
         return _Reader(settings, settings.edge_file).read()
     zone = Zone(DEFAULT_ZONE, int(DEFAULT_TTL.total_seconds()), DEFAULT_OWNER)
@@ -53,7 +41,7 @@ def edge_of(settings: Settings) -> Edge:
 
 
 def check_edge_file(env: Mapping[str, str]) -> None:
-    """Read the edge file that the environment names, if it names one. Raises EdgeFileWrong with every fault."""
+    """Read the edge file that the environment names, if it names one. Raises OperatorFileWrong with every fault."""
     if file := env.get("FORBEAR_EDGE_FILE", "").strip():
         secrets = {name: value for name, value in env.items() if name.startswith(EDGE_PREFIX)}
         edge_of(Settings(database_url="", edge_file=Path(file).absolute(), edge_secrets=secrets))
@@ -64,22 +52,17 @@ class _Reader:
 
     def __init__(self, settings: Settings, path: Path) -> None:
         self.settings = settings
-        self.path = path
-        self.faults = Faults()
-        self.schema: dict[str, Any] = json.loads(SCHEMA.read_text("utf-8"))
+        self.file = OperatorFile("edge", "FORBEAR_EDGE_FILE", path)
+        self.schema = read_schema(SCHEMA)
 
     def read(self) -> Edge:
-        root = self._tree()
-        if root is not None:
-            check_shape_by(root, self.schema, self.faults)
-        self._stop_at_faults()
-        assert root is not None
+        root = self.file.read(self.schema)
         sites = {name: self._site(value) for name, _, value in root.entries["sites"][1].pairs()}
         services = root.get("services")
         names = self._dns(node) if (node := root.get("dns")) is not None else None
         proxy = self._proxy(node) if (node := root.get("proxy")) is not None else None
         look_every = self._duration(root.get("look_every"), LOOK_EVERY)
-        self._stop_at_faults()
+        self.file.stop_at_faults()
         kinds = services.plain() if services is not None else SERVICES
         return Edge(sites, kinds, names, proxy, look_every.total_seconds())
 
@@ -141,10 +124,10 @@ class _Reader:
         """Return the driver's options, checked; `None` when they have a fault."""
         options = node.get("options")
         if options is None:
-            options = Node("map", str(self.path), node.start)
-        before = len(self.faults)
-        check_shape_by(options, {**self.schema["$defs"][driver], "$defs": self.schema["$defs"]}, self.faults)
-        return options if len(self.faults) == before else None
+            options = Node("map", str(self.file.path), node.start)
+        before = len(self.file.faults)
+        check_shape_by(options, {**self.schema["$defs"][driver], "$defs": self.schema["$defs"]}, self.file.faults)
+        return options if len(self.file.faults) == before else None
 
     def _address(self, node: Node) -> str:
         try:
@@ -163,27 +146,7 @@ class _Reader:
         return (parse_duration(node.text) if node is not None else None) or default
 
     def _fault(self, code: str, node: Node, message: str, hint: str) -> None:
-        self.faults.add(code, node.place, message, hint)
-
-    def _tree(self) -> Node | None:
-        file = str(self.path)
-        try:
-            if not self.path.is_file():  # a pipe would be waited on for ever
-                raise EdgeFileWrong(file, ("there is no such file; set FORBEAR_EDGE_FILE to the path of one",))
-            with self.path.open("rb") as stream:
-                content = stream.read(MOST_BYTES + 1)
-        except OSError as error:
-            raise EdgeFileWrong(file, (f"it cannot be read: {(error.strerror or 'input failed').lower()}",)) from None
-        text = decode(file, content, self.faults)
-        return None if text is None else parse(file, text, self.faults)
-
-    def _stop_at_faults(self) -> None:
-        lines = []
-        for fault in self.faults.in_order():
-            hint = f"; {fault.hint}" if fault.hint else ""
-            lines.append(f"{fault.place.file}:{fault.place.line}:{fault.place.column}: {fault.message}{hint}")
-        if lines:
-            raise EdgeFileWrong(str(self.path), tuple(lines))
+        self.file.faults.add(code, node.place, message, hint)
 
 
 def _zone_file(zone: Zone, settings: Settings, options: Mapping[str, Any]) -> ZoneStore:

@@ -1,12 +1,10 @@
 """The hosts that there are, and which of them a new server goes to, as the operator's hosts file says.
 
-The file is hostile until checked: nothing in it is evaluated, and secrets stand in it only as the names of variables or
-files. Without a file there is one host, `local`.
+Without a file there is one host, `local`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -17,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.faults import Faults, meant, shown
 from engine.shape import check_shape_by
-from engine.source import MOST_BYTES, Node, decode, parse
-from jobs.hosts.errors import HostError, HostMisconfigured
+from engine.source import Node
+from jobs.hosts.errors import HostMisconfigured
+from jobs.operator_file import OperatorFile, OperatorFileWrong, read_schema
 
 if TYPE_CHECKING:
     from jobs.hosts.base import Host
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from storage.settings import Settings
 
 LOCAL: Final = "local"
+NOUN: Final = "hosts"
 DRIVERS: Final[Mapping[str, tuple[str, str]]] = {
     LOCAL: ("jobs.hosts.local.host", "LocalHost"),
     "docker": ("jobs.hosts.docker.host", "DockerHost"),
@@ -33,15 +33,6 @@ DRIVERS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Driver -> module and class, imported when a host asks for it. Each but `local` is made by `from_options`."""
 _HERE: Final = Path(__file__).resolve().parent
-
-
-class HostsFileWrong(HostError):
-    """The hosts file cannot be used. `faults` holds every fault, each on a line with its place and what to do."""
-
-    def __init__(self, file: str, faults: tuple[str, ...]) -> None:
-        self.file = file
-        self.faults = faults
-        super().__init__("\n".join([f"the hosts file `{file}` cannot be used:", *faults]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +79,7 @@ class Catalog:
         return any(entry.capacity is not None for entry in self.entries.values())
 
     def open(self, settings: Settings) -> Mapping[str, Host]:
-        """Make every host. Raises HostsFileWrong when a driver refuses its options."""
+        """Make every host. Raises OperatorFileWrong when a driver refuses its options."""
         made: dict[str, Host] = {}
         refused = []
         for entry in self.entries.values():
@@ -99,7 +90,8 @@ class Catalog:
                     raise
                 refused.append(f"{entry.at}: {error}")
         if refused:
-            raise HostsFileWrong(str(settings.hosts_file), tuple(refused))
+            assert settings.hosts_file is not None, "only entries of a file have a place"
+            raise OperatorFileWrong(NOUN, settings.hosts_file, tuple(refused))
         return MappingProxyType(made)
 
     def choose(self, kind: str, uses: Mapping[str, HostUse]) -> str | None:
@@ -119,42 +111,23 @@ DEFAULT: Final = Catalog({LOCAL: HostEntry(LOCAL, LOCAL, {})})
 
 
 def catalog_of(settings: Settings) -> Catalog:
-    """Read the hosts file, if the settings name one. Raises HostsFileWrong with every fault."""
+    """Read the hosts file, if the settings name one. Raises OperatorFileWrong with every fault."""
     return DEFAULT if settings.hosts_file is None else read_catalog(settings.hosts_file)
 
 
 def hosts_of(settings: Settings) -> Mapping[str, Host]:
-    """Make every host that there is, by name; opens no connection yet. Raises HostsFileWrong, HostMisconfigured."""
+    """Make every host that there is, by name; opens no connection yet. Raises OperatorFileWrong, HostMisconfigured."""
     return catalog_of(settings).open(settings)
 
 
 def read_catalog(path: Path) -> Catalog:
-    """Return what a hosts file says. Raises HostsFileWrong with every fault."""
-    file = str(path)
-    faults = Faults()
-    root = _tree(path, faults)
-    if root is not None:
-        check_shape_by(root, _schema(_HERE / "hosts.schema.json"), faults)
-    if root is None or len(faults):
-        raise _wrong(file, faults)
-    entries = _entries(root, faults)
-    placement = _placement(root, entries, faults)
-    if len(faults):
-        raise _wrong(file, faults)
+    """Return what a hosts file says. Raises OperatorFileWrong with every fault."""
+    file = OperatorFile(NOUN, "FORBEAR_HOSTS_FILE", path)
+    root = file.read(read_schema(_HERE / "hosts.schema.json"))
+    entries = _entries(root, file.faults)
+    placement = _placement(root, entries, file.faults)
+    file.stop_at_faults()
     return Catalog(MappingProxyType(entries), MappingProxyType(placement))
-
-
-def _tree(path: Path, faults: Faults) -> Node | None:
-    file = str(path)
-    try:
-        if not path.is_file():  # a pipe would be waited on for ever
-            raise HostsFileWrong(file, ("there is no such file; set FORBEAR_HOSTS_FILE to the path of one",))
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise HostsFileWrong(file, (f"it cannot be read: {(error.strerror or 'input failed').lower()}",)) from None
-    text = decode(file, content, faults)
-    return None if text is None else parse(file, text, faults)
 
 
 def _entries(root: Node, faults: Faults) -> dict[str, HostEntry]:
@@ -200,7 +173,7 @@ def _check_options(driver: str, options: Node, faults: Faults) -> None:
     """Judge options by the driver's schema, where it has one; the driver itself judges the rest when it is made."""
     schema = _HERE / driver / "options.schema.json"
     if schema.is_file():
-        check_shape_by(options, _schema(schema), faults)
+        check_shape_by(options, read_schema(schema), faults)
 
 
 def _is_here(module: str) -> bool:
@@ -208,16 +181,3 @@ def _is_here(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:
         return False
-
-
-def _schema(path: Path) -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return schema
-
-
-def _wrong(file: str, faults: Faults) -> HostsFileWrong:
-    lines = []
-    for fault in faults.in_order():
-        hint = f"; {fault.hint}" if fault.hint else ""
-        lines.append(f"{fault.place.file}:{fault.place.line}:{fault.place.column}: {fault.message}{hint}")
-    return HostsFileWrong(file, tuple(lines))

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from jobs.edge.base import Entry, Site
-from jobs.edge.catalog import EdgeFileWrong, edge_of
+from jobs.edge.catalog import edge_of
 from jobs.edge.cloudflare import CloudflareZone
 from jobs.edge.records import Dns
 from jobs.edge.rfc2136 import NameServer
 from jobs.edge.velocity import Velocity
 from jobs.edge.zonefile import ZoneFile
+from jobs.operator_file import OperatorFileWrong
 from storage.settings import Settings
 from tests.jobs.edge.entries import ADA
 
@@ -121,7 +122,7 @@ RFC = "{{server: 192.0.2.53, key: forbear, secret: {}}}"
     ],
 )
 def test_each_fault_is_told_with_its_place(tmp_path: Path, text: str, fault: str) -> None:
-    with pytest.raises(EdgeFileWrong) as raised:
+    with pytest.raises(OperatorFileWrong) as raised:
         edge_of(settings(tmp_path, text))
     assert fault in str(raised.value)
     assert re.search(r"edge\.yaml:\d+:\d+: ", str(raised.value))
@@ -129,12 +130,12 @@ def test_each_fault_is_told_with_its_place(tmp_path: Path, text: str, fault: str
 
 def test_all_faults_come_at_once(tmp_path: Path) -> None:
     text = "sites: {a: {address: x}, b: {address: y}}\ndns: {driver: zone_file, zone: a.example, ttl: 1s}\n"
-    with pytest.raises(EdgeFileWrong) as raised:
+    with pytest.raises(OperatorFileWrong) as raised:
         edge_of(settings(tmp_path, text))
     assert len(raised.value.faults) == 3
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(EdgeFileWrong, match="FORBEAR_EDGE_FILE"):
+        with pytest.raises(OperatorFileWrong, match="FORBEAR_EDGE_FILE"):
             edge_of(Settings(database_url="", data_dir=tmp_path, edge_file=path))

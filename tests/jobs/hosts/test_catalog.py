@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.hosts.base import HostMisconfigured, HostUnavailable, ServerSpec
-from jobs.hosts.catalog import DEFAULT, Catalog, HostsFileWrong, catalog_of, hosts_of, read_catalog
+from jobs.hosts.catalog import DEFAULT, Catalog, catalog_of, hosts_of, read_catalog
 from jobs.hosts.docker.host import DockerHost
+from jobs.operator_file import OperatorFileWrong
 from storage.servers import HostUse
 from storage.settings import Settings
 from tests.jobs.hosts.waiting import eventually
@@ -81,7 +82,7 @@ FAULTS = [
 @pytest.mark.parametrize(("text", "told"), FAULTS)
 def test_a_fault_is_told_with_its_place_and_a_likely_fix(tmp_path: Path, text: str, told: str) -> None:
     given = settings(tmp_path, text)
-    with pytest.raises(HostsFileWrong) as wrong:
+    with pytest.raises(OperatorFileWrong) as wrong:
         hosts_of(given)
     assert f"{given.hosts_file}:{told}" in str(wrong.value)
 
@@ -103,7 +104,7 @@ DOCKER_FAULTS = [
 @pytest.mark.parametrize(("rest", "told"), DOCKER_FAULTS)
 def test_a_docker_hosts_options_are_checked_too(tmp_path: Path, rest: str, told: str) -> None:
     given = settings(tmp_path, DOCKER + rest)
-    with pytest.raises(HostsFileWrong) as wrong:
+    with pytest.raises(OperatorFileWrong) as wrong:
         hosts_of(given)
     assert f"{given.hosts_file}:{told}" in str(wrong.value)
 
@@ -119,19 +120,19 @@ def test_a_docker_host_is_made_without_asking_its_engine(tmp_path: Path) -> None
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     text = "hosts:\n  a: {driver: nothing}\n  b: {driver: local, options: {x: 1}}\nplacement: {game: c}\n"
-    with pytest.raises(HostsFileWrong) as wrong:
+    with pytest.raises(OperatorFileWrong) as wrong:
         hosts_of(settings(tmp_path, text))
     assert [fault.split(":")[1] for fault in wrong.value.faults] == ["2", "3", "4"]
 
 
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(HostsFileWrong, match="there is no such file; set FORBEAR_HOSTS_FILE"):
+    with pytest.raises(OperatorFileWrong, match="there is no such file; set FORBEAR_HOSTS_FILE"):
         read_catalog(tmp_path / "nothing.yaml")
     os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(HostsFileWrong, match="there is no such file"):
+    with pytest.raises(OperatorFileWrong, match="there is no such file"):
         read_catalog(tmp_path / "pipe.yaml")
     (tmp_path / "large.yaml").write_bytes(b"#" * 300_000)
-    with pytest.raises(HostsFileWrong, match="larger than"):
+    with pytest.raises(OperatorFileWrong, match="larger than"):
         read_catalog(tmp_path / "large.yaml")
 
 
