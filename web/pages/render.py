@@ -8,6 +8,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
@@ -39,6 +40,17 @@ HEADERS = {
 }
 
 
+@functools.cache
+def headers_at(stripe_api_base: str) -> dict[str, str]:
+    """Return the headers of a page whose forms may lead to Stripe, or to the double that stands in for it."""
+    if not stripe_api_base:
+        return HEADERS
+    policy = HEADERS["Content-Security-Policy"]
+    parts = urlsplit(stripe_api_base)
+    ours = policy.replace("form-action 'self'", f"form-action 'self' {parts.scheme}://{parts.netloc}")
+    return {**HEADERS, "Content-Security-Policy": ours}
+
+
 def page(request: HttpRequest, template: str, *, status: int = 200, **given: Any) -> Response[str]:
     """Return a page. Templates find the visitor, the proof for forms, and `instant` to write dates in their zone."""
     visitor: Visitor = request.state.visitor
@@ -58,7 +70,8 @@ def page(request: HttpRequest, template: str, *, status: int = 200, **given: Any
         )
     )
     cookies = [kept(services, visitor.cookie)] if visitor.is_new else []
-    return Response(text, status_code=status, media_type="text/html", headers=HEADERS, cookies=cookies)
+    headers = headers_at(services.settings.stripe_api_base)
+    return Response(text, status_code=status, media_type="text/html", headers=headers, cookies=cookies)
 
 
 def go_to(path: str, *, cookie: str | None = None, services: Services | None = None) -> Response[None]:
@@ -67,6 +80,11 @@ def go_to(path: str, *, cookie: str | None = None, services: Services | None = N
         path = "/"
     cookies = [kept(services, cookie)] if cookie is not None and services is not None else []
     return Response(None, status_code=303, headers={**HEADERS, "Location": path}, cookies=cookies)
+
+
+def leave_to(url: str) -> Response[None]:
+    """Send the browser on to where Stripe said that people pay."""
+    return Response(None, status_code=303, headers={**HEADERS, "Location": url})
 
 
 @functools.cache
