@@ -64,7 +64,7 @@ def create_backup(request: HttpRequest, services: TheServices, server_id: PathId
 def prune_backups(
     request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody
 ) -> dict[str, str | None]:
-    """Delete all but the newest backups. Safety copies that a restore made stay."""
+    """Delete all but the newest backups. Safety copies of restores are not among them; their newest five stay."""
     keep = (decode(Pruned, body) if body.strip() else Pruned()).keep
     if not 1 <= keep <= KEPT:
         raise bad_input(f"`keep` is a whole number from 1 to {KEPT}.", field="keep")

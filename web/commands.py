@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    import uvicorn
+    from litestar import Litestar
+
     from storage.settings import Settings
 
 THREADS = 40  # requests worked on at once; a host that hangs for seconds holds one of them
@@ -81,8 +84,21 @@ def run(settings: Settings, listener: socket.socket, trusted_proxies: str | None
 
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
     set_asyncio_executor(threads)
-    config = uvicorn.Config(
-        create_app(settings),
+    config = configured(create_app(settings), trusted_proxies)
+    server = Server(config)
+    server.run(sockets=[listener])
+    threads.shutdown(wait=False, cancel_futures=True)
+    if not server.started:
+        raise click.ClickException("the server could not start; what it said before tells why")
+    leave_stragglers()
+
+
+def configured(app: Litestar, trusted_proxies: str | None = None) -> uvicorn.Config:
+    """Say how the application is served: bounds on waiting, on messages, and pings to those who watch a console."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
         loop="uvloop" if os.name == "posix" else "auto",
         http="httptools",
         ws="websockets-sansio",
@@ -98,12 +114,6 @@ def run(settings: Settings, listener: socket.socket, trusted_proxies: str | None
         ws_ping_timeout=PING_SECONDS,
         ws_max_size=MESSAGE_BYTES,
     )
-    server = Server(config)
-    server.run(sockets=[listener])
-    threads.shutdown(wait=False, cancel_futures=True)
-    if not server.started:
-        raise click.ClickException("the server could not start; what it said before tells why")
-    leave_stragglers()
 
 
 def leave_stragglers() -> None:

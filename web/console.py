@@ -16,15 +16,19 @@ from web.auth import identify, signed_in
 from web.gates import StillPermitted, permitted
 from web.inputs import Input, decode
 from web.problems import MEDIA_TYPE, Problem, translated
+from web.refusals import AGAIN_SOON
 from web.services import HttpRequest, PathId, Services, TheServices
 
 COMMAND_CHARACTERS = 4_000
 LOOK_EVERY_SECONDS = 0.2
 ASK_EVERY_SECONDS = 0.5  # a suspension shows on the stream within a second
+CONNECT_SECONDS = 10.0  # from the request to the first screenful, and for each look at the host after it
 SEND_SECONDS = 10.0  # a reader who takes longer for one message is not reading
+CLOSE_SECONDS = 1.0  # a close waits behind what the reader has not read; after this it is cut without a word
 STREAMS_PER_SERVER = 20
 POLICY_VIOLATION, TRY_AGAIN_LATER, INTERNAL_ERROR = 1008, 1013, 1011
 REASON_BYTES = 120  # the protocol's bound is 123
+TOO_SLOW = f"The console did not answer within {CONNECT_SECONDS:.0f} s. Try again in a moment."
 
 
 class Typed(Input):
@@ -54,12 +58,17 @@ def type_command(request: HttpRequest, services: TheServices, server_id: PathId,
 async def stream_console(socket: WebSocket[Any, Any, Any], services: TheServices, server_id: PathId) -> None:
     """Send each line that the server prints, beginning with the last screenful.
 
-    Nothing is read from the client but its pings and its leaving. Denials come before the connection is accepted, as
-    HTTP; one that falls due later closes it with its code and sentence as the reason.
+    A slow reader slows the stream down: what was printed waits in the host's log, never in memory. Nothing is read
+    from the client but its pings and its leaving. Denials come before the connection is accepted, as HTTP; one that
+    falls due later closes it at once with its code and sentence as the reason.
     """
     stream = Stream(socket, services, server_id)
     try:
-        await services.in_thread(stream.open)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await services.in_thread(stream.open)
+    except TimeoutError:
+        await deny(socket, Problem(503, "CONSOLE_TOO_SLOW", TOO_SLOW, headers=AGAIN_SOON))
+        return
     except Problem as problem:
         await deny(socket, problem)
         return
@@ -82,6 +91,10 @@ async def stream_console(socket: WebSocket[Any, Any, Any], services: TheServices
             del open_streams[server_id]
 
 
+class Cut(Exception):
+    """A stream cannot go on, for a reason that the client can do something about."""
+
+
 class Stream:
     """One open console."""
 
@@ -90,59 +103,82 @@ class Stream:
         self.services = services
         self.server_id = server_id
         self.offset: int | None = None
-        self.still = StillPermitted(socket, server_id, every_seconds=ASK_EVERY_SECONDS)
+        self.screenful: list[str] = []
+        self.still = StillPermitted(socket, server_id)
 
     def open(self) -> None:
-        """Find out who asks, and whether they may. Raises Problem."""
+        """Find out who asks, whether they may, and what the console shows. Raises Problem."""
         self.socket.state.caller = identify(self.socket, self.services)
         self.allowed = permitted(self.socket, self.server_id)
         self.host = self.services.host(self.allowed.host)
+        self.screenful = self.look()
 
     def look(self) -> list[str]:
-        """Read what was printed since the last look. Raises Problem once the gate is closed."""
-        self.still.check()
+        """Read what was printed since the last look."""
         self.offset, lines = self.host.read_console(self.allowed.spec, self.offset)
         return lines
 
     async def run(self) -> None:
-        """Pump until the client leaves or the gate closes."""
-        leaving = asyncio.create_task(self._client_leaves())
-        pump = asyncio.create_task(self._pump())
+        """Pump until the client leaves, the gate closes or something fails; say why where there is a reason."""
+        tasks = [asyncio.create_task(each) for each in (self._client_leaves(), self._gate_closes(), self._pump())]
         try:
-            await asyncio.wait({leaving, pump}, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (leaving, pump):
+            for task in tasks:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
+        leaving, *others = tasks
+        if leaving in ended:
+            return
+        for task in others:  # the gate's word goes first, however the pump ended at the same moment
+            if task in ended and (error := task.exception()) is not None:
+                await self._end(error)
+                return
 
     async def _client_leaves(self) -> None:
         with contextlib.suppress(WebSocketDisconnect):
             while True:
                 await self.socket.receive_data("text")
 
+    async def _gate_closes(self) -> None:
+        """Ask beside the pump: a reader who is slow, or a host that hangs, must not put a suspension off."""
+        while True:
+            await asyncio.sleep(ASK_EVERY_SECONDS)
+            await self.services.in_thread(self.still.now)
+
     async def _pump(self) -> None:
-        try:
-            while True:
-                lines = await self.services.in_thread(self.look)
-                for line in lines:
+        lines = self.screenful
+        while True:
+            for line in lines:
+                try:
                     await asyncio.wait_for(self.socket.send_text(line), SEND_SECONDS)
-                if not lines:
-                    await asyncio.sleep(LOOK_EVERY_SECONDS)
-        except TimeoutError:
-            await self._close(TRY_AGAIN_LATER, "the client does not read")
-        except Problem as problem:
-            await self._close(POLICY_VIOLATION, f"{problem.code}: {problem.detail}")
-        except WebSocketDisconnect:
+                except TimeoutError:
+                    raise Cut("the client does not read") from None
+                except OSError:
+                    return  # it has hung up
+            if not lines:
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+            try:
+                lines = await asyncio.wait_for(self.services.in_thread(self.look), CONNECT_SECONDS)
+            except TimeoutError:
+                raise Cut("the console does not answer") from None
+
+    async def _end(self, error: BaseException) -> None:
+        """Close with the reason for it."""
+        if isinstance(error, WebSocketDisconnect):
             return
-        except Exception as error:
+        if isinstance(error, Cut):
+            await self._close(TRY_AGAIN_LATER, str(error))
+        elif isinstance(error, Problem):
+            await self._close(POLICY_VIOLATION, f"{error.code}: {error.detail}")
+        elif isinstance(error, Exception):
             failure = translated(error)
             await self._close(TRY_AGAIN_LATER if failure.status == 503 else INTERNAL_ERROR, failure.detail)
 
     async def _close(self, code: int, reason: str) -> None:
         short = reason.encode()[:REASON_BYTES].decode(errors="ignore")
         with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-            await asyncio.wait_for(self.socket.close(code=code, reason=short), SEND_SECONDS)
+            await asyncio.wait_for(self.socket.close(code=code, reason=short), CLOSE_SECONDS)
 
 
 async def deny(socket: WebSocket[Any, Any, Any], problem: Problem) -> None:

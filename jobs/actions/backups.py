@@ -23,6 +23,7 @@ from storage.ledger_servers import move_server
 from storage.servers import Server
 
 KEPT_WHEN_PRUNED = 3
+SAFETY_COPIES_KEPT = 5  # of each server; a person in a panic restores two or three times before they ask for help
 HOPELESS = (BackupMissing, BackupDamaged, HostFull)
 # On its way somewhere, for a time that the lifecycle's own timers bound; who is there for longer is stuck.
 ON_THE_WAY = frozenset({"provisioning", "starting", "stopping", "backing_up", "restoring"})
@@ -117,8 +118,9 @@ def restore_backup(context: Context, claim: Claim) -> Outcome:
         return GiveUp(str(error))
 
     _keep(context, server, safety_id, safety)
+    gone = _thin_safety_copies(context, claim, server, spared=backup_id)
     _end(context, claim, "restore_finished")
-    return Done(f"restored; what was there is kept as {safety_id}")
+    return Done(f"restored; what was there is kept as {safety_id}{gone}")
 
 
 def reinstall_server(context: Context, claim: Claim) -> Outcome:
@@ -156,8 +158,9 @@ def reinstall_server(context: Context, claim: Claim) -> Outcome:
         _tell(context, claim, error)
         _end(context, claim, "restore_failed", sorry=SORRY_REINSTALL)
         return GiveUp(str(error))
+    gone = _thin_safety_copies(context, claim, server, spared=safety_id)
     _end(context, claim, "restore_finished")
-    return Done(f"made anew; what was there is kept as {safety_id}")
+    return Done(f"made anew; what was there is kept as {safety_id}{gone}")
 
 
 class NothingKept(HostError):
@@ -230,6 +233,27 @@ def _is_kept(context: Context, server: Server, safety_id: UUID) -> bool:
     """Tell whether the safety copy is whole, be it from an earlier try."""
     with context.database.begin() as conn:
         return any(each.id == safety_id and each.state == "complete" for each in backups.of_server(conn, server.id))
+
+
+def _thin_safety_copies(context: Context, claim: Claim, server: Server, spared: UUID) -> str:
+    """Remove the oldest safety copies beyond those that are kept; return what to say about it.
+
+    Each restore and reinstall makes one, and nobody would ever take them away: a disk would fill with them.
+    INVARIANT: only where whoever asked for this restore may prune backups, so an admin's restore while billing blocks
+    backups takes none away; and never the one that was just restored.
+    """
+    may_prune = still_permitted(context, claim, GATES["prune_backups"])
+    with context.database.begin() as conn:
+        copies = [each for each in backups.of_server(conn, server.id) if each.safety and each.state == "complete"]
+    stale = [each.id for each in copies[SAFETY_COPIES_KEPT:] if each.id != spared]
+    if not stale or not may_prune.ok:
+        return ""
+    try:
+        for backup_id in stale:
+            _delete(context, server, backup_id)
+    except HostError as error:  # the restore itself has succeeded; the next one tries again
+        return f"; an older safety copy could not be removed: {error}"
+    return f"; {len(stale)} older safety copies removed"
 
 
 def _delete(context: Context, server: Server, backup_id: UUID) -> None:

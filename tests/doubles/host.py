@@ -30,7 +30,7 @@ def _nothing() -> None:
 
 @dataclass
 class HostDouble:
-    """The lifecycle and backup half of the host contract. `calls` lists what was asked, in order."""
+    """The lifecycle, backups and a silent console of the host contract. `calls` lists what was asked, in order."""
 
     name: str = "double"
     running: dict[str, bool] = field(default_factory=dict)
@@ -154,6 +154,11 @@ class HostDouble:
         """List the copies."""
         self._ask("list_backups", spec.server_id)
         return [self._info(spec.server_id, backup_id) for backup_id in self.backups[spec.server_id]]
+
+    def read_console(self, spec: ServerSpec, after_offset: int | None) -> tuple[int, list[str]]:
+        """Show that nothing was printed."""
+        self._ask("read_console", spec.server_id)
+        return after_offset or 0, []
 
     def _info(self, server_id: str, backup_id: str) -> BackupInfo:
         content = self.backups[server_id][backup_id]

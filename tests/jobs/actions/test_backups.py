@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from engine.snapshot import Command
+from jobs.actions.backups import SAFETY_COPIES_KEPT
 from jobs.controller import Controller
 from storage import backups, operations
 from storage.intents_ask import ask_server
@@ -20,7 +21,7 @@ def server(floor: Floor) -> UUID:
     return floor.machine(floor.known_account())
 
 
-def order(floor: Floor, server: UUID, action: str, **args: Any) -> operations.Operation:
+def order(floor: Floor, server: UUID, action: str, *, actor: str = "Ada", **args: Any) -> operations.Operation:
     """Ask as the API does: an operation, and an intent that names it."""
     seat = floor.seat(server)
     with floor.begin() as conn:
@@ -35,7 +36,7 @@ def order(floor: Floor, server: UUID, action: str, **args: Any) -> operations.Op
         if action == "create_backup":
             backups.create(conn, server, backup_id=UUID(args["backup_id"]))
         operations.progress(conn, operation.id, "queued", server_id=server)
-        ask_server(conn, floor.policy, server, action, actor="Ada", args={**args, "operation_id": str(operation.id)})
+        ask_server(conn, floor.policy, server, action, actor=actor, args={**args, "operation_id": str(operation.id)})
     return operation
 
 
@@ -180,6 +181,52 @@ def test_deleting_and_pruning_leave_the_newest_and_the_safety_copies(
     assert [each.id for each in left if not each.safety] == [third]
     assert len([each for each in left if each.safety]) == 1
     assert len(floor.host.backups[str(server)]) == 2
+
+
+def test_the_newest_safety_copies_stay_and_the_one_that_was_restored(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    first = made(floor, server)
+    floor.run(controller)
+    contents: list[bytes] = []
+    for number in range(SAFETY_COPIES_KEPT + 1):
+        contents.append(b"lost %d" % number)
+        restored(floor, controller, server, first, contents[-1])
+    assert safety_copies(floor, server) == contents[1:], "the oldest is gone, of the list and of the host"
+    oldest = min((each for each in rows(floor, server) if each.safety), key=lambda each: each.created_at)
+    restored(floor, controller, server, oldest.id, b"again")
+    assert safety_copies(floor, server) == [*contents[1:], b"again"], "one more: it was just restored"
+    assert any(each.id == first for each in rows(floor, server)), "the customer's own backups are never among them"
+
+
+def test_where_backups_are_blocked_a_restore_takes_no_safety_copy_away(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    first = made(floor, server)
+    floor.run(controller)
+    for number in range(SAFETY_COPIES_KEPT):
+        restored(floor, controller, server, first, b"lost %d" % number)
+    floor.rows('UPDATE accounts SET states = states || \'{"abuse": "stopped"}\' RETURNING 1')
+    restored(floor, controller, server, first, b"the admin's", actor="admin:Ada")
+    assert len(safety_copies(floor, server)) == SAFETY_COPIES_KEPT + 1
+
+
+def restored(
+    floor: Floor, controller: Controller, server: UUID, backup: UUID, lost: bytes, *, actor: str = "Ada"
+) -> None:
+    """Restore a backup over what is lost by that."""
+    floor.host.files[str(server)] = lost
+    order(floor, server, "restore_backup", actor=actor, backup_id=str(backup))
+    floor.run(controller)
+    floor.advance(0.01)
+
+
+def safety_copies(floor: Floor, server: UUID) -> list[bytes]:
+    """Return what the safety copies hold, oldest first, after checking that list and host agree."""
+    listed = sorted((each for each in rows(floor, server) if each.safety), key=lambda each: each.created_at)
+    own = {str(each.id) for each in rows(floor, server)}
+    assert set(floor.host.backups[str(server)]) == own
+    return [floor.host.backups[str(server)][str(each.id)] for each in listed]
 
 
 def test_a_server_that_is_nowhere_cannot_be_backed_up_and_is_said_so(
