@@ -75,11 +75,16 @@ def _tell(  # noqa: PLR0917 - what is explained, then how
     from engine.errors import EngineError
     from engine.explain import explain as explained
     from engine.explain_tell import Saying, as_json
+    from engine.faults import meant, shown
 
+    known = (*policy.gates.account, *policy.gates.server)
+    for action in actions:
+        if action not in known:
+            raise click.UsageError(f"the policy has no action `{shown(action)}`; {meant(action, known)}".rstrip("; "))
     try:
         told = explained(policy, snapshot, now, actions, actor)
     except EngineError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.UsageError(str(error)) from None
     click.echo(as_json(told) if form == "json" else Saying(color=colored()).write(told))
 
 
@@ -103,7 +108,8 @@ def _load_file(folder: Path | None, file: Path, form: str) -> tuple[Policy, Snap
     try:
         return policy, *read_snapshot(policy, file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"`{file}` cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
+        why = getattr(error, "strerror", None) or "no utf-8 text"
+        raise click.UsageError(f"`{file}` cannot be read: {why.lower()}") from None
     except SnapshotUnreadable as error:
         raise click.UsageError(f"`{file}`: {error}") from None
 

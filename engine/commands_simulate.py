@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound="Callable[..., object]")
 
+OF_ONE_ACCOUNT = (
+    "fail", "pay", "cancel", "renew", "hold", "exempt", "event", "set", "permit", "notices", "server", "start", "zone",
+    "until", "file", "letters",
+)  # fmt: skip
+
 EXAMPLES = """\b
 Examples:
   forbear policy simulate --fail +0h                       a payment fails, and nobody does anything
@@ -85,7 +90,8 @@ def simulate(folder: Path | None, form: str, out: Path | None, population: int |
         else:
             written = _one(policy, form, options)
     except PolicyFaults as faults:
-        click.echo(told_faults(faults, "json" if form == "json" else "text", shown), err=True)
+        ours = all(each.place.file == str(options["file"]) for each in faults.faults)  # not the policy's, and elsewhere
+        click.echo(told_faults(faults, "json" if form == "json" else "text", "" if ours else shown), err=True)
         raise SystemExit(2) from None
     except PolicyUnreadable as nothing:
         raise click.UsageError(str(nothing)) from None
@@ -133,9 +139,8 @@ def _timeline(policy: Policy, options: dict[str, object]) -> tuple[Timeline, str
         try:
             text = file.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise click.UsageError(
-                f"`{file}` cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}"
-            ) from None
+            why = getattr(error, "strerror", None) or "no utf-8 text"
+            raise click.UsageError(f"`{file}` cannot be read: {why.lower()}") from None
         scenario = read_scenario(policy, str(file), text)
         timeline = replace(scenario.timeline, zone=zone) if isinstance(zone, str) else scenario.timeline
         return timeline, scenario.title, with_settings(policy, scenario.settings) if scenario.settings else policy
@@ -163,6 +168,9 @@ def _population(policy: Policy, count: int, form: str, options: dict[str, object
     from engine.simulate_many import play_many
     from engine.simulate_many_tell import as_json, as_text
 
+    alone = [name for name in OF_ONE_ACCOUNT if options[name]]
+    if alone:
+        raise click.UsageError(f"`--{alone[0]}` is about one account, `--population` about many: leave one of them out")
     if form not in {"text", "json"}:
         raise click.UsageError(f"a population has no form `{form}`; use text or json")
     seed, processes = options["seed"], options["processes"]

@@ -10,6 +10,7 @@ Unit = Literal["seconds", "minutes", "hours", "days"]
 
 UNITS: dict[str, Unit] = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DURATION = re.compile(r"(0|[1-9][0-9]{0,5})([smhd])")
+YEARS = range(1970, 3000)  # of instants that people write: with ten years added they never overflow
 LONGEST = timedelta(days=3660)  # ten years: more is a slip of the finger, and dates must not overflow
 
 

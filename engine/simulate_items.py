@@ -100,6 +100,7 @@ class _Reader:
             yield from self._hold(text)
         for text in said.exempt:
             begin, _, end = text.partition("..")
+            self._in_order(text, begin, end)
             yield Item(self.offset(begin), set={"exempt": True})
             if end:
                 yield Item(self.offset(end), set={"exempt": False})
@@ -121,8 +122,13 @@ class _Reader:
         begin, dots, end = span.partition("..")
         if not colon or not dots:
             raise NotUnderstood(f"`{text}` is no hold; write `{kind}:+100h..+200h`, or `{kind}:+100h..` without an end")
+        self._in_order(text, begin, end)
         until = self.start + self.offset(end) if end else None
         yield Item(self.offset(begin), holds={kind: Hold(kind, until)})
+
+    def _in_order(self, text: str, begin: str, end: str) -> None:
+        if end and self.offset(end) <= self.offset(begin):
+            raise NotUnderstood(f"`{text}` ends before it begins")
 
     def _event(self, text: str) -> Item:
         rules = [rule for m in self.policy.account_machines for rule in m.rules if rule.event is not None]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from engine.calendar import zone_of
-from engine.durations import LONGEST, UNITS
+from engine.durations import LONGEST, UNITS, YEARS
 from engine.faults import Faults, meant, shown
 from engine.model import Fact, FactType, Origin, Policy, Value
 from engine.snapshot import Command, Hold
@@ -61,7 +61,8 @@ def parse_instant(text: str, start: datetime, now: datetime | None = None) -> da
             offset = parse_offset(relative[2])
             return None if offset is None else now + offset if relative[1] == "+" else now - offset
         if INSTANT.fullmatch(text):
-            return datetime.fromisoformat(text).astimezone(UTC)
+            found = datetime.fromisoformat(text).astimezone(UTC)
+            return found if found.year in YEARS else None
     except (ValueError, OverflowError):
         return None
     return None

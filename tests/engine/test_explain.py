@@ -105,12 +105,20 @@ def test_snapshot_that_is_written_is_read_again(count: float) -> None:
     [
         "{", "[]", '{"states": {"billing": "gone"}}', '{"states": {"nothing": "gone"}}', '{"facts": {"gone": 1}}',
         '{"facts": {"past_due_since": "soon"}}', '{"facts": {"past_due_since": "2026-03-01T08:00"}}',
-        '{"notices": {"send_final_warning": {}}}', '{"holds": [1]}',
+        '{"notices": {"send_final_warning": {}}}', '{"holds": [1]}', "null", '{"zone": "Mars/Olympus"}',
+        '{"facts": {"overdue_invoices": "one"}}', '{"facts": {"overdue_invoices": -1}}', '{"facts": {"exempt": 1}}',
+        '{"facts": {"subscription": "gone"}}', '{"facts": {"past_due_since": 5}}', '{"episodes": {"billing": "x"}}',
+        '{"facts": {"past_due_since": "9999-12-31T23:00:00Z"}}', '{"episodes": {"gone": 1}}',
+        '{"permits": {"a": "yes"}}',
+        '{"states": "active"}', '{"senders": 5}', '{"at": 5}', '{"servers": [{"id": "s"}]}', '{"holds": [{"kind": 1}]}',
+        '{"servers": [{"id": "s", "lifecycle": "gone", "observed": "stopped"}]}', '{"notices": {"gone": {}}}',
+        pytest.param("[" * 100_000, id="deep"),
     ],
 )  # fmt: skip
 def test_what_is_no_snapshot_is_refused(text: str) -> None:
-    with pytest.raises(SnapshotUnreadable):
+    with pytest.raises(SnapshotUnreadable) as refused:
         read_snapshot(shipped_policy(), text)
+    assert not any(word in str(refused.value) for word in ("object", "attribute", "str", "mapping"))
 
 
 def test_text_names_values_needs_and_lines() -> None:
@@ -135,9 +143,23 @@ def test_command_reads_a_snapshot_and_writes_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--snapshot", "/nowhere.json"], ["--account", "seven"], ["--snapshot", "a.json", "--account", "b"]],
+    [
+        [],
+        ["--snapshot", "/nowhere.json"],
+        ["--snapshot", "/dev/null"],
+        ["--account", "seven"],
+        ["--snapshot", "a.json", "--account", "b"],
+    ],
 )
 def test_command_says_what_it_needs(arguments: list[str]) -> None:
     outcome = CliRunner().invoke(command, arguments)
     assert outcome.exit_code == 2
     assert "Error: " in outcome.output
+
+
+def test_action_that_the_policy_does_not_have_is_met_with_the_likely_name(tmp_path: Path) -> None:
+    file = tmp_path / "account.json"
+    file.write_text(write_snapshot(late(121), at(121)))
+    outcome = CliRunner().invoke(command, ["--snapshot", str(file), "--action", "host.strat"])
+    assert outcome.exit_code == 2
+    assert "no action `host.strat`; did you mean `host.start`?" in outcome.output

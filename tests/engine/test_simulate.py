@@ -121,6 +121,12 @@ def test_every_option_becomes_an_item() -> None:
         ["--fail", "+0h", "--until", "later"],
         ["--timeline", "/nowhere.yaml"],
         ["--population", "10", "--format", "svg"],
+        ["--population", "10", "--pay", "+5h"],
+        ["--hold", "extension:+5h..+1h"],
+        ["--exempt", "+5h..+5h"],
+        ["--fail", "9999-12-31T23:00Z"],
+        ["--fail", "1969-12-31T23:59Z"],
+        ["--fail", "+0h", "--start", "3000-01-01T00:00Z"],
         ["/nowhere", "--fail", "+0h"],
     ],
 )
@@ -129,6 +135,12 @@ def test_what_is_not_understood_is_said_without_a_traceback(arguments: list[str]
     assert outcome.exit_code == 2
     assert "Error: " in outcome.output
     assert "Traceback" not in outcome.output
+
+
+def test_faults_of_a_timeline_are_told_where_the_file_is(tmp_path: Path) -> None:
+    file = tmp_path / "timeline.yaml"
+    file.write_text("timeline:\n  - {at: soon}\n")
+    assert told("--timeline", str(file)).output.startswith(f"{file}:2:10: M401 ")
 
 
 def test_unknown_fact_is_met_with_the_likely_name() -> None:
