@@ -86,6 +86,13 @@ def put_up(context: Context, server: Server, drivers: Sequence[Driver]) -> bool:
             driver.publish(entry)
         except EdgeError as error:
             refused.append(error)
+    with context.database.begin() as conn:
+        row = rows.get(conn, server.id)
+    if row is not None and not row.wanted:
+        # Its owner has deleted it while the drivers were told: whatever was taken back before stands again. Either the
+        # deletion sees what was published, or this sees the deletion.
+        withdraw(context, server)
+        return False
     if refused:
         raise refused[0]
     with context.database.begin() as conn:

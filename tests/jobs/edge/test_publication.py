@@ -85,6 +85,27 @@ def test_a_deleted_server_is_never_published_again_and_its_label_stays_its_own(
         assert rows.claim_label(conn, other, label, "another") == "another"
 
 
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_server_that_is_deleted_while_it_is_published_leads_nowhere(
+    floor: Floor, server: UUID, names: DriverDouble, proxy: DriverDouble, refuses: bool
+) -> None:
+    publish(floor.context, floor.seat(server))
+
+    def meanwhile() -> None:
+        names.before = None
+        assert withdraw(floor.context, floor.seat(server))
+        if refuses:
+            proxy.trouble = EdgeUnavailable("proxy", "the connection was cut")
+
+    names.before = meanwhile
+    publish(floor.context, floor.seat(server))
+    assert names.entries == {}
+    proxy.trouble = None
+    floor.carry_out()
+    assert proxy.entries == {}
+
+
 def test_a_name_server_that_is_away_keeps_no_server_from_being_made(
     floor: Floor, context: Context, names: DriverDouble, proxy: DriverDouble
 ) -> None:
