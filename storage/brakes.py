@@ -21,7 +21,11 @@ from storage import audit
 from storage.alerts import raise_alert
 from storage.audit import AuditNote
 
-POPULATIONS: Final = {"accounts": "accounts", "servers": "servers WHERE lifecycle <> 'deleted'"}
+# Accounts without a plan or a subscription are no share of anything: whoever likes can register them by the thousand.
+POPULATIONS: Final = {
+    "accounts": "accounts WHERE plan IS NOT NULL OR subscription_status <> 'none'",
+    "servers": "servers WHERE lifecycle <> 'deleted'",
+}
 LOCK_CLASS: Final = 7_203_115  # advisory locks of this class are brakes
 
 

@@ -95,20 +95,30 @@ def test_sweeps_in_parallel_never_pass_the_brake_together(deployment: Deployment
 
 def test_share_of_many_is_bounded_above(deployment: Deployment) -> None:
     deployment.scalar(
-        "WITH made AS (INSERT INTO accounts (customer_id, stripe_customer_id) SELECT :id, 'x' || n "
+        "WITH made AS (INSERT INTO accounts (customer_id, stripe_customer_id, plan) SELECT :id, 'x' || n, 'game' "
         "FROM generate_series(1, 300) n RETURNING 1) SELECT count(*) FROM made",
         id=deployment.customer(),
     )
     deployment.record(*about_to_be_suspended(deployment, 20))
     assert suspended(deployment) == 6  # 2 % of 320
     deployment.scalar(
-        "WITH made AS (INSERT INTO accounts (customer_id, stripe_customer_id) SELECT :id, 'y' || n "
+        "WITH made AS (INSERT INTO accounts (customer_id, stripe_customer_id, plan) SELECT :id, 'y' || n, 'game' "
         "FROM generate_series(1, 2000) n RETURNING 1) SELECT count(*) FROM made",
         id=deployment.customer(),
     )
     release(deployment)
     deployment.sweep()
     assert suspended(deployment) == 16  # 10, however many there are
+
+
+def test_accounts_that_anybody_can_register_let_nobody_pass(deployment: Deployment) -> None:
+    deployment.scalar(
+        "WITH made AS (INSERT INTO accounts (customer_id) SELECT :id FROM generate_series(1, 300) RETURNING 1) "
+        "SELECT count(*) FROM made",
+        id=deployment.customer(),
+    )
+    deployment.record(*about_to_be_suspended(deployment, 4))
+    assert suspended(deployment) == 1
 
 
 def test_payment_needs_no_slot(deployment: Deployment) -> None:
