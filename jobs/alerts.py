@@ -6,11 +6,11 @@ Fail-soft and bounded: a Discord that is slow, gone or misconfigured delays aler
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
 from uuid import UUID
 
 from jobs.discord import Channels, DiscordDelayed, DiscordRefused, DiscordUncertain
 from jobs.logs import say
+from jobs.rounds import Rounds
 from storage import alerts, policies
 from storage.alerts import Alert
 from storage.database import Database
@@ -23,27 +23,13 @@ UNKNOWN_KIND_CHANNEL = "alerts-billing"  # a kind that the policy does not name 
 log = logging.getLogger(__name__)
 
 
-class AlertSender:
-    """Posts in a thread of its own, one round at a time."""
+class AlertSender(Rounds):
+    """Posts what waits in the outbox of alerts."""
 
     def __init__(self, database: Database, channels: Channels) -> None:
+        super().__init__("alerts")
         self.database = database
         self.channels = channels
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="alerts")
-        self._round: Future[int] | None = None
-
-    def nudge(self) -> None:
-        """Begin a round unless one is under way; say what went wrong with the last."""
-        if self._round is not None:
-            if not self._round.done():
-                return
-            if (error := self._round.exception()) is not None:
-                say(log, logging.WARNING, "alerts could not be told, trying again", reason=type(error).__name__)
-        self._round = self._thread.submit(self.send)
-
-    def close(self) -> None:
-        """Wait for the round under way."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
 
     def send(self) -> int:
         """Post what waits, oldest first; return how many were dealt with. The first that must wait ends the round."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from jobs.logs import say
 from jobs.mail import Letter, MailDelayed, Mailer, MailRefused, MailUncertain
+from jobs.rounds import Rounds
 from storage import letters
 from storage.database import Database
 from storage.letters import WaitingLetter
@@ -19,27 +19,13 @@ LONGEST_PAUSE_SECONDS = 1800.0
 log = logging.getLogger(__name__)
 
 
-class LetterSender:
-    """Sends in a thread of its own, one round at a time."""
+class LetterSender(Rounds):
+    """Sends what waits in the outbox of letters."""
 
     def __init__(self, database: Database, mailer: Mailer) -> None:
+        super().__init__("letters")
         self.database = database
         self.mailer = mailer
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="letters")
-        self._round: Future[int] | None = None
-
-    def nudge(self) -> None:
-        """Begin a round unless one is under way; say what went wrong with the last."""
-        if self._round is not None:
-            if not self._round.done():
-                return
-            if (error := self._round.exception()) is not None:
-                say(log, logging.WARNING, "letters could not be sent, trying again", reason=type(error).__name__)
-        self._round = self._thread.submit(self.send)
-
-    def close(self) -> None:
-        """Wait for the round under way."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
 
     def send(self) -> int:
         """Send what waits, oldest first; return how many were dealt with."""

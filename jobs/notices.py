@@ -12,6 +12,7 @@ from engine.model import Value
 from engine.notices import FieldValue, render
 from jobs.mail import Letter
 from storage.intents import Claim
+from storage.owed import OwedInvoice, owed_invoices, pay_url
 from storage.settings import Settings
 
 FACTS = ("past_due_since", "suspended_at", "retention_until", "subscription_ended_at")
@@ -25,10 +26,6 @@ SELECT c.name, c.email, a.zone, a.plan FROM accounts a JOIN customers c ON c.id 
 SERVERS = """
 SELECT name, observed FROM servers WHERE account_id = :id AND lifecycle <> 'deleted' ORDER BY created_at, id
 """
-OWED = """
-SELECT amount_remaining_cents, currency, hosted_invoice_url FROM invoices
-WHERE account_id = :id AND amount_remaining_cents > 0 AND status = ANY(:owed) ORDER BY first_failed_at NULLS LAST, id
-"""
 
 
 def letter_of(conn: Connection, claim: Claim, settings: Settings) -> Letter:
@@ -40,11 +37,8 @@ def letter_of(conn: Connection, claim: Claim, settings: Settings) -> Letter:
 
 def fields_of(conn: Connection, claim: Claim, settings: Settings, customer: Row[Any]) -> Mapping[str, FieldValue]:
     """Gather every field that a text may name."""
-    owed = conn.execute(
-        text(OWED), {"id": claim.account_id, "owed": list(claim.policy.standing.owed_invoice_statuses)}
-    ).all()
+    owed = owed_invoices(conn, claim.policy, claim.account_id)
     servers = conn.execute(text(SERVERS), {"id": claim.account_id}).all()
-    page = next((invoice.hosted_invoice_url for invoice in owed if invoice.hosted_invoice_url), None)
     known = {name: _instant(claim.snapshot.facts.get(name)) for name in FACTS}
     return {
         "customer_name": customer.name,
@@ -57,7 +51,7 @@ def fields_of(conn: Connection, claim: Claim, settings: Settings, customer: Row[
         **promised(claim),
         "hold_until": max((hold.until for hold in claim.snapshot.holds if hold.until is not None), default=None),
         "amount_due": amounts(owed),
-        "pay_url": page or settings.pay_url or settings.portal_url,
+        "pay_url": pay_url(owed, settings),
         "portal_url": settings.portal_url,
         "support_email": settings.support_email,
     }
@@ -78,7 +72,7 @@ def promised(claim: Claim) -> dict[str, FieldValue]:
     return dates
 
 
-def amounts(owed: Sequence[Row[Any]]) -> str | None:
+def amounts(owed: Sequence[OwedInvoice]) -> str | None:
     """Add up what is owed, each currency by itself; None when nothing is known."""
     sums: dict[str, int] = {}
     for invoice in owed:

@@ -140,11 +140,6 @@ def of_account(conn: Connection, account_id: UUID) -> list[Server]:
     return _servers(conn, "s.account_id = :id AND s.lifecycle <> 'deleted'", {"id": account_id})
 
 
-def of_host(conn: Connection, host: str) -> list[Server]:
-    """Return every server that should be on a host."""
-    return _servers(conn, "s.host = :host AND s.lifecycle <> 'deleted'", {"host": host})
-
-
 def uses_of_hosts(conn: Connection, *, lock: bool = False) -> Mapping[str, HostUse]:
     """Return how each host that has servers is used. lock: let nobody else ask so until this transaction ends."""
     if lock:
@@ -264,11 +259,6 @@ def observe(
         )
         conn.execute(let_go, {"why": WAITS_OBSERVED, "accounts": sorted({each.account_id for each in changes})})
     return changes
-
-
-def set_port(conn: Connection, server_id: UUID, port: int) -> None:
-    """Note the port that a host gave to a server."""
-    conn.execute(text("UPDATE servers SET port = :port WHERE id = :id"), {"id": server_id, "port": port})
 
 
 def _servers(conn: Connection, where: str, given: Mapping[str, Any]) -> list[Server]:

@@ -14,8 +14,9 @@ from engine import notices
 from engine.model import STOPPED_BILLING_STATES, Machine, Policy
 from engine.model_words import StateText
 from storage import clock
+from storage.owed import owed_invoices, pay_url
 from storage.settings import Settings
-from storage.tables import accounts, customers, invoices
+from storage.tables import accounts, customers
 from web.wire import instant
 
 # Why an action is denied, by code. The policy's words for the state follow for codes that are not here.
@@ -88,16 +89,7 @@ class Teller:
         """Return where the oldest owed invoice is paid; None while nothing is owed."""
         if not row["overdue_invoices"] and row["past_due_since"] is None:
             return None
-        owed = (
-            select(invoices.c.hosted_invoice_url)
-            .where(invoices.c.account_id == row["id"], invoices.c.amount_remaining_cents > 0)
-            .where(invoices.c.first_failed_at.is_not(None), invoices.c.hosted_invoice_url.is_not(None))
-            .where(invoices.c.status.in_(self.policy.standing.owed_invoice_statuses))
-            .order_by(invoices.c.first_failed_at)
-            .limit(1)
-        )
-        found: str | None = self.conn.execute(owed).scalar_one_or_none()
-        return found or self.settings.pay_url or self.settings.portal_url
+        return pay_url(owed_invoices(self.conn, self.policy, row["id"]), self.settings)
 
     def _text(self, machine: Machine, row: RowMapping, owed: str | None) -> StateText | None:
         """Write a state's text for this customer; None when the policy has none."""
@@ -109,7 +101,7 @@ class Teller:
             "customer_name": self.conn.execute(name).scalar_one(),
             "account_id": str(row["id"]),
             **{name: row[name] for name in FROM_THE_ACCOUNT},
-            "pay_url": owed or self.settings.pay_url or self.settings.portal_url,
+            "pay_url": owed or pay_url((), self.settings),
             "portal_url": self.settings.portal_url,
             "support_email": self.settings.support_email,
         }

@@ -31,7 +31,7 @@ MOST_BY_CLIENT = 100  # from one network address
 MOST_LETTERS = 5
 WRONG = "The mail address or the password is wrong."
 SLOW_DOWN = "There were too many tries. Wait a quarter of an hour and try again."
-NOT_PROVED = "Your address is not proved yet. Open the link in our letter, or ask for a new password."
+NOT_PROVED = "Your address is not proved yet. Open the link in the letter that we sent you, or ask for a new password."
 LINK_IS_OLD = "This link is no longer good. Ask for a new one."
 
 
@@ -61,9 +61,7 @@ def _sign_in(request: HttpRequest, services: Services, form: Mapping[str, str]) 
     )
     fault = SLOW_DOWN if slow else WRONG if login is None or not right else ""
     if not fault and login is not None and login.verified_at is None:
-        fault = (
-            "Your address is not proved yet. Open the link in the letter that we sent you, or ask for a new password."
-        )
+        fault = NOT_PROVED
     if fault or login is None:
         return page(request, "sign_in.html", status=429 if slow else 401, next=to, email=email, told="", fault=fault)
     with services.database.begin() as conn:
@@ -118,20 +116,9 @@ def _register(request: HttpRequest, services: Services, form: Mapping[str, str])
                 _mail_link(conn, services, known, "reset")
         else:
             assert login.customer_id is not None
-            accounts.create_account(
-                conn, policies.in_force(conn), login.customer_id, actor="register", world=services.world
-            )
+            _first_account(conn, services, login.customer_id)
             _mail_link(conn, services, login, "verify")
-    return page(
-        request,
-        "told.html",
-        title="Look into your mail",
-        text=f"We have sent a link to {email}. Open it within two days, and you can sign in.",
-        kind="good",
-        failure_id="",
-        back="/sign-in",
-        back_words="To the sign-in",
-    )
+    return _look_into_mail(request, f"We have sent a link to {email}. Open it within two days, and you can sign in.")
 
 
 @get("/verify", guards=[anybody], sync_to_thread=True)
@@ -167,16 +154,7 @@ def _ask_for_password(request: HttpRequest, services: Services, form: Mapping[st
         login = logins.invited(conn, email)
         if login is not None:
             _mail_link(conn, services, login, "reset")
-    return page(
-        request,
-        "told.html",
-        title="Look into your mail",
-        text="If we know this address, we have sent a link to it. It is good for an hour.",
-        kind="good",
-        failure_id="",
-        back="/sign-in",
-        back_words="To the sign-in",
-    )
+    return _look_into_mail(request, "If we know this address, we have sent a link to it. It is good for an hour.")
 
 
 @get("/password/new", guards=[anybody], sync_to_thread=True)
@@ -206,9 +184,7 @@ def _choose_password(request: HttpRequest, services: Services, form: Mapping[str
         logins.set_password(conn, login.id, password_hash)
         logins.verify(conn, login.id)
         if login.customer_id is not None and not accounts.accounts_of(conn, login.customer_id):
-            accounts.create_account(
-                conn, policies.in_force(conn), login.customer_id, actor="register", world=services.world
-            )
+            _first_account(conn, services, login.customer_id)
     told = "Your new password is kept. You can sign in now."
     return page(request, "sign_in.html", next="/", email=login.email, told=told, fault="")
 
@@ -217,6 +193,19 @@ def _first_account(conn: Connection, services: Services, customer_id: UUID) -> N
     """Make an account without a plan: registering costs nothing."""
     policy = policies.in_force(conn)
     accounts.create_account(conn, policy, customer_id, actor="register", world=services.world)
+
+
+def _look_into_mail(request: HttpRequest, text: str) -> Response[Any]:
+    return page(
+        request,
+        "told.html",
+        title="Look into your mail",
+        text=text,
+        kind="good",
+        failure_id="",
+        back="/sign-in",
+        back_words="To the sign-in",
+    )
 
 
 def _link_is_old(request: HttpRequest) -> Response[Any]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 COOKIE_BYTES = 32
 LONGEST_COOKIE = 100
 PROOF_FIELD = "proof"
-PROOF_HEADER = "x-forbear-proof"
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 

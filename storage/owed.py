@@ -1,0 +1,38 @@
+"""What one account owes now, invoice by invoice, and where it is paid: the same in mails and on pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from engine.model import Policy
+from storage.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class OwedInvoice:
+    """One invoice that the policy counts as owed. `url` is Stripe's page for it, where there is one."""
+
+    amount_remaining_cents: int
+    currency: str | None
+    url: str | None
+
+
+def owed_invoices(conn: Connection, policy: Policy, account_id: UUID) -> list[OwedInvoice]:
+    """Return what is owed: first what failed, oldest first, and then what is not late yet."""
+    find = text(
+        "SELECT amount_remaining_cents, currency, hosted_invoice_url FROM invoices "
+        "WHERE account_id = :id AND amount_remaining_cents > 0 AND status = ANY(:owed) "
+        "ORDER BY first_failed_at NULLS LAST, id"
+    )
+    given = {"id": account_id, "owed": list(policy.standing.owed_invoice_statuses)}
+    return [OwedInvoice(*row) for row in conn.execute(find, given)]
+
+
+def pay_url(owed: Sequence[OwedInvoice], settings: Settings) -> str:
+    """Return where to pay: the page of the first invoice that has one, else the deployment's."""
+    page = next((invoice.url for invoice in owed if invoice.url), None)
+    return page or settings.pay_url or settings.portal_url
