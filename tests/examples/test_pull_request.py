@@ -39,10 +39,8 @@ def checkout(tmp_path: Path) -> Path:
     wrapper.chmod(0o755)
     git(tree, "init", "-q")
     commit(tree)
-    abuse = tree / "policy" / "alerts.yaml"
-    abuse.write_text(
-        abuse.read_text("utf-8").replace("hold_changed:             audit-log", "hold_changed: alerts-billing")
-    )
+    maintenance = tree / "policy" / "maintenance.yaml"
+    maintenance.write_text(maintenance.read_text("utf-8").replace("title: Planned maintenance", "title: Planned work"))
     commit(tree)
     return tree
 
@@ -82,4 +80,4 @@ def test_every_command_of_the_recipe_runs(checkout: Path) -> None:
         )
         assert done.returncode == 0, (command, done.stdout, done.stderr)
     told = (checkout / "difference.md").read_text("utf-8")
-    assert "| **changed** | `hold_changed` | audit-log | alerts-billing |" in told
+    assert "| **changed** | `maintenance.title` | Planned maintenance | Planned work |" in told
