@@ -80,4 +80,4 @@ def test_every_command_of_the_recipe_runs(checkout: Path) -> None:
         )
         assert done.returncode == 0, (command, done.stdout, done.stderr)
     told = (checkout / "difference.md").read_text("utf-8")
-    assert "| **changed** | `maintenance.title` | Planned maintenance | Planned work |" in told
+    assert "| **changed** | `maintenance 72h before.title` | Planned maintenance | Planned work |" in told
