@@ -5,7 +5,7 @@ Exit status: 0 done, 1 it was found wanting and nothing changed, 2 nothing could
 
 from __future__ import annotations
 
-import csv
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from storage import impact as effect
+from storage import impact_tell as tell
 from storage import migrate, policies
 from storage.beside import data_option, settings_beside
 from storage.database import Database
@@ -26,37 +27,48 @@ if TYPE_CHECKING:
     from engine.model import Policy
 
 FOLDER = click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
-COLUMNS = (
-    "account_id", "before", "after", "due_before", "due_after", "differs", "due_now", "earlier", "promise_at",
-    "promise_lost", "vanished",
-)  # fmt: skip
 OFF_HAND = "the policy is the one in force: nobody is decided otherwise"
 
 
 @click.command()
 @FOLDER
-@click.option("--csv", "listed", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="The list.")
+@click.option(
+    "--csv", "listed", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="The list; - for here."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
+    help="For people, for programs, or for a pull request.",
+)  # fmt: skip
 @data_option
-def impact(folder: Path | None, listed: Path | None) -> None:
+def impact(folder: Path | None, listed: Path | None, form: str) -> None:
     """Say what the policy in DIR would do to the accounts as they are now. Reads only.
+
+    Exit status: 0 looked at, 1 a deploy would be refused for it, 2 nothing could be looked at.
 
     \b
     Examples:
       forbear policy impact ./policy                   how many would be decided otherwise, due now, due earlier
       forbear policy impact ./policy --csv list.csv    and each of them
+      forbear policy impact ./policy --format json     the same for programs
     """
-    new = _checked(folder)
+    new = _checked(folder, 2)
     with _database() as database:
         found = _impact(database, new)
-    if found is None:
-        click.echo(OFF_HAND)
-        return
-    click.echo(_counted(found))
+    to_here = str(listed) == "-"  # then the list alone is what a program reads
+    if form == "json":
+        click.echo(tell.as_json(found, new.digest), err=to_here)
+    elif found is None:
+        click.echo(f"::notice::{OFF_HAND}" if form == "github" else OFF_HAND, err=to_here)
+    else:
+        click.echo(tell.as_github(found) if form == "github" else tell.as_text(found), err=to_here)
     if listed is not None:
         with click.open_file(str(listed), "w", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(COLUMNS)
-            rows.writerows([_field(getattr(each, name)) for name in COLUMNS] for each in found.affected)
+            tell.write_list(found, file)
+    wrong = tell.harm(found) if found is not None else []
+    if wrong:
+        if form == "text":
+            click.echo("\n".join(wrong), err=True)
+        raise SystemExit(1)
 
 
 @click.command()
@@ -87,8 +99,8 @@ def deploy(folder: Path | None, by: str | None, note: str, force: bool, moved: t
     with _database() as database:
         found = _impact(database, new, mapping)
         if found is not None:
-            click.echo(_counted(found))
-            wrong = _harm(found, force=force)
+            click.echo(tell.as_text(found))
+            wrong = tell.harm(found, force=force)
             if wrong:
                 _refuse(wrong)
             if force and found.tripping:
@@ -104,8 +116,12 @@ def deploy(folder: Path | None, by: str | None, note: str, force: bool, moved: t
 
 
 @click.command()
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="For people, or for programs.",
+)  # fmt: skip
 @data_option
-def history() -> None:
+def history(form: str) -> None:
     """Show the policies that were deployed, newest first.
 
     \b
@@ -113,12 +129,22 @@ def history() -> None:
       forbear policy history
     """
     with _database() as database, database.begin() as conn:
-        current = policies.digest_in_force(conn)
-        for each in policies.history(conn):
-            mark = "*" if each.digest == current else " "
-            note = f"  {each.note}" if each.note else ""
-            words = f"{mark} {each.digest[:12]}  {each.deployed_at:%Y-%m-%d %H:%M:%S} UTC  {each.deployed_by}{note}"
-            click.echo("".join(char if char.isprintable() else "�" for char in words))
+        current, found = policies.digest_in_force(conn), policies.history(conn)
+    if form == "json":
+        told = [
+            {
+                "digest": each.digest, "inForce": each.digest == current, "at": each.deployed_at.isoformat(),
+                "by": each.deployed_by, "note": each.note,
+            }
+            for each in found
+        ]  # fmt: skip
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    for each in found:
+        mark = "*" if each.digest == current else " "
+        note = f"  {each.note}" if each.note else ""
+        words = f"{mark} {each.digest[:12]}  {each.deployed_at:%Y-%m-%d %H:%M:%S} UTC  {each.deployed_by}{note}"
+        click.echo("".join(char if char.isprintable() else "�" for char in words))
 
 
 @click.command()
@@ -147,8 +173,8 @@ def rollback(digest: str | None, by: str | None, note: str, force: bool) -> None
             texts, env = policies.texts_of(conn, chosen[0].digest)
         found = _impact(database, policy)
         if found is not None:
-            click.echo(_counted(found))
-            wrong = _harm(found, force=force)
+            click.echo(tell.as_text(found))
+            wrong = tell.harm(found, force=force)
             if wrong:
                 _refuse(wrong)
         forced = f"; forced although it would trip {', '.join(found.tripping)}" if found and found.tripping else ""
@@ -162,7 +188,8 @@ def rollback(digest: str | None, by: str | None, note: str, force: bool) -> None
 # ---- what is looked at before a switch -------------------------------------------------------------------------------
 
 
-def _checked(folder: Path | None) -> Policy:
+def _checked(folder: Path | None, status: int = 1) -> Policy:
+    """Return the policy; with faults, tell all of them and exit with this status."""
     from engine.faults import PolicyFaults, PolicyUnreadable
     from engine.load import load_policy
     from engine.render import render_text
@@ -171,7 +198,7 @@ def _checked(folder: Path | None) -> Policy:
         return load_policy(_home(folder), _overrides())
     except PolicyFaults as faults:
         click.echo(render_text(faults.faults, faults.sources, folder=str(_home(folder)), color=False), err=True)
-        raise SystemExit(1) from None
+        raise SystemExit(status) from None
     except PolicyUnreadable as nothing:
         raise click.UsageError(str(nothing)) from None
 
@@ -218,22 +245,6 @@ def _untrue(home: Path) -> list[str]:
     ]
 
 
-def _harm(found: effect.Impact, *, force: bool) -> list[str]:
-    wrong = [f"account {each.account_id}: {each.vanished}" for each in found.affected if each.vanished][:20]
-    wrong += [
-        f"account {each.account_id} was told {each.promise_at:%Y-%m-%d %H:%M} UTC, and no rule would wait for it"
-        for each in found.affected
-        if each.promise_lost and each.promise_at is not None
-    ][:20]
-    if not force:
-        wrong += [
-            f"the brake `{name}` would trip: {found.pressed[name]} accounts would be pressed at once, "
-            f"{found.allowed.get(name, 0)} may pass; `--force` deploys all the same"
-            for name in found.tripping
-        ]
-    return wrong
-
-
 def _refuse(wrong: list[str]) -> None:
     for each in wrong:
         click.echo(each, err=True)
@@ -256,25 +267,6 @@ def _impact(
         with click.progressbar(length=effect.population(conn), label="accounts", file=sys.stderr) as bar:
             led = {**policies.mapping_of(new), **mapping}
             return effect.impact(conn, old, new, world=world, mapping=led, told=bar.update)
-
-
-def _counted(found: effect.Impact) -> str:
-    rows = [
-        ("accounts", found.accounts),
-        ("decided otherwise now", found.count(lambda each: each.differs)),
-        ("due now, not before", found.count(lambda each: each.due_now)),
-        ("due earlier", found.count(lambda each: each.earlier)),
-        ("told a date that is ahead", found.count(lambda each: each.promise_at is not None)),
-        ("cannot be decided", found.count(lambda each: bool(each.vanished))),
-        *((f"ask the brake {name}", count) for name, count in found.pressed.items()),
-    ]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {count:>8}" for name, count in rows)
-
-
-def _field(value: object) -> object:
-    isoformat = getattr(value, "isoformat", None)
-    return isoformat() if isoformat is not None else str(value).lower() if isinstance(value, bool) else value
 
 
 def _home(folder: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import time
@@ -75,6 +76,31 @@ def test_impact_counts_and_lists_who_is_decided_otherwise_and_writes_nothing(
     assert [shipped.row(account) for account in (late, fine)] == before
 
 
+def test_impact_is_told_to_programs_and_its_list_alone_where_it_is_asked_for(shipped: Deployment) -> None:
+    late = shipped.late(hours=30)
+    shipped.settle()
+    shorter = {"BILLING_FINAL_WARNING_AFTER_HOURS": "24"}
+    told = json.loads(run(shipped, impact, SHIPPED_POLICY, "--format", "json", **shorter).stdout)
+    assert (told["ok"], told["same"], told["accounts"], told["dueEarlier"]) == (True, False, 1, 1)
+    assert [(each["accountId"], each["earlier"]) for each in told["affected"]] == [(str(late), True)]
+    listed = run(shipped, impact, SHIPPED_POLICY, "--csv", "-", **shorter).stdout
+    assert [row["account_id"] for row in csv.DictReader(listed.splitlines())] == [str(late)]
+    annotated = run(shipped, impact, SHIPPED_POLICY, "--format", "github", **shorter).stdout
+    assert annotated.startswith("::notice::of 1 accounts: ")
+
+
+def test_impact_of_the_policy_in_force_is_an_empty_list(shipped: Deployment) -> None:
+    listed = run(shipped, impact, SHIPPED_POLICY, "--csv", "-")
+    assert listed.stdout.count("\n") == 1
+    assert listed.stdout.startswith("account_id,")
+    assert json.loads(run(shipped, impact, SHIPPED_POLICY, "--format", "json").stdout)["same"] is True
+
+
+def test_a_policy_with_faults_has_no_impact_to_look_at(shipped: Deployment, folder: Path) -> None:
+    change(folder, "billing.yaml", "machine: billing", "machin: billing")
+    assert run(shipped, impact, folder).exit_code == 2
+
+
 def test_impact_cannot_write(shipped: Deployment) -> None:
     from storage import impact as effect
 
@@ -115,6 +141,10 @@ def test_deploy_refuses_what_would_trip_the_brake_unless_forced(shipped: Deploym
     shipped.sweep()
     assert {shipped.row(account)["billing_status"] for account in accounts} == {"final_warning"}
     shipped.advance(24)  # now the date has come for all three, and one may pass
+    done = run(shipped, impact, folder, "--format", "json", BILLING_SUSPEND_AFTER_HOURS="96")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["ok"], told["brakes"]["suspension_brake"]) == (1, False, {"asked": 3, "left": 1})
+    assert "`suspension_brake` would trip" in told["refused"][0]
     done = run(shipped, deploy, folder, BILLING_SUSPEND_AFTER_HOURS="96")
     assert done.exit_code == 1
     assert "`suspension_brake` would trip: 3 accounts" in done.output
@@ -134,6 +164,8 @@ def test_rollback_puts_the_policy_before_in_force_again(shipped: Deployment, fol
     assert shown[0].startswith(f"* {shipped.policy.digest[:12]}")
     assert "rollback: too long" in shown[0]
     assert str(second)[:12] in shown[1]
+    told = json.loads(run(shipped, history, "--format", "json").output)
+    assert [(each["digest"], each["inForce"]) for each in told] == [(shipped.policy.digest, True), (second, False)]
     assert run(shipped, rollback, "no-such").exit_code == 2
 
 
