@@ -29,10 +29,11 @@ class Written(Input):
     content: str
 
 
-class Named(Input):
-    """A file."""
+class Earlier(Input):
+    """A file, and the number of the version that is wanted; without one, the newest."""
 
     path: str
+    version: int | None = None
 
 
 def _path(request: HttpRequest, default: str | None = None) -> str:
@@ -91,13 +92,13 @@ def delete_file(request: HttpRequest, services: TheServices, server_id: PathId) 
     services.host(allowed.host).delete_file(allowed.spec, _path(request))
 
 
-@post("/revert", opt={"gate": "files.revert", "takes": Named}, status_code=200, sync_to_thread=True)
+@post("/revert", opt={"gate": "files.revert", "takes": Earlier}, status_code=200, sync_to_thread=True)
 def revert_file(request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody) -> dict[str, Any]:
-    """Bring the newest earlier version back; what stood there becomes the newest version."""
+    """Bring an earlier version back, the newest or a numbered one; what stood there becomes the newest version."""
     allowed = permitted(request, server_id)
-    named = decode(Named, body).path if body.strip() else query(request, "path")
-    path = file_path(named)
-    entry = services.host(allowed.host).revert_file(allowed.spec, path)
+    wish = decode(Earlier, body) if body.strip() else Earlier(path=query(request, "path"))
+    path = file_path(wish.path)
+    entry = services.host(allowed.host).revert_file(allowed.spec, path, wish.version)
     return {"path": path, **file_entry(entry)}
 
 

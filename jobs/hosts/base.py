@@ -260,8 +260,11 @@ class Files(Protocol):
     def delete_file(self, spec: ServerSpec, path: str) -> None:
         """Take a file or a whole directory away, keeping it as a version. Raises FileMissing."""
 
-    def revert_file(self, spec: ServerSpec, path: str) -> FileEntry:
-        """Bring the newest version back; what stood there becomes the newest version. Raises NothingToRevert."""
+    def revert_file(self, spec: ServerSpec, path: str, version: int | None = None) -> FileEntry:
+        """Bring a version back, by its number in `file_versions`; `None`: the newest.
+
+        What stood there becomes the newest version. Raises NothingToRevert.
+        """
 
     def file_versions(self, spec: ServerSpec, path: str) -> Sequence[FileVersion]:
         """List what `path` held earlier, newest first."""

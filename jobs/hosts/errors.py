@@ -147,11 +147,13 @@ class FileMissing(HostError):
 
 
 class NothingToRevert(FileMissing):
-    """The path has no earlier version."""
+    """The path has no earlier version, or not the one that was asked for."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, version: int | None = None) -> None:
         super().__init__(path)
-        self.args = (f"{quoted(path)} has no earlier version to go back to",)
+        self.version = version
+        which = "earlier version" if version is None else f"version {version}"
+        self.args = (f"{quoted(path)} has no {which} to go back to",)
 
 
 class WrongFileKind(HostError):

@@ -140,6 +140,12 @@ def test_files_are_written_read_listed_downloaded_reverted_and_deleted(site: Sit
     assert 'filename="notes.txt"' in download.headers["content-disposition"]
     assert tenant.client.post(f"{files}/revert", json={"path": "notes.txt"}).status_code == 200
     assert tenant.client.get(f"{files}/read", params={"path": "notes.txt"}).json()["content"] == "one"
+    (version,) = tenant.client.get(f"{files}/versions", params={"path": "notes.txt"}).json()
+    numbered = {"path": "notes.txt", "version": version["version"]}
+    assert tenant.client.post(f"{files}/revert", json=numbered).status_code == 200
+    assert tenant.client.get(f"{files}/read", params={"path": "notes.txt"}).json()["content"] == "two"
+    gone = tenant.client.post(f"{files}/revert", json=numbered)
+    assert (gone.status_code, gone.json()["code"]) == (404, "NOTHING_TO_REVERT")
     assert tenant.client.delete(files, params={"path": "notes.txt"}).status_code == 204
     assert tenant.client.get(f"{files}/read", params={"path": "notes.txt"}).status_code == 404
 

@@ -134,14 +134,14 @@ class DockerFiles:
             self.places.remove(found, path)
             versions.prune()
 
-    def revert(self, found: Container, place: ServerPlace, text: str) -> FileEntry:
+    def revert(self, found: Container, place: ServerPlace, text: str, version: int | None = None) -> FileEntry:
         path = CustomerPath.parse(text)
         versions = self._versions(place, path)
         with locks.held(place.files_lock, place.server_id, "change of files"):
-            earlier = versions.newest()
+            earlier = versions.find(version)
             if earlier is None:
                 self.places.parent(found, path)
-                raise NothingToRevert(text)
+                raise NothingToRevert(text, version)
             landing = self.places.landing(found, path, any_kind=True)
             if landing.replaces:
                 self._save(found, path, versions)

@@ -170,8 +170,8 @@ class DockerHost:
         self._files.delete(self._containers.required(spec.server_id), self._layout.make(spec), path)
 
     @_in_own_words
-    def revert_file(self, spec: ServerSpec, path: str) -> FileEntry:
-        return self._files.revert(self._containers.required(spec.server_id), self._layout.make(spec), path)
+    def revert_file(self, spec: ServerSpec, path: str, version: int | None = None) -> FileEntry:
+        return self._files.revert(self._containers.required(spec.server_id), self._layout.make(spec), path, version)
 
     @_in_own_words
     def file_versions(self, spec: ServerSpec, path: str) -> list[FileVersion]:

@@ -55,9 +55,9 @@ class DockerVersions:
             for kept in reversed(self._kept())
         ]
 
-    def newest(self) -> Kept | None:
-        """Return the newest version, or `None` when there is none."""
-        kept = self._kept()
+    def find(self, number: int | None = None) -> Kept | None:
+        """Return the version of that number, the newest without one; `None` when there is none."""
+        kept = [each for each in self._kept() if number in (None, each.number)]
         return kept[-1] if kept else None
 
     def save(self, host: str, stream: Any) -> TarInfo:

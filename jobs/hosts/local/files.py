@@ -100,15 +100,15 @@ class LocalFiles:
             os.fsync(parent)
             versions.prune()
 
-    def revert(self, place: ServerPlace, text: str) -> FileEntry:
+    def revert(self, place: ServerPlace, text: str, version: int | None = None) -> FileEntry:
         path = CustomerPath.parse(text)
         name = path.name
         versions = self._versions(place, path)
         with locks.held(place.files_lock, place.server_id, "change of files"):
-            earlier = versions.newest()
+            earlier = versions.find(version)
             with opened_parent(place.files, path, make=earlier is not None) as parent:
                 if earlier is None:
-                    raise NothingToRevert(text)
+                    raise NothingToRevert(text, version)
                 try:
                     return self._bring_back(versions, earlier, parent, name)
                 except FileNotFoundError:  # the server removed the directory, or what stood there, meanwhile

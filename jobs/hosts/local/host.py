@@ -224,8 +224,8 @@ class LocalHost:
         self._files.delete(self._place(spec), path)
 
     @_machine_trouble
-    def revert_file(self, spec: ServerSpec, path: str) -> FileEntry:
-        return self._files.revert(self._place(spec), path)
+    def revert_file(self, spec: ServerSpec, path: str, version: int | None = None) -> FileEntry:
+        return self._files.revert(self._place(spec), path, version)
 
     @_machine_trouble
     def file_versions(self, spec: ServerSpec, path: str) -> list[FileVersion]:

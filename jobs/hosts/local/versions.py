@@ -73,9 +73,9 @@ class Versions:
         """Keep whatever `name` is, a whole directory too, taking it away from where it stands."""
         os.rename(name, self._next(), src_dir_fd=parent)
 
-    def newest(self) -> Path | None:
-        """Return the newest version, or `None` when there is none."""
-        kept = self._kept()
+    def find(self, number: int | None = None) -> Path | None:
+        """Return the version of that number, the newest without one; `None` when there is none."""
+        kept = [each for each in self._kept() if number in (None, each.number)]
         return self._folder / kept[-1].name if kept else None
 
     def prune(self) -> None:

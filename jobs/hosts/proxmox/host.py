@@ -122,7 +122,7 @@ class ProxmoxHost:
     def delete_file(self, spec: ServerSpec, path: str) -> None:
         self._refuse("files")
 
-    def revert_file(self, spec: ServerSpec, path: str) -> FileEntry:
+    def revert_file(self, spec: ServerSpec, path: str, version: int | None = None) -> FileEntry:
         self._refuse("files")
 
     def file_versions(self, spec: ServerSpec, path: str) -> Sequence[FileVersion]:

@@ -283,6 +283,23 @@ class FilesContract(ContractFloor):
         created.revert_file(self.SPEC, "config.yml")
         assert created.read_file(self.SPEC, "config.yml") == "three"
 
+    def test_any_version_that_is_kept_comes_back_by_its_number(self, created: Host) -> None:
+        for text in ("one", "two", "three", "four"):
+            created.write_file(self.SPEC, "config.yml", text)
+        _, two, one = created.file_versions(self.SPEC, "config.yml")
+        created.revert_file(self.SPEC, "config.yml", one.version)
+        assert created.read_file(self.SPEC, "config.yml") == "one"
+        created.revert_file(self.SPEC, "config.yml", two.version)
+        assert created.read_file(self.SPEC, "config.yml") == "two"
+        created.delete_file(self.SPEC, "config.yml")
+        newest = created.file_versions(self.SPEC, "config.yml")[0].version
+        created.revert_file(self.SPEC, "config.yml", newest)
+        assert created.read_file(self.SPEC, "config.yml") == "two"
+        for gone in (two.version, 0, -1, 10**30):
+            with pytest.raises(NothingToRevert):
+                created.revert_file(self.SPEC, "config.yml", gone)
+        assert created.read_file(self.SPEC, "config.yml") == "two"
+
     def test_a_deleted_file_and_a_deleted_directory_come_back(self, created: Host) -> None:
         created.write_file(self.SPEC, "mods/a.jar", "a")
         created.write_file(self.SPEC, "top.txt", "top")
