@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from jobs import up_double
 from jobs.interrupts import Interrupted, Interrupts
 from jobs.queues import QUEUES
 from jobs.supervisor import Service, Supervisor
@@ -49,17 +50,20 @@ class UpError(Exception):
     "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="Where to serve, on 127.0.0.1."
 )
 @click.option("--test-clock", is_flag=True, help="Let an admin move the clock. For demos and tests only.")
-def up(data: Path, port: int, test_clock: bool) -> None:
+@click.option(
+    "--stripe-double", is_flag=True, help="Let a stand-in take Stripe's place. For trying things out, from the source."
+)
+def up(data: Path, port: int, test_clock: bool, stripe_double: bool) -> None:
     """Run everything on the embedded default, until Ctrl-C or SIGTERM.
 
     A second start on the same folder goes on where the first stopped. FORBEAR_DATABASE_URL and FORBEAR_REDIS_URL, when
     set, are used instead of the embedded servers. STRIPE_WEBHOOK_SECRET and FORBEAR_ADMIN_TOKEN are made once when they
     are not set.
     """
-    run(data.absolute(), port, test_clock=test_clock)
+    run(data.absolute(), port, test_clock=test_clock, stripe_double=stripe_double)
 
 
-def run(data: Path, port: int, *, test_clock: bool) -> None:
+def run(data: Path, port: int, *, test_clock: bool, stripe_double: bool = False) -> None:
     """Start everything, look after it until a signal, and stop it in order. Raises UpError, StorageError.
 
     INVARIANT: whatever ends it, also a signal in the middle of the start, every process that it started is gone then.
@@ -69,8 +73,12 @@ def run(data: Path, port: int, *, test_clock: bool) -> None:
     with contextlib.suppress(Interrupted), ExitStack() as stack:
         try:
             interrupts.raise_from_now()
-            servers, supervisor = start(data, port, stack, interrupts, test_clock=test_clock)
+            servers, supervisor = start(
+                data, port, stack, interrupts, test_clock=test_clock, stripe_double=stripe_double
+            )
             wait_until_ready(supervisor, port)
+            if stripe_double:
+                say(f"Stripe's stand-in, with a desk for cards, time and what it sends: {stand_in(supervisor)}")
             say(f"ready http://127.0.0.1:{port}")
         finally:
             interrupts.only_count()
@@ -80,7 +88,7 @@ def run(data: Path, port: int, *, test_clock: bool) -> None:
 
 
 def start(
-    data: Path, port: int, stack: ExitStack, interrupts: Interrupts, *, test_clock: bool
+    data: Path, port: int, stack: ExitStack, interrupts: Interrupts, *, test_clock: bool, stripe_double: bool
 ) -> tuple[list[Postgres | Redis], Supervisor]:
     """Start everything; what was started is on the stack, to be stopped in the opposite order."""
     if hosts_file := os.environ.get("FORBEAR_HOSTS_FILE", "").strip():
@@ -91,17 +99,24 @@ def start(
         from jobs.edge.catalog import check_edge_file
 
         check_edge_file(os.environ)  # as above
+    double = up_double.environment_beside(port) if stripe_double else {}
     stack.enter_context(only_one(data))
     if not is_free(port):
         raise UpError(f"port {port} of 127.0.0.1 is in use", "stop what listens there, or choose another --port")
     servers = start_servers(data, stack)
-    environment = environment_of_children(data, port, test_clock=test_clock) | addresses(servers)
+    environment = environment_of_children(data, port, test_clock=test_clock) | double | addresses(servers)
     prepare_database(environment)
-    supervisor = Supervisor(services(data), environment, say)
+    beside = [up_double.service_of(environment, data)] if stripe_double else []
+    supervisor = Supervisor([*beside, *services(data)], environment, say)
     stack.callback(stop_game_servers, data)
     stack.callback(supervisor.stop, interrupts.is_hurried)
     supervisor.start()
     return servers, supervisor
+
+
+def stand_in(supervisor: Supervisor) -> str:
+    """Return where the stand-in for Stripe is."""
+    return supervisor.environment["STRIPE_API_BASE"]
 
 
 def say(line: str) -> None:
@@ -248,11 +263,14 @@ def not_at_work(supervisor: Supervisor) -> list[str]:
             alive = {process.pid for process in processes.listed(conn) if process.alive}
     finally:
         engine.dispose()
-    return [
+    away = [
         service.name
         for service in supervisor.services
-        if service.name != "serve" and (service.child is None or service.child.pid not in alive)
+        if service.name not in ("serve", up_double.NAME) and (service.child is None or service.child.pid not in alive)
     ]
+    if any(service.name == up_double.NAME for service in supervisor.services):
+        away += [] if up_double.is_listening(supervisor.environment) else [up_double.NAME]
+    return away
 
 
 def look_after(servers: list[Postgres | Redis], supervisor: Supervisor, interrupts: Interrupts) -> None:

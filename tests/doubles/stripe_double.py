@@ -205,7 +205,13 @@ def _handler(double: StripeDouble) -> type[BaseHTTPRequestHandler]:
                 status, document = double.api(self.command, parts.path, text, dict(self.headers.items()))
                 body, headers["Content-Type"] = json.dumps(document).encode(), "application/json"
             else:
-                shown = stripe_pages.show(double.books, double.desk, self.command, parts.path, nested(text))
+                # Another site's form must not pay or move time here.
+                foreign = self.command == "POST" and self.headers.get("Origin", double.url) != double.url
+                shown = (
+                    stripe_pages.FOREIGN
+                    if foreign
+                    else stripe_pages.show(double.books, double.desk, self.command, parts.path, nested(text))
+                )
                 status, body = shown.status, shown.html.encode()
                 headers |= {"Location": shown.to} if shown.to else {}
             self.send_response(status)

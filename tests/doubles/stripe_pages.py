@@ -26,6 +26,9 @@ class Shown:
     to: str = ""
 
 
+FOREIGN = Shown("This form is not ours.", 403)
+
+
 @dataclass
 class Delivery:
     """How events reach whoever listens. Everything may be switched while it runs."""
