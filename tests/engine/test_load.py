@@ -220,7 +220,7 @@ def test_a_chain_of_thousands_of_predicates_is_refused() -> None:
     assert "M337" in {fault.code for fault in faults_of(TEXTS | {"ended.yaml": text}).faults}
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_mutated_policy_loads_or_has_faults_and_never_fails_otherwise(data: st.DataObject) -> None:
     file = data.draw(st.sampled_from(sorted(TEXTS)))
@@ -241,7 +241,7 @@ def test_a_mutated_policy_loads_or_has_faults_and_never_fails_otherwise(data: st
         render_text(found.faults, found.sources, color=True)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 @given(
     file=st.sampled_from(sorted(TEXTS)),
     value=st.recursive(
