@@ -32,6 +32,7 @@ MOST_LETTERS = 5
 WRONG = "The mail address or the password is wrong."
 SLOW_DOWN = "There were too many tries. Wait a quarter of an hour and try again."
 NOT_PROVED = "Your address is not proved yet. Open the link in the letter that we sent you, or ask for a new password."
+PROVES = "Sign in here with the password that you chose, and your address is proved."
 LINK_IS_OLD = "This link is no longer good. Ask for a new one."
 
 
@@ -42,7 +43,7 @@ def show_sign_in(request: HttpRequest) -> Response[Any]:
     to = query(request, "next", "/")
     if visitor.login is not None:
         return go_to(to)
-    return page(request, "sign_in.html", next=to, email="", told="", fault="")
+    return page(request, "sign_in.html", next=to, email="", token="", told="", fault="")
 
 
 @post("/sign-in", guards=[anybody])
@@ -52,21 +53,33 @@ async def sign_in(request: HttpRequest, services: TheServices) -> Response[Any]:
 
 
 def _sign_in(request: HttpRequest, services: Services, form: Mapping[str, str]) -> Response[Any]:
-    email, to = form.get("email", "")[:254], form.get("next", "/")
+    email, to, token = form.get("email", "")[:254], form.get("next", "/"), form.get("token", "")
     with services.database.begin() as conn:
         slow = _too_often(conn, request, f"sign-in:{logins.normal(email)}", MOST_BY_ADDRESS)
         login = logins.by_email(conn, email)
-    right = passwords.is_right(
+    # who asks too often costs no more work; that tells nothing, because unknown addresses are counted too
+    right = not slow and passwords.is_right(
         form.get("password", "")[: passwords.MOST_CHARACTERS + 1], login.password_hash if login else None
     )
     fault = SLOW_DOWN if slow else WRONG if login is None or not right else ""
-    if not fault and login is not None and login.verified_at is None:
+    if not fault and login is not None and login.verified_at is None and not _proves(services, login, token):
         fault = NOT_PROVED
     if fault or login is None:
-        return page(request, "sign_in.html", status=429 if slow else 401, next=to, email=email, told="", fault=fault)
+        status = 429 if slow else 401
+        return page(request, "sign_in.html", status=status, next=to, email=email, token=token, told="", fault=fault)
     with services.database.begin() as conn:
         cookie = logins.begin_session(conn, login.id)
     return go_to(to if to != "/" else "/admin" if login.role == "admin" else "/", cookie=cookie, services=services)
+
+
+def _proves(services: Services, login: Login, token: str) -> bool:
+    """Prove the address of a login whose password was right, if this token was mailed to it."""
+    with services.database.begin() as conn:
+        holder = logins.holder(conn, token, "verify")
+        if holder is None or holder.id != login.id or logins.use_token(conn, token, "verify") is None:
+            return False
+        logins.verify(conn, login.id)
+        return True
 
 
 @post("/sign-out", guards=[anybody])
@@ -104,11 +117,15 @@ def _register(request: HttpRequest, services: Services, form: Mapping[str, str])
         fault = problem.detail
     if fault:
         return page(request, "register.html", status=400, **given, fault=fault)
+    with services.database.begin() as conn:
+        slow = _too_often(conn, request, f"register:{logins.normal(email)}", MOST_LETTERS)
+    if slow:
+        return page(request, "register.html", status=429, **given, fault=SLOW_DOWN)
     password_hash = passwords.hashed(form["password"])
     with services.database.begin() as conn:
-        if _too_often(conn, request, f"register:{logins.normal(email)}", MOST_LETTERS):
-            return page(request, "register.html", status=429, **given, fault=SLOW_DOWN)
         try:
+            if logins.invited(conn, email) is not None:  # also a customer whom an admin made: theirs is that account
+                raise AlreadyTaken("address", email)
             login = logins.create(conn, email, name, password_hash=password_hash, zone=zone)
         except AlreadyTaken:
             # Whoever asks learns nothing; whoever has the address learns that somebody tried.
@@ -123,15 +140,17 @@ def _register(request: HttpRequest, services: Services, form: Mapping[str, str])
 
 @get("/verify", guards=[anybody], sync_to_thread=True)
 def verify(request: HttpRequest, services: TheServices) -> Response[Any]:
-    """Prove an address by the link that was mailed to it."""
+    """Show the form that proves an address. Looking at it uses nothing up: mail programs open links by themselves.
+
+    The password has to be typed too: whoever opens the link of somebody who registered with their address proves
+    nothing for them.
+    """
+    token = query(request, "token", "")
     with services.database.begin() as conn:
-        login = logins.use_token(conn, query(request, "token", ""), "verify")
-        if login is not None:
-            logins.verify(conn, login.id)
+        login = logins.holder(conn, token, "verify")
     if login is None:
         return _link_is_old(request)
-    told = "Your address is proved. You can sign in now."
-    return page(request, "sign_in.html", next="/", email=login.email, told=told, fault="")
+    return page(request, "sign_in.html", next="/", email=login.email, token=token, told=PROVES, fault="")
 
 
 @get("/password", guards=[anybody], sync_to_thread=False)
@@ -176,6 +195,9 @@ def _choose_password(request: HttpRequest, services: Services, form: Mapping[str
     token, password = form.get("token", ""), form.get("password", "")
     if fault := passwords.fault_of(password):
         return page(request, "password.html", status=400, token=token, fault=fault)
+    with services.database.begin() as conn:
+        if logins.holder(conn, token, "reset") is None:  # before any work is spent on it
+            return _link_is_old(request)
     password_hash = passwords.hashed(password)
     with services.database.begin() as conn:
         login = logins.use_token(conn, token, "reset")
@@ -186,7 +208,7 @@ def _choose_password(request: HttpRequest, services: Services, form: Mapping[str
         if login.customer_id is not None and not accounts.accounts_of(conn, login.customer_id):
             _first_account(conn, services, login.customer_id)
     told = "Your new password is kept. You can sign in now."
-    return page(request, "sign_in.html", next="/", email=login.email, told=told, fault="")
+    return page(request, "sign_in.html", next="/", email=login.email, token="", told=told, fault="")
 
 
 def _first_account(conn: Connection, services: Services, customer_id: UUID) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from tests.web.pages.browser import Browser
 from tests.web.site import Site
+from web import passwords
 
 PASSWORD = "a few words are easy"
 LINK = re.compile(r"https?://[^/\s]+(/\S+)")
@@ -20,6 +21,7 @@ def nobody_is_known(site: Site) -> None:
     with site.database.begin() as conn:
         conn.execute(text("DELETE FROM logins"))
         conn.execute(text("DELETE FROM attempts"))
+        conn.execute(text("UPDATE customers SET email = id || '@gone.example'"))
 
 
 def letters(site: Site) -> list[tuple[str, str, str]]:
@@ -46,12 +48,57 @@ def test_whoever_registers_proves_the_address_and_finds_an_account(site: Site, b
     early = browser.open("/sign-in").send("/sign-in", email="ada@signin.example", password=PASSWORD)
     assert early.answer.status_code == 401
     assert "not proved yet" in early.text
-    assert "Your address is proved" in browser.open(link(site)).text
-    assert "no longer good" in browser.open(link(site)).text
-    there = browser.open("/sign-in").send("/sign-in", email="Ada@Signin.example", password=PASSWORD)
+    there = browser.open(link(site)).send("/sign-in", email="Ada@Signin.example", password=PASSWORD)
     assert there.path == "/"
     assert "Hello Ada" in there.text
     assert "You have no server yet." in there.text
+    assert "no longer good" in browser.open(link(site)).text
+    browser.open("/").send("/sign-out")
+    assert browser.open("/sign-in").send("/sign-in", email="ada@signin.example", password=PASSWORD).path == "/"
+
+
+def test_opening_the_link_proves_nothing_for_whoever_registered_with_the_address(site: Site, browser: Browser) -> None:
+    register(browser)
+    owner = Browser(site.url)
+    owner.open(link(site)).send("/sign-in", password="a guess of the owner")
+    assert owner.answer.status_code == 401
+    owner.close()
+    early = browser.open("/sign-in").send("/sign-in", email="ada@signin.example", password=PASSWORD)
+    assert "not proved yet" in early.text
+
+
+def test_link_of_one_address_proves_no_other(site: Site, browser: Browser) -> None:
+    register(browser)
+    of_ada = link(site)
+    register(browser, email="eve@signin.example")
+    browser.open(of_ada).send("/sign-in", email="eve@signin.example", password=PASSWORD)
+    assert "not proved yet" in browser.text
+
+
+def test_customer_whom_an_admin_made_finds_that_account_also_by_registering(site: Site, browser: Browser) -> None:
+    made = site.admin.post("/api/admin/customers", json={"email": "Cleo@example.org", "name": "Cleo"}).json()
+    assert "Look into your mail" in register(browser, email="cleo@example.org").text
+    assert letters(site)[-1][1] == "Your new password"
+    with site.database.begin() as conn:
+        find = text("SELECT customer_id FROM logins WHERE email = 'cleo@example.org'")
+        assert str(conn.execute(find).scalar_one()) == made["customerId"]
+
+
+def test_who_asks_too_often_costs_no_more_work(site: Site, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        register(browser)
+    for _ in range(10):
+        browser.open("/sign-in").send("/sign-in", email="ada@signin.example", password="wrong password")
+    hashed: list[str] = []
+    monkeypatch.setattr(passwords, "hashed", hashed.append)
+    monkeypatch.setattr(passwords, "is_right", lambda password, _: hashed.append(password))
+    assert register(browser).answer.status_code == 429
+    browser.open("/sign-in").send("/sign-in", email="ada@signin.example", password=PASSWORD)
+    assert browser.answer.status_code == 429
+    page = browser.open("/password").form("/password")
+    given = {"proof": page.fields["proof"], "token": "guessed", "password": PASSWORD}
+    assert browser.client.post("/password/new", data=given).status_code == 400
+    assert hashed == []
 
 
 def test_page_for_people_sends_others_to_sign_in_and_back(browser: Browser) -> None:
@@ -77,8 +124,7 @@ def test_page_for_people_sends_others_to_sign_in_and_back(browser: Browser) -> N
 )
 def test_signing_in_leads_nowhere_else(site: Site, browser: Browser, elsewhere: str) -> None:
     register(browser)
-    browser.open(link(site))
-    form = browser.open("/sign-in").form("/sign-in")
+    form = browser.open(link(site)).form("/sign-in")
     given = {**form.fields, "email": "ada@signin.example", "password": PASSWORD, "next": elsewhere}
     answer = browser.client.post("/sign-in", data=given, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
@@ -86,8 +132,7 @@ def test_signing_in_leads_nowhere_else(site: Site, browser: Browser, elsewhere: 
 
 def test_signing_out_ends_the_session_at_the_server(site: Site, browser: Browser) -> None:
     register(browser)
-    browser.open(link(site))
-    browser.open("/sign-in").send("/sign-in", email="ada@signin.example", password=PASSWORD)
+    browser.open(link(site)).send("/sign-in", password=PASSWORD)
     cookie = dict(browser.client.cookies)
     assert browser.send("/sign-out").path == "/sign-in"
     again = Browser(site.url)
