@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
-import tempfile
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from jobs.hosts.base import FileEntry, TooLarge
+from jobs.hosts.base import FileEntry
 from jobs.hosts.docker.client import engine_trouble_of
 from jobs.hosts.errors import machine_trouble_of
-from jobs.hosts.local.uploads import sweep_abandoned
+from jobs.hosts.local.drafts import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
     from typing import BinaryIO
 
     from jobs.hosts.docker.containers import Container
@@ -26,8 +20,8 @@ if TYPE_CHECKING:
     from jobs.hosts.local.layout import ServerPlace
 
 
-class DockerUpload:
-    """One upload. Memory stays constant, and the container sees nothing of it before `commit`."""
+class DockerUpload(Draft):
+    """One upload. The container sees nothing of it before `commit`."""
 
     def __init__(
         self, files: DockerFiles, found: Container, place: ServerPlace, path: CustomerPath, limit_bytes: int
@@ -35,23 +29,7 @@ class DockerUpload:
         self._files = files
         self._found = found
         self._place = place
-        self._path = path
-        self._limit_bytes = limit_bytes
-        self._host = files.engine.host
-        sweep_abandoned(place.incoming)
-        descriptor, draft = tempfile.mkstemp(prefix="upload-", dir=place.incoming)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # tells sweepers that somebody still writes it
-        self._draft = Path(draft)
-        self._stream = os.fdopen(descriptor, "w+b")
-        self._size_bytes = 0
-
-    def write(self, chunk: bytes) -> None:
-        self._size_bytes += len(chunk)
-        if self._size_bytes > self._limit_bytes:
-            self.abandon()
-            raise TooLarge(self._path.text, self._size_bytes, self._limit_bytes, "that is the most a file may have")
-        with machine_trouble_of(self._host):
-            self._stream.write(chunk)
+        super().__init__(files.engine.host, place.incoming, path, limit_bytes)
 
     def commit(self) -> FileEntry:
         with machine_trouble_of(self._host), engine_trouble_of(self._host, self._found.server_id):
@@ -59,20 +37,6 @@ class DockerUpload:
             entry = self._files.put(self._found, self._place, self._path, self._stream, self._size_bytes)
         self.abandon()
         return entry
-
-    def abandon(self) -> None:
-        if not self._stream.closed:
-            with suppress(OSError):
-                self._stream.close()
-            self._draft.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abandon()
 
 
 class MemberReader(io.RawIOBase):
