@@ -82,7 +82,9 @@ def left(conn: Connection, permit: Permit, now: datetime) -> int:
     return max(_allowance(conn, permit.brake, state, now) - _taken(conn, permit.brake, state, now), 0)
 
 
-def release(conn: Connection, name: str, by: str, now: datetime, allowance: int | None = None) -> bool:
+def release(  # noqa: PLR0917 - which, who, when, how far, why
+    conn: Connection, name: str, by: str, now: datetime, allowance: int | None = None, reason: str = ""
+) -> bool:
     """Let a tripped brake go; what was given out before no longer counts. Tell whether it was tripped.
 
     allowance: how many may pass in the window that begins now; None: as many as the policy says.
@@ -103,7 +105,13 @@ def release(conn: Connection, name: str, by: str, now: datetime, allowance: int 
         "ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"
     )
     conn.execute(waiters, {"now": now, "name": name})
-    note = AuditNote("admin", "release_brake", by, because=f"brake {name}", facts={"allowance": allowance})
+    note = AuditNote(
+        "admin",
+        "release_brake",
+        by,
+        because=f"brake {name}{': ' if reason else ''}{reason}",
+        facts={"allowance": allowance},
+    )
     audit.append(conn, None, [note])
     return True
 

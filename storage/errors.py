@@ -208,3 +208,20 @@ class UnknownHold(StorageError):
         self.known = known
         expected = f", expected one of {', '.join(f'`{kind}`' for kind in known)}" if known else " that is active"
         super().__init__(f"there is no hold `{hold}`{expected}")
+
+
+class UnknownEvent(StorageError):
+    """Stripe has sent no event with this id."""
+
+    def __init__(self, event_id: str) -> None:
+        self.event_id = event_id
+        super().__init__(f"no event has the id `{event_id[:60]}`")
+
+
+class EventSettled(StorageError):
+    """The event is neither parked nor quarantined: there is nothing to decide about it."""
+
+    def __init__(self, event_id: str, status: str) -> None:
+        self.event_id = event_id
+        self.status = status
+        super().__init__(f"event `{event_id}` is {status} already; only parked and quarantined ones wait for a person")

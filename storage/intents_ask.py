@@ -50,6 +50,7 @@ def ask(
     server_id: UUID | None = None,
     *,
     actor: str,
+    reason: str = "",
     world: World | None = None,
 ) -> tuple[Outbox, ...] | DestructiveRefused:
     """Ask for an intent as an admin; per server, without a server: for each one that the account has.
@@ -68,13 +69,13 @@ def ask(
     servers = _servers_of(conn, account_id, server_id)
     about = [server_id] if server_id is not None else list(servers) if intent.per_server else [None]
     if intent.kind is IntentKind.NOTICE:
-        return _ask_notice(conn, policy, intent, account_id, actor, world or World())
+        return _ask_notice(conn, policy, intent, account_id, actor, reason, world or World())
     found = [_unfinished(conn, account_id, action, server, ADMIN) for server in about]
     asks = [server for server, there in zip(about, found, strict=True) if there is None]
     there = tuple(outbox for outbox in found if outbox is not None)
     if there:
         conn.execute(NUDGE, {"ids": [outbox.intent_id for outbox in there]})
-    return there + _ask_effects(conn, policy, intent, account_id, asks, actor, world or World())
+    return there + _ask_effects(conn, policy, intent, account_id, asks, actor, reason, world or World())
 
 
 def ask_server(
@@ -118,7 +119,14 @@ def ask_server(
 
 
 def ask_again(
-    conn: Connection, policy: Policy, account_id: UUID, notice: str, *, actor: str, world: World | None = None
+    conn: Connection,
+    policy: Policy,
+    account_id: UUID,
+    notice: str,
+    *,
+    actor: str,
+    reason: str = "",
+    world: World | None = None,
 ) -> tuple[Outbox, ...]:
     """Issue a notice again whose round is unknown or failed: a person looked, and it did not arrive.
 
@@ -133,7 +141,7 @@ def ask_again(
 
     lock(conn, [account_id])
     conn.execute(REPLACED, {"account": account_id, "notice": notice})
-    note = AuditNote("admin", notice, actor, "issued again by a person")
+    note = AuditNote("admin", notice, actor, f"issued again by a person{': ' if reason else ''}{reason}")
     change = Change(notes=(note,), apply=apply, orders=orders)
     return _recorded(conn, policy, account_id, change, actor, world or World())
 
@@ -154,7 +162,7 @@ def _refuse(  # noqa: PLR0917 - where, what, who
 
 
 def _ask_notice(  # noqa: PLR0917 - where, what, who
-    conn: Connection, policy: Policy, intent: Intent, account_id: UUID, actor: str, world: World
+    conn: Connection, policy: Policy, intent: Intent, account_id: UUID, actor: str, reason: str, world: World
 ) -> tuple[Outbox, ...]:
     seen: list[Snapshot] = []
 
@@ -162,11 +170,11 @@ def _ask_notice(  # noqa: PLR0917 - where, what, who
         seen.append(snapshot)
         return snapshot
 
-    note = AuditNote("admin", intent.name, actor, "asked for")
+    note = AuditNote("admin", intent.name, actor, reason or "asked for")
     _recorded(conn, policy, account_id, Change(notes=(note,), apply=look), actor, world)
     state = seen[0].notices.get(intent.name)
     if state is not None and state.status in {NoticeStatus.UNKNOWN, NoticeStatus.FAILED}:
-        return ask_again(conn, policy, account_id, intent.name, actor=actor, world=world)
+        return ask_again(conn, policy, account_id, intent.name, actor=actor, reason=reason, world=world)
     if state is not None and state.status is NoticeStatus.OPEN:
         which = {"episode": state.episode, "round": state.round, "machine": state.machine}
         row = conn.execute(ROUND, {"account": account_id, "intent": intent.name, **which}).one_or_none()
@@ -186,11 +194,14 @@ def _ask_effects(  # noqa: PLR0917 - where, what, on which servers, who
     account_id: UUID,
     servers: Sequence[UUID | None],
     actor: str,
+    reason: str,
     world: World,
 ) -> tuple[Outbox, ...]:
     orders: list[Order] = []
     notes = tuple(
-        AuditNote("admin", intent.name, actor, "asked for", facts={"server_id": str(server)} if server else {})
+        AuditNote(
+            "admin", intent.name, actor, reason or "asked for", facts={"server_id": str(server)} if server else {}
+        )
         for server in servers or [None]
     )
 

@@ -11,6 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from engine.model import Policy
+from storage import audit
+from storage.audit import AuditNote
 from storage.errors import IntentSettled, UnknownIntent
 from storage.gather import World
 from storage.intents_ask import ask_again
@@ -96,6 +98,7 @@ def resolve(
     how: Literal["delivered", "again"],
     *,
     actor: str,
+    reason: str = "",
     world: World | None = None,
 ) -> tuple[Outbox, ...]:
     """Settle what is unknown or failed, as a person who has looked: it was delivered (or done), or is tried again.
@@ -107,11 +110,14 @@ def resolve(
         raise UnknownIntent(intent_id)
     if row.status not in {"unknown", "failed"}:
         raise IntentSettled(intent_id, row.status)
+    why = f": {reason}" if reason else ""
     if how == "delivered":
-        closing = Closing("done", f"{actor} has seen that it is done", actor, delivery_of(policy, row))
+        closing = Closing("done", f"{actor} has seen that it is done{why}", actor, delivery_of(policy, row))
         return close(conn, policy, row, closing, world=world or World()).intents
     if row.is_notice and row.machine != ADMIN:
-        return ask_again(conn, policy, row.account_id, row.intent, actor=actor, world=world)
+        return ask_again(conn, policy, row.account_id, row.intent, actor=actor, reason=reason, world=world)
+    said = AuditNote("admin", row.intent, actor, f"opened again by a person{why}", row.status, "open")
+    audit.append(conn, row.account_id, [said], policy.digest)
     conn.execute(REOPEN, {"until": None, "why": f"opened again by {actor}", "uncounted": row.tries, "id": row.id})
     return (Outbox(row.id, row.queue, row.intent),)
 

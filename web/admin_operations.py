@@ -8,13 +8,10 @@ from uuid import UUID
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
-from sqlalchemy import Connection
 
-from storage import operations, operations_settle, policies
-from storage.intents_outbox import Outbox
+from storage import operations
 from storage.operations import Operation
-from web.auth import Caller
-from web.gates import ask
+from web import deeds
 from web.inputs import Input, decode, identifier, line, page_size, query
 from web.problems import bad_input
 from web.services import HttpRequest, PathId, TheServices
@@ -60,19 +57,7 @@ def resume_operation(
     """Let a failed operation go on where it stands. Billing is asked as for anybody who starts a server."""
     reason = line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
     wanted = UUID(identifier(operation_id, "operation"))
-    caller: Caller = request.state.caller
-
-    def write(conn: Connection) -> tuple[Operation, tuple[Outbox, ...]]:
-        found = operations.get(conn, wanted)
-        gate = operations_settle.GATE_OF.get(found.kind)
-        if found.state == "failed" and found.server_id is not None and gate is not None:
-            ask(conn, services, caller, gate, server_id=str(found.server_id), lock=True, also_gone=True)
-        policy = policies.in_force(conn)
-        return operations_settle.resume(conn, policy, wanted, actor=caller.actor, reason=reason, world=services.world)
-
-    operation, asked = services.database.transact("the operation", write)
-    services.wake(asked)
-    return shown(operation)
+    return shown(deeds.resume_operation(services, request.state.caller, wanted, reason))
 
 
 @post("/operations/{operation_id:str}/cleanup", opt={"takes": Reason}, status_code=202, sync_to_thread=True)
@@ -82,15 +67,7 @@ def clean_up_operation(
     """Take away what a failed order made: that alone, and never a server that has run."""
     reason = line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
     wanted = UUID(identifier(operation_id, "operation"))
-    caller: Caller = request.state.caller
-
-    def write(conn: Connection) -> tuple[Operation, tuple[Outbox, ...]]:
-        policy = policies.in_force(conn)
-        return operations_settle.clean_up(conn, policy, wanted, actor=caller.actor, reason=reason, world=services.world)
-
-    operation, asked = services.database.transact("the operation", write)
-    services.wake(asked)
-    return shown(operation)
+    return shown(deeds.clean_up_operation(services, request.state.caller, wanted, reason))
 
 
 def shown(operation: Operation) -> dict[str, Any]:

@@ -12,17 +12,18 @@ from uuid import UUID
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
-from sqlalchemy import Connection, select, text
+from sqlalchemy import select
 
-from storage import alerts, intents, policies, repairs
+from storage import alerts, intents, repairs
 from storage.tables import stripe_events
-from web.auth import Caller
-from web.inputs import Input, decode, identifier, identifier_field, page_size, query
-from web.problems import bad_input, nothing_here
+from web import deeds
+from web.inputs import Input, decode, identifier, identifier_field, line, page_size, query
+from web.problems import bad_input
 from web.services import HttpRequest, PathId, TheServices
 from web.wire import camel, on_the_wire
 
 EVENT_STATUSES = ("parked", "quarantined", "ignored", "applied")
+REASON_CHARACTERS = 500
 INTENT_STATUSES = ("unknown", "failed", "open", "started", "done", "dropped")
 SHOWN_OF_AN_INTENT = (
     "account_id",
@@ -47,6 +48,13 @@ class Resolution(Input):
     """What a person found out: it was `delivered` (or done) after all, or it is to be tried `again`."""
 
     outcome: Literal["delivered", "again"]
+    reason: str = ""
+
+
+class Reason(Input):
+    """Why; it is written into the audit."""
+
+    reason: str
 
 
 def _status(request: HttpRequest, known: tuple[str, ...]) -> list[str]:
@@ -71,6 +79,23 @@ def list_stripe_events(request: HttpRequest, services: TheServices) -> list[dict
     return [{camel(name): on_the_wire(row[name]) for name in columns} for row in rows]
 
 
+@post("/stripe-events/{event_id:str}/replay", opt={"takes": Reason}, status_code=200, sync_to_thread=True)
+def replay_event(request: HttpRequest, services: TheServices, event_id: PathId, body: RawBody) -> dict[str, str | None]:
+    """Take a parked or quarantined event again. One whose account is still not known stays parked."""
+    reason = line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
+    taken = deeds.replay_event(services, request.state.caller, event_id, reason)
+    return {"id": event_id, "status": taken.status, "reason": taken.reason}
+
+
+@post("/stripe-events/{event_id:str}/dismiss", opt={"takes": Reason}, status_code=200, sync_to_thread=True)
+def dismiss_event(request: HttpRequest, services: TheServices, event_id: PathId, body: RawBody) -> dict[str, str]:
+    """Set a parked or quarantined event aside for good. It stays in the log."""
+    deeds.dismiss_event(
+        services, request.state.caller, event_id, line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
+    )
+    return {"id": event_id, "status": "ignored"}
+
+
 @get("/intents", sync_to_thread=True)
 def list_intents(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
     """List intents that wait for a person: `unknown` may have left, `failed` was given up. `?status=` lists others."""
@@ -85,17 +110,10 @@ def list_intents(request: HttpRequest, services: TheServices) -> list[dict[str, 
 @post("/intents/{intent_id:str}/resolve", opt={"takes": Resolution}, status_code=200, sync_to_thread=True)
 def resolve_intent(request: HttpRequest, services: TheServices, intent_id: PathId, body: RawBody) -> dict[str, str]:
     """Settle what is unknown or failed, after a look at what really happened."""
-    outcome = decode(Resolution, body).outcome
-    wanted = UUID(identifier(intent_id, "intent"))
-    caller: Caller = request.state.caller
-
-    def write(conn: Connection) -> tuple[Any, ...]:
-        if conn.execute(text("SELECT 1 FROM intents WHERE id = :id"), {"id": wanted}).first() is None:
-            raise nothing_here("intent")
-        policy = policies.in_force(conn)
-        return intents.resolve(conn, policy, wanted, outcome, actor=caller.actor, world=services.world)
-
-    services.wake(services.database.transact("the intent", write))
+    wish = decode(Resolution, body)
+    wanted, outcome = UUID(identifier(intent_id, "intent")), wish.outcome
+    reason = line(wish.reason, "reason", REASON_CHARACTERS) if wish.reason else ""
+    deeds.resolve(services, request.state.caller, wanted, outcome, reason)
     return {"intentId": str(wanted), "outcome": outcome}
 
 
@@ -129,4 +147,12 @@ def list_alerts(request: HttpRequest, services: TheServices) -> list[dict[str, A
     return [{camel(name): on_the_wire(getattr(alert, name)) for name in names} for alert in found]
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (list_stripe_events, list_intents, resolve_intent, list_repairs, list_alerts)
+HANDLERS: tuple[HTTPRouteHandler, ...] = (
+    list_stripe_events,
+    replay_event,
+    dismiss_event,
+    list_intents,
+    resolve_intent,
+    list_repairs,
+    list_alerts,
+)

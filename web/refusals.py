@@ -40,6 +40,8 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (storage.UnknownOperation, 404, "NOT_FOUND"),
     (storage.DeletionBegun, 409, "DELETION_BEGUN"),
     (storage.OperationRefused, 409, "OPERATION_REFUSED"),
+    (storage.UnknownEvent, 404, "NOT_FOUND"),
+    (storage.EventSettled, 409, "ALREADY_SETTLED"),
     (storage.UnknownBackup, 404, "NOT_FOUND"),
     (storage.UnknownHold, 404, "NOT_FOUND"),
     (storage.KeyReused, 409, "IDEMPOTENCY_KEY_REUSED"),

@@ -76,6 +76,8 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/admin/accounts/{account_id}/exemption"): Sound({"until": "2199-01-01T00:00:00Z"}),
     ("POST", "/api/admin/accounts/{account_id}/commands"): Sound({"event": "abuse_reported"}),
     ("POST", "/api/admin/intents/{intent_id}/resolve"): Sound({"outcome": "again"}),
+    ("POST", "/api/admin/stripe-events/{event_id}/replay"): Sound({"reason": "looked"}),
+    ("POST", "/api/admin/stripe-events/{event_id}/dismiss"): Sound({"reason": "looked"}),
     ("POST", "/api/admin/operations/{operation_id}/resume"): Sound({"reason": "looked"}),
     ("POST", "/api/admin/operations/{operation_id}/cleanup"): Sound({"reason": "looked"}),
     ("POST", "/api/admin/announcements"): Sound({"title": "Maintenance", "text": "On Sunday."}),

@@ -93,11 +93,11 @@ def _waits(conn: Connection, policy: Policy) -> list[Waits]:
     troubled = [each for each in read.intents if each.status in {"unknown", "failed"}]
     notices = sum(each.count for each in troubled if each.queue == "notices")
     found = [
-        Waits(sum(brake.latched_at is not None for brake in read.brakes), "brakes have tripped", "brakes"),
-        Waits(notices, "notices are unknown or failed", "notices"),
-        Waits(sum(each.count for each in troubled) - notices, "other intents failed", "notices"),
-        Waits(number_of.get("parked", 0), "events are parked", "events"),
-        Waits(number_of.get("quarantined", 0), "events are quarantined", "events"),
+        Waits(sum(brake.latched_at is not None for brake in read.brakes), "Brakes that have tripped", "brakes"),
+        Waits(notices, "Notices unknown or failed", "notices"),
+        Waits(sum(each.count for each in troubled) - notices, "Other intents that failed", "notices"),
+        Waits(number_of.get("parked", 0), "Parked events", "events"),
+        Waits(number_of.get("quarantined", 0), "Quarantined events", "events"),
     ]
     return [each for each in found if each.number]
 

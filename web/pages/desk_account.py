@@ -16,11 +16,13 @@ from storage import accounts, audit_verify, clock, desk, edge, gather, holds, in
 from storage.accounts import AccountView
 from web.inputs import bounded_query, identifier
 from web.pages.desk import moved
+from web.pages.desk_actions import causes, hold_kinds
 from web.pages.desk_words import coming
 from web.pages.desk_words import desk as show
 from web.pages.visitor import admins_only
 from web.services import HttpRequest, PathId, TheServices
 
+RESENDABLE = frozenset({"open", "unknown", "failed"})
 SHOWN_EVENTS = 25
 SHOWN_INTENTS = 25
 AUDIT_PAGE = 200
@@ -33,14 +35,18 @@ def show_account(request: HttpRequest, services: TheServices, account_id: PathId
         policy, now = policies.in_force(conn), clock.now(conn)
         view = accounts.account_view(conn, UUID(identifier(account_id, "account")))
         snapshot = gather.snapshots(conn, policy, [view.id], services.world)[view.id]
+        asked = intents.listed(conn, account_id=view.id, limit=SHOWN_INTENTS)
         given = {
             **_head(conn, policy, view),
+            "causes": causes(policy, view),
+            "hold_kinds": hold_kinds(policy, "extension"),
+            "resendable": sorted({each.intent for each in asked if each.is_notice and each.status in RESENDABLE}),
             "amount": amount,
             "next": coming(policy, snapshot, now),
             "edges": edge.of_account(conn, view.id),
             "evidence": desk.evidence(conn, view.id),
             "holds": holds.active(conn, view.id),
-            "intents": intents.listed(conn, account_id=view.id, limit=SHOWN_INTENTS),
+            "intents": asked,
             "timeline": desk.happened(conn, view.id, limit=SHOWN_EVENTS),
         }
     return show(request, "desk_account.html", now, **given)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 AHEAD = timedelta(days=400)
 REASON_CHARACTERS = 500
-PLACES = (("/admin", "Accounts"),)
+PLACES = (("/admin", "Accounts"), ("/admin/review", "To review"), ("/admin/holds", "Holds and brakes"))
 
 
 @dataclass(frozen=True, slots=True)

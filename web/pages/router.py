@@ -9,7 +9,7 @@ from litestar import Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from web.pages import desk, desk_account, overview, plan, server, signin
+from web.pages import desk_pages, overview, plan, server, signin
 from web.pages.render import HEADERS, STATIC, go_to, page
 from web.pages.visitor import SignInFirst, Visitor
 from web.problems import TITLES, Problem, from_http, translated
@@ -72,8 +72,7 @@ PAGES: tuple[HTTPRouteHandler, ...] = (
     *overview.HANDLERS,
     *plan.HANDLERS,
     *server.HANDLERS,
-    *desk.HANDLERS,
-    *desk_account.HANDLERS,
+    *desk_pages.HANDLERS,
 )
 
 router = Router(

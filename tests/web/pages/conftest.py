@@ -56,3 +56,12 @@ def signed_in(site: Site) -> Iterator[Callable[[Tenant | str], Browser]]:
     yield sign_in
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def desk(site: Site, signed_in: Callable[[Tenant | str], Browser]) -> Browser:
+    """An admin's browser."""
+    with site.database.begin() as conn:
+        conn.execute(text("DELETE FROM attempts"))
+        conn.execute(text("DELETE FROM logins WHERE role = 'admin'"))
+    return signed_in("ada@desk.example")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,17 +10,7 @@ from sqlalchemy import text
 
 import forbear
 from tests.web.pages.browser import Browser
-from tests.web.site import Site, Tenant
-
-SignIn = Callable[[Tenant | str], Browser]
-
-
-@pytest.fixture
-def desk(site: Site, signed_in: SignIn) -> Browser:
-    """An admin's browser."""
-    with site.database.begin() as conn:
-        conn.execute(text("DELETE FROM logins WHERE role = 'admin'"))
-    return signed_in("ada@desk.example")
+from tests.web.site import Site
 
 
 def test_queue_shows_who_is_not_at_rest_and_what_is_next(site: Site, desk: Browser) -> None:

@@ -1,0 +1,105 @@
+"""What is done about one account from the desk. Each form needs a reason; the deeds are those of the admin API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from litestar import Response, post
+from litestar.handlers import HTTPRouteHandler
+
+from engine.model import Policy
+from storage import holds
+from storage.accounts import AccountView
+from web import deeds
+from web.auth import Caller
+from web.inputs import identifier, line
+from web.pages.desk_words import deed, reason_of, short, until_of
+from web.pages.forms import form_of
+from web.pages.visitor import admins_only
+from web.services import HttpRequest, PathId, Services, TheServices
+
+Form = Mapping[str, str]
+Work = Callable[[Services, Caller, UUID, Form], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A ladder that people alone move: what may be done about this account on it now."""
+
+    machine: str
+    cause: str
+    state: str
+    may_suspend: bool
+    may_lift: bool
+
+
+def causes(policy: Policy, view: AccountView) -> list[Cause]:
+    """Return the ladders that an admin moves by hand, and what each offers for this account."""
+    found = []
+    for machine in deeds.by_hand(policy):
+        state = view.states.get(machine.name, machine.initial)
+        lifts = any(state in rule.sources for rule in machine.relief)
+        found.append(Cause(machine.name, str(machine.cause), state, state != machine.ladder[-1], lifts))
+    return found
+
+
+def hold_kinds(policy: Policy, first: str) -> list[str]:
+    """Return the kinds of hold that the policy obeys, the usual one first."""
+    return sorted(holds.kinds(policy), key=lambda kind: kind != first)
+
+
+def _extend(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
+    until = until_of(form)
+    reason = reason_of(form)
+    deeds.set_hold(services, caller, line(form.get("kind", ""), "kind"), account_id, until, reason=reason)
+    return f"Nothing presses this account until {short(until)} UTC. An earlier date that was told is told anew."
+
+
+def _exempt(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
+    until = until_of(form, needed=False)
+    deeds.exempt(services, caller, account_id, until, reason_of(form))
+    return f"This account is exempt until {short(until)} UTC." if until else "This account is no longer exempt."
+
+
+def _suspend(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
+    cause = line(form.get("cause", ""), "cause")
+    state = deeds.suspend(services, caller, account_id, cause, reason_of(form))
+    return f"This account is {state} for {cause}. Its servers are being stopped; nothing is deleted."
+
+
+def _lift(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
+    cause = line(form.get("cause", ""), "cause")
+    deeds.lift(services, caller, account_id, cause, reason_of(form))
+    return f"What was imposed for {cause} is lifted. Servers are not started by themselves."
+
+
+def _ask_notice(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
+    notice = line(form.get("notice", ""), "notice")
+    if deeds.ask(services, caller, notice, account_id, None, reason=reason_of(form)):
+        return f"{notice} is on its way."
+    return f"{notice} was not sent: no round of it is open, unknown or failed, and none is sent beside its rule."
+
+
+def _route(path: str, work: Work) -> HTTPRouteHandler:
+    """Make the route of a form: it reads it, does the deed, and goes back to the account."""
+
+    async def act(request: HttpRequest, services: TheServices, account_id: PathId) -> Response[Any]:
+        form = await form_of(request)
+        caller: Caller = request.state.caller
+        wanted = UUID(identifier(account_id, "account"))
+        back = f"/admin/accounts/{wanted}"
+        return await services.in_thread(deed, request, back, lambda: work(services, caller, wanted, form))
+
+    return post(f"/admin/accounts/{{account_id:str}}/{path}", guards=[admins_only], name=f"desk-{path}")(act)
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (
+    _route("hold", _extend),
+    _route("exempt", _exempt),
+    _route("suspend", _suspend),
+    _route("lift", _lift),
+    _route("notice", _ask_notice),
+)

@@ -1,0 +1,13 @@
+"""Every page of the desk."""
+
+from litestar.handlers import HTTPRouteHandler
+
+from web.pages import desk, desk_account, desk_actions, desk_holds, desk_review
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (
+    *desk.HANDLERS,
+    *desk_account.HANDLERS,
+    *desk_actions.HANDLERS,
+    *desk_holds.HANDLERS,
+    *desk_review.HANDLERS,
+)
