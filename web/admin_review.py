@@ -17,13 +17,13 @@ from sqlalchemy import select
 from storage import alerts, intents, repairs
 from storage.tables import stripe_events
 from web import deeds
+from web.admin_operations import REASON_CHARACTERS, Reason
 from web.inputs import Input, decode, identifier, identifier_field, line, page_size, query
 from web.problems import bad_input
 from web.services import HttpRequest, PathId, TheServices
 from web.wire import camel, on_the_wire
 
 EVENT_STATUSES = ("parked", "quarantined", "ignored", "applied")
-REASON_CHARACTERS = 500
 INTENT_STATUSES = ("unknown", "failed", "open", "started", "done", "dropped")
 SHOWN_OF_AN_INTENT = (
     "account_id",
@@ -49,12 +49,6 @@ class Resolution(Input):
 
     outcome: Literal["delivered", "again"]
     reason: str = ""
-
-
-class Reason(Input):
-    """Why; it is written into the audit."""
-
-    reason: str
 
 
 def _status(request: HttpRequest, known: tuple[str, ...]) -> list[str]:

@@ -30,7 +30,7 @@ def show_holds(request: HttpRequest, services: TheServices) -> Response[Any]:
         given = {
             "holds": holds.active(conn),
             "brakes": brakes.states(conn, policy, now),
-            "kinds": hold_kinds(policy, "outage"),
+            "kinds": hold_kinds(policy, "processor_outage"),
         }
     return desk(request, "desk_holds.html", now, **given)
 

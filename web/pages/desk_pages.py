@@ -2,12 +2,14 @@
 
 from litestar.handlers import HTTPRouteHandler
 
-from web.pages import desk, desk_account, desk_actions, desk_holds, desk_review
+from web.pages import desk, desk_account, desk_actions, desk_holds, desk_notices, desk_policy, desk_review
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *desk.HANDLERS,
     *desk_account.HANDLERS,
     *desk_actions.HANDLERS,
     *desk_holds.HANDLERS,
+    *desk_notices.HANDLERS,
+    *desk_policy.HANDLERS,
     *desk_review.HANDLERS,
 )

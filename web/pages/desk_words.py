@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 
 AHEAD = timedelta(days=400)
 REASON_CHARACTERS = 500
-PLACES = (("/admin", "Accounts"), ("/admin/review", "To review"), ("/admin/holds", "Holds and brakes"))
+PLACES = (
+    ("/admin", "Accounts"),
+    ("/admin/review", "To review"),
+    ("/admin/holds", "Holds and brakes"),
+    ("/admin/policy", "Policy"),
+    ("/admin/notices", "Notices"),
+)
 
 
 @dataclass(frozen=True, slots=True)

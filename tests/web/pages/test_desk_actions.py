@@ -136,7 +136,7 @@ def test_everybody_is_held_and_a_brake_released(site: Site, desk: Browser) -> No
     assert desk.open("/admin/holds").send(release, allowance="many", reason=WHY).answer.status_code == 400
     desk.open("/admin/holds").send(release, allowance="5", reason=WHY)
     assert "suspension_brake is released; 5 may pass now" in desk.text
-    desk.send("/admin/holds", kind="outage", until="", reason=WHY)
+    desk.send("/admin/holds", kind="processor_outage", until="", reason=WHY)
     assert "Nobody is pressed until somebody ends this" in desk.text
     (hold,) = [each for each in site.admin.get("/api/admin/holds").json() if each["accountId"] is None]
     desk.send(f"/admin/holds/{hold['holdId']}/end", reason="they are back")
