@@ -65,7 +65,7 @@ class Presence:
         if self._session is None:
             session = self.database.connect()
             try:
-                self.process_id = processes.register(session, self.role, os.getpid(), processes.own_version())
+                self.process_id = processes.register(session, self.role, os.getpid(), processes.own_code())
             except BaseException:
                 session.close()
                 raise

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 from sqlalchemy import Connection, text
 
 LOCK_CLASS: Final = 7_203_116  # advisory locks of this class are processes
+ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGES: Final = ("engine", "storage", "jobs", "web")
 FORGOTTEN_AFTER: Final = "1 day"
 SETTLED_AFTER: Final = "15 s"  # each tells of itself every few seconds, and a switch takes a moment to commit
 
@@ -70,12 +74,30 @@ def own_version() -> str:
         return "unknown"
 
 
+@functools.cache
+def own_code() -> str:
+    """Return the version with a digest of the code as it lies on the disk when this is first asked: at the start.
+
+    The version alone stays the same from one commit to the next, and for a process that a restart forgot.
+    """
+    return f"{own_version()}+{code_digest(ROOT)}"
+
+
+def code_digest(root: Path) -> str:
+    """Return a short digest of every module of ours, by its name and text."""
+    digest = hashlib.sha256()
+    for file in sorted(file for folder in PACKAGES for file in (root / folder).rglob("*.py")):
+        text = file.read_bytes()
+        digest.update(f"{file.relative_to(root).as_posix()}\0{len(text)}\0".encode() + text)
+    return digest.hexdigest()[:8]
+
+
 def stale(known: Sequence[Process], digest: str | None) -> list[str]:
     """Name each living process that runs other code than this one, or decides by another policy, and how so."""
     found = []
     for process in known:
-        if process.alive and process.version != own_version():
-            found.append(f"{process.role} (process {process.pid}) runs version {process.version}, not {own_version()}")
+        if process.alive and process.version != own_code():
+            found.append(f"{process.role} (process {process.pid}) runs version {process.version}, not {own_code()}")
         elif process.alive and process.behind:
             held, wanted = ((each or "none")[:12] for each in (process.policy_digest, digest))
             found.append(f"{process.role} (process {process.pid}) decides by policy {held}, not {wanted}")

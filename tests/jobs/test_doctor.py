@@ -50,7 +50,7 @@ def at_work(deployment: Deployment) -> Iterator[psycopg.Connection[Any]]:
     """Every process registered, and a tick just done."""
     session = deployment.database.connect()
     for pid, role in enumerate(ROLES):
-        processes.register(session, role, pid, processes.own_version(), deployment.policy.digest)
+        processes.register(session, role, pid, processes.own_code(), deployment.policy.digest)
     with deployment.begin() as conn:
         conn.execute(text("INSERT INTO leases (name, worked_at) VALUES ('controller', clock_timestamp())"))
         conn.execute(
