@@ -7,17 +7,14 @@ removed until its next start, and drops forced hosts at once. A file that it ref
 
 from __future__ import annotations
 
-import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from jobs.edge.base import EdgeTaken, EdgeUnavailable, Entry, Look
+from jobs.edge.files import locked, replace_file, trouble_of
 from jobs.edge.rcon import Rcon
-from jobs.edge.zonefile import locked, replace_file
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -66,7 +63,7 @@ class Velocity:
         """Register the server, and see that the proxy knows it."""
         if not entry.port:
             return
-        with self._trouble(), locked(self.file), self._session() as console:
+        with trouble_of(self.name, self.file), locked(self.file), self._session() as console:
             before, document = self._read()
             if self._put(document, entry):
                 self._replace(console, before, document)
@@ -82,7 +79,7 @@ class Velocity:
 
     def withdraw(self, entry: Entry) -> None:
         """Remove what is ours of the server, and see the reload through."""
-        with self._trouble(), locked(self.file):
+        with trouble_of(self.name, self.file), locked(self.file):
             before, document = self._read()
             if self._remove(document, entry.server_id):
                 with self._session() as console:
@@ -92,7 +89,7 @@ class Velocity:
         """Return what the file says, and of each of ours whether the proxy knows it."""
         ours: dict[str, set[str]] = {}
         taken: set[str] = set()
-        with self._trouble(), self._session() as console:
+        with trouble_of(self.name, self.file), self._session() as console:
             _, document = self._read()
             servers, hosts = (document.get(section, {}) for section in SECTIONS)
             for label in servers:
@@ -192,14 +189,6 @@ class Velocity:
 
     def _hosts(self, label: str) -> list[str]:
         return [f"{label}.{self.domain}"] if self.domain else []
-
-    @contextmanager
-    def _trouble(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = os.strerror(error.errno).lower() if error.errno else "input or output failed"
-            raise EdgeUnavailable(self.name, f"`{self.file.name}`: {reason}") from error
 
 
 class _Refused(EdgeUnavailable):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.edge.base import EdgeUnavailable
+from jobs.edge.files import locked, replace_file, trouble_of
 from jobs.edge.records import Change, Record, Zone
 
 if TYPE_CHECKING:
@@ -43,7 +40,7 @@ class ZoneFile:
         """Return what the file holds; a file that has not changed is not parsed again."""
         from jobs.edge.zone_text import records_in
 
-        with self._trouble():
+        with trouble_of(self.name, self.path):
             stamp = self._stamp()
         if stamp is None:
             return []
@@ -58,7 +55,7 @@ class ZoneFile:
 
         from jobs.edge.zone_text import absolute, rdata_of, records_in
 
-        with self._trouble(), self._locked():
+        with trouble_of(self.name, self.path), locked(self.path):
             zone = self._parsed()
             change = decide(records_in(zone))
             if change is None:
@@ -106,46 +103,3 @@ class ZoneFile:
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with locked(self.path):
-            yield
-
-    @contextmanager
-    def _trouble(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = os.strerror(error.errno).lower() if error.errno else "input or output failed"
-            raise EdgeUnavailable(self.name, reason) from error
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file that several processes change; it lies beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Let a file hold this from one moment to the next, keeping who may read it."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(aside).chmod(mode)
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -115,11 +115,6 @@ def catalog_of(settings: Settings) -> Catalog:
     return DEFAULT if settings.hosts_file is None else read_catalog(settings.hosts_file)
 
 
-def hosts_of(settings: Settings) -> Mapping[str, Host]:
-    """Make every host that there is, by name; opens no connection yet. Raises OperatorFileWrong, HostMisconfigured."""
-    return catalog_of(settings).open(settings)
-
-
 def read_catalog(path: Path) -> Catalog:
     """Return what a hosts file says. Raises OperatorFileWrong with every fault."""
     file = OperatorFile(NOUN, "FORBEAR_HOSTS_FILE", path)

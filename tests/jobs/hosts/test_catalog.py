@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.hosts.base import HostMisconfigured, HostUnavailable, ServerSpec
-from jobs.hosts.catalog import DEFAULT, Catalog, catalog_of, hosts_of, read_catalog
+from jobs.hosts.base import Host, HostMisconfigured, HostUnavailable, ServerSpec
+from jobs.hosts.catalog import DEFAULT, Catalog, catalog_of, read_catalog
 from jobs.hosts.docker.host import DockerHost
 from jobs.operator_file import OperatorFileWrong
 from storage.servers import HostUse
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = ServerSpec("server-1", "Ada's world", "game", 0)
+
+
+def hosts_of(given: Settings) -> Mapping[str, Host]:
+    """Make every host that there is, by name."""
+    return catalog_of(given).open(given)
 
 
 def settings(tmp_path: Path, text: str | None) -> Settings:
