@@ -139,7 +139,10 @@ class Cashier:
             raise PlanUnknown(plan, tuple(policy.standing.plans))
         if is_exempt:
             raise CheckoutRefused("NOTHING_TO_PAY", "this account is exempt: there is nothing to pay")
-        return view, customer, policy.standing.plans[plan].prices[0]
+        prices = policy.standing.plans[plan].prices
+        if not prices:
+            raise CheckoutRefused("NOT_SOLD", "this plan cannot be bought; support can give it")
+        return view, customer, prices[0]
 
     def _ensure_customer(self, client: StripeClient) -> str:
         with self.database.begin() as conn:

@@ -38,7 +38,7 @@ def list_plans(services: TheServices) -> list[dict[str, Any]]:
     """List the plans that can be chosen, and how many servers each allows."""
     with services.database.begin() as conn:
         plans = policies.in_force(conn).standing.plans.values()
-    return [{"plan": plan.name, "servers": plan.servers} for plan in plans]
+    return [{"plan": plan.name, "servers": plan.servers} for plan in plans if plan.prices]
 
 
 @post("/api/billing/checkout", opt={"takes": PlanWish}, status_code=200, sync_to_thread=True)

@@ -155,10 +155,14 @@ def _act(books: Books, subscription: Document, what: str) -> Shown:
 
 
 def _switch(delivery: Delivery, given: Mapping[str, Any]) -> Shown:
+    try:
+        delay_seconds = float(given.get("delay") or 0)
+    except ValueError:
+        raise Refused(400, "parameter_invalid", "a delay is a number of seconds") from None
     delivery.copies = 2 if given.get("twice") else 1
     delivery.shuffled = bool(given.get("shuffled"))
     delivery.off = bool(given.get("off"))
-    delivery.delay_seconds = min(3_600.0, max(0.0, float(given.get("delay") or 0)))
+    delivery.delay_seconds = min(3_600.0, max(0.0, delay_seconds))
     return Shown(status=303, to="/")
 
 

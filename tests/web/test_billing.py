@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -15,6 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from storage import accounts, policies
+from storage.settings import SHIPPED_POLICY
 from tests.doubles.stripe_api import KEY
 from tests.doubles.stripe_double import StripeDouble
 from tests.doubles.stripe_sender import Sender
@@ -192,3 +195,20 @@ def test_without_a_key_or_with_an_unknown_plan_nobody_is_asked(site: Site, strip
     assert (answer.status_code, answer.json()["code"]) == (409, "PAYMENT_NOT_SET_UP")
     assert stripe.requests == []
     assert {"plan": "game", "servers": 10} in tenant.client.get("/api/billing/plans").json()
+
+
+def test_plan_without_a_price_is_not_sold(site: Site, stripe: StripeDouble, tmp_path: Path) -> None:
+    tenant = newcomer(site)
+    folder = tmp_path / "policy"
+    shutil.copytree(SHIPPED_POLICY, folder)
+    file = folder / "standing.yaml"
+    file.write_text(file.read_text().replace("[price_dev]", "[]"))
+    policies.deploy_folder(site.database.engine, folder, {}, by="test")
+    try:
+        answer = ask(tenant, plan="dev")
+        plans = tenant.client.get("/api/billing/plans").json()
+    finally:
+        policies.deploy_folder(site.database.engine, SHIPPED_POLICY, {}, by="test")
+    assert (answer.status_code, answer.json()["code"]) == (409, "NOT_SOLD")
+    assert [each["plan"] for each in plans] == ["game"]
+    assert stripe.requests == []
