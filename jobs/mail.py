@@ -91,7 +91,8 @@ def mailer_of(settings: Settings) -> Mailer:
 def one_line(text: str, most_characters: int = SUBJECT_CHARACTERS) -> str:
     """Fold whatever a person typed into one harmless header line: no line breaks, controls or direction marks."""
     words = "".join(character if character.isprintable() else " " for character in text).split()
-    line = " ".join(words)
+    # What looks encoded (RFC 2047) is decoded by the library before it writes the header, line breaks and all.
+    line = " ".join(words).replace("=?", "= ?")
     return line if len(line) <= most_characters else line[: most_characters - 1] + "…"
 
 

@@ -134,6 +134,8 @@ def test_clear_text_to_another_machine_is_refused() -> None:
         ("Eve\r\nBcc: all@example.com", "Hello\r\nBcc: all@example.com"),
         ("Eve\nSubject: other", "x\n\nbody"),
         ('"Eve" <other@example.com>', "<b>bold</b> @everyone"),
+        ("=?utf-8?q?Eve=0d=0aBcc:_all@example.com?=", "=?utf-8?q?Hello=0d=0aBcc:_all@example.com?="),
+        ("=\x00?utf-8?b?RXZlDQpCY2M6IGFsbEBleGFtcGxlLmNvbQ==?=", "x " * 60 + "=?utf-8?q?=0a=0aBcc:_all@example.com?="),
         ("\u202eevE\u2066", "\u202egnp.exe"),
         ("é" * 300, "ü" * 900),
         ("", ""),
