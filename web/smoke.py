@@ -18,7 +18,7 @@ import httpx
 from web import smoke_dev, smoke_game, smoke_security
 from web.demo_show import Show
 from web.demo_system import DemoFailed
-from web.smoke_scene import NoSystem, Scene, Site
+from web.smoke_scene import NoSystem, Scene, Site, is_here
 
 Step = tuple[str, Callable[[Scene], None]]
 TROUBLE = (DemoFailed, httpx.HTTPError, LookupError, ValueError, OSError)
@@ -95,8 +95,8 @@ def smoke(url: str, data: Path, wait_seconds: float, form: str) -> int:
     """Show that a running system works: servers, console, files, backups, the edge, and what must be refused.
 
     Makes a customer, an account and three servers of its own, and takes servers and backups away again whatever
-    fails. It touches nobody else's. The admin token is that of FORBEAR_ADMIN_TOKEN, else the one that `forbear up`
-    made in --data.
+    fails; the account is kept in --data for the next run. It touches nobody else's. The admin token is that of
+    FORBEAR_ADMIN_TOKEN, else the one that `forbear up` made in --data, which is told to this machine alone.
 
     \b
     Examples:
@@ -105,7 +105,7 @@ def smoke(url: str, data: Path, wait_seconds: float, form: str) -> int:
       forbear smoke --format json                    for a monitor
     """
     show = Evidence(quiet=form == "json")
-    site = Site(url.rstrip("/"), data.absolute(), admin_token(data), wait_seconds)
+    site = Site(url.rstrip("/"), data.absolute(), admin_token(url, data), wait_seconds)
     try:
         ok = run(show, site)
     except NoSystem as error:
@@ -122,10 +122,12 @@ def smoke(url: str, data: Path, wait_seconds: float, form: str) -> int:
     return 0 if ok else 1
 
 
-def admin_token(data: Path) -> str:
-    """Return the admin token of the environment, else the one that a `forbear up` made for itself."""
+def admin_token(url: str, data: Path) -> str:
+    """Return the admin token of the environment, else, for this machine alone, the one that a `forbear up` made."""
     if given := os.environ.get("FORBEAR_ADMIN_TOKEN", "").strip():
         return given
+    if not is_here(url):
+        raise click.UsageError(f"there is no admin token for `{url}`; set FORBEAR_ADMIN_TOKEN to that system's own")
     file = data / "secrets" / "forbear_admin_token"
     try:
         return file.read_text(encoding="ascii").strip()

@@ -75,6 +75,7 @@ def test_a_secret_that_is_shown_is_found_and_the_server_is_still_taken_away(syst
     site.close()
     (failed,) = [each for each in show.steps if not each.ok]
     assert failed.step == "a look"
+    assert len(system.admin.get("/api/admin/accounts").json()) == 1, "the account of the run before is used again"
     assert "a planted secret" in str([each for each in failed.checks if not each["ok"]])
     assert servers(system) == []
 
@@ -94,6 +95,11 @@ def test_a_worker_that_stands_still_fails_every_life_and_names_what_to_do(system
     assert "not played without it: `it runs, and takes players`" in printed
     assert "left as" in printed, "what could not be taken away is named"
     assert "Traceback" not in outcome.stdout + outcome.stderr
+    assert len(servers(system)) == 3
+    show, site = Evidence(quiet=True), Site(system.url, system.data, ADMIN, 30)
+    assert run(show, site, ()), "the next run takes away what this one could not"
+    site.close()
+    assert servers(system) == []
 
 
 @pytest.mark.parametrize(
@@ -102,6 +108,7 @@ def test_a_worker_that_stands_still_fails_every_life_and_names_what_to_do(system
         (["--url", f"http://127.0.0.1:{free_port()}"], {}, "nobody answers"),
         ([], {"FORBEAR_ADMIN_TOKEN": "wrong"}, "does not know this admin token"),
         (["--data", "/no/such/folder"], {"FORBEAR_ADMIN_TOKEN": ""}, "there is no admin token"),
+        (["--url", "https://forbear.invalid"], {"FORBEAR_ADMIN_TOKEN": ""}, "set FORBEAR_ADMIN_TOKEN to that system's"),
     ],
 )
 def test_without_a_system_or_the_right_to_look_it_ends_with_2(
