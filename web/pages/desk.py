@@ -56,6 +56,7 @@ def show_desk(request: HttpRequest, services: TheServices) -> Response[Any]:
         "desk.html",
         now,
         rungs=known,
+        at_rest={(machine.name, machine.initial) for machine in policy.account_machines},
         rung=rung if chosen else "",
         words=words,
         everybody=bounded_query(request, "all") == "1",

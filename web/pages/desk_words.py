@@ -56,7 +56,7 @@ def desk(request: HttpRequest, template: str, now: datetime, **given: Any) -> Re
         away=lambda instant: away(instant, now),
         grade=grade,
         told=told(request),
-        places=PLACES,
+        desk_places=PLACES,
         **given,
     )
 

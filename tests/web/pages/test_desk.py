@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def test_queue_shows_who_is_not_at_rest_and_what_is_next(site: Site, desk: Brows
     assert f"/admin/accounts/{well.account_id}" in desk.open("/admin?all=1").answer.text
     assert f"/admin/accounts/{late.account_id}" in desk.open("/admin?rung=billing.past_due").answer.text
     assert f"/admin/accounts/{well.account_id}" not in desk.answer.text
+
+
+def test_every_page_of_the_desk_is_a_link_away(desk: Browser) -> None:
+    links = re.findall(r'href="(/admin/?[a-z]*)"', desk.open("/admin").answer.text)
+    assert {"/admin/review", "/admin/holds", "/admin/policy", "/admin/notices"} <= set(links)
+    for link in links:
+        assert desk.open(link).answer.status_code == 200, link
 
 
 def test_search_finds_by_name_address_and_every_id(site: Site, desk: Browser) -> None:

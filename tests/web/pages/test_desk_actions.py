@@ -120,6 +120,7 @@ def test_notice_whose_end_is_unknown_is_settled(site: Site, desk: Browser) -> No
         lost = "UPDATE intents SET status = 'unknown' WHERE account_id = :id AND kind = 'notice' RETURNING id"
         intent_id = conn.execute(text(lost), {"id": tenant.account_id}).scalar_one()
     assert "Notices unknown or failed: 1" in desk.open("/admin").text
+    assert "Unknown or failed: send_billing_warning" in desk.open(f"/admin/accounts/{tenant.account_id}").text
     path = f"/admin/intents/{intent_id}/resolve"
     assert desk.open("/admin/review").send(path, outcome="", reason=WHY).answer.status_code == 400
     desk.open("/admin/review").send(path, outcome="delivered", reason=WHY)
