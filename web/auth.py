@@ -1,4 +1,4 @@
-"""Who asks: a bearer token makes its holder a customer or an admin. Failed tokens are counted, good ones never are."""
+"""Who asks: a bearer token, or a session of our pages, makes a customer or an admin. Only failed tokens are counted."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from storage import accounts
+from storage.logins import Login
+from web.browsers import in_session
 from web.problems import Problem
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ class Caller:
         if self.customer_id is not None:
             return f"customer:{self.customer_id}"
         return f"admin:{self.name}" if self.name else "admin"
+
+
+def caller_of(login: Login) -> Caller:
+    """Return whoever has signed in, as gates and audit know them."""
+    return Caller("admin", name=login.email) if login.role == "admin" else Caller("customer", str(login.customer_id))
 
 
 class FailureLimit:
@@ -80,7 +87,12 @@ def bearer_token(connection: Connection) -> str:
 
 
 def identify(connection: Connection, services: Services) -> Caller:
-    """Return who asks. Reads the database. Raises the 401, or the 429 of somebody who keeps guessing."""
+    """Return who asks: by the token, or by the session of a page of ours. Reads the database.
+
+    Raises the 401, the 403 of another site's page, or the 429 of somebody who keeps guessing.
+    """
+    if "authorization" not in connection.headers and (login := in_session(connection, services)) is not None:
+        return caller_of(login)
     token = bearer_token(connection)
     if is_admin(token, services.settings.admin_token):
         return Caller("admin")

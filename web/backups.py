@@ -47,6 +47,11 @@ def list_backups(request: HttpRequest, services: TheServices, server_id: PathId)
 @post("/", opt={"gate": "backups.create"}, status_code=202, sync_to_thread=True)
 def create_backup(request: HttpRequest, services: TheServices, server_id: PathId) -> dict[str, str | None]:
     """Make a backup of all files. It is listed at once and `complete` when its operation has succeeded."""
+    return make(request, services, server_id)
+
+
+def make(request: HttpRequest, services: Services, server_id: str) -> dict[str, str | None]:
+    """Ask for a backup."""
     backup_id = uuid4()
 
     def prepare(conn: Connection, allowed: Permitted) -> None:
@@ -79,7 +84,7 @@ def restore_backup(
     backup_id: PathId,
 ) -> dict[str, str | None]:
     """Stop the server and put the backup in place of its files, which are kept as a safety copy first."""
-    return _about_one(request, services, server_id, backup_id, "restore_backup")
+    return about_one(request, services, server_id, backup_id, "restore_backup")
 
 
 @delete("/{backup_id:str}", opt={"gate": "backups.delete"}, status_code=202, sync_to_thread=True)
@@ -90,7 +95,7 @@ def delete_backup(
     backup_id: PathId,
 ) -> dict[str, str | None]:
     """Delete one backup for good."""
-    return _about_one(request, services, server_id, backup_id, "delete_backup")
+    return about_one(request, services, server_id, backup_id, "delete_backup")
 
 
 @get("/{backup_id:str}/download", opt={"gate": "backups.download"}, sync_to_thread=True)
@@ -101,6 +106,11 @@ def download_backup(
     backup_id: PathId,
 ) -> Stream:
     """Download a backup's archive (`.tar.gz`)."""
+    return archive(request, services, server_id, backup_id)
+
+
+def archive(request: HttpRequest, services: Services, server_id: str, backup_id: str) -> Stream:
+    """Send a complete backup."""
     allowed = permitted(request, server_id)
     with services.database.begin() as conn:
         wanted = _complete(conn, allowed, backup_id)
@@ -108,9 +118,10 @@ def download_backup(
     return streamed(download, StillPermitted(request, server_id))
 
 
-def _about_one(
+def about_one(
     request: HttpRequest, services: Services, server_id: str, backup_id: str, action: str
 ) -> dict[str, str | None]:
+    """Ask for something to be done with one backup."""
     about = {"backup_id": identifier(backup_id, "backup")}
 
     def prepare(conn: Connection, allowed: Permitted) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -46,8 +47,13 @@ class Typed(Input):
 )
 def type_command(request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody) -> dict[str, str]:
     """Type one line on the server's console. What it answers shows on the stream."""
+    return type_line(request, services, server_id, lambda: decode(Typed, body).command)
+
+
+def type_line(request: HttpRequest, services: Services, server_id: str, read: Callable[[], str]) -> dict[str, str]:
+    """Type what `read` returns, once it is known that the caller may."""
     allowed = permitted(request, server_id)
-    line = decode(Typed, body).command
+    line = read()
     if len(line) > COMMAND_CHARACTERS:
         raise Problem(400, "BAD_INPUT", f"`command` is longer than {COMMAND_CHARACTERS} characters.", field="command")
     services.host(allowed.host).send(allowed.spec, line)

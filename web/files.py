@@ -14,7 +14,7 @@ from web.auth import signed_in
 from web.gates import StillPermitted, permitted
 from web.inputs import Input, decode, file_path, new_file_path, query
 from web.problems import Problem
-from web.services import HttpRequest, PathId, TheServices
+from web.services import HttpRequest, PathId, Services, TheServices
 from web.uploads import upload_file
 from web.wire import attachment, file_entry, instant
 
@@ -71,6 +71,11 @@ def read_file(request: HttpRequest, services: TheServices, server_id: PathId) ->
 @get("/download", opt={"gate": "files.download"}, sync_to_thread=True)
 def download_file(request: HttpRequest, services: TheServices, server_id: PathId) -> Stream:
     """Download a file of any size, as it was when the download began."""
+    return sent(request, services, server_id)
+
+
+def sent(request: HttpRequest, services: Services, server_id: str) -> Stream:
+    """Send the file that the address names."""
     allowed = permitted(request, server_id)
     download = services.host(allowed.host).open_download(allowed.spec, _path(request))
     return streamed(download, StillPermitted(request, server_id))

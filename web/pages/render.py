@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
 
 from engine.notices import written_instant
-from web.pages.visitor import PROOF_FIELD, kept
+from web.browsers import PROOF_FIELD
+from web.pages.visitor import kept
 
 if TYPE_CHECKING:
     from web.pages.visitor import Visitor

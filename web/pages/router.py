@@ -9,7 +9,16 @@ from litestar import Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from web.pages import desk_pages, overview, plan, server, signin
+from web.pages import (
+    backups,
+    console,
+    desk_pages,
+    files,
+    overview,
+    plan,
+    server,
+    signin,
+)
 from web.pages.render import HEADERS, STATIC, go_to, page
 from web.pages.visitor import SignInFirst, Visitor
 from web.problems import TITLES, Problem, from_http, translated
@@ -66,14 +75,8 @@ def _anything(request: HttpRequest, error: Exception) -> Response[Any]:
     return _problem(request, translated(error))
 
 
-PAGES: tuple[HTTPRouteHandler, ...] = (
-    show_file,
-    *signin.HANDLERS,
-    *overview.HANDLERS,
-    *plan.HANDLERS,
-    *server.HANDLERS,
-    *desk_pages.HANDLERS,
-)
+PARTS = (signin, overview, plan, server, console, files, backups, desk_pages)
+PAGES: tuple[HTTPRouteHandler, ...] = (show_file, *(handler for part in PARTS for handler in part.HANDLERS))
 
 router = Router(
     "/",

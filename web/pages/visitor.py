@@ -1,33 +1,24 @@
-"""Who visits a page: a cookie that only we can read, the login behind it, and the proof that a form is ours.
-
-The proof is made from the cookie, which no other site can read; so a form that another site sends has none.
-"""
+"""Who visits a page: a cookie that only we can read, the login behind it, and the proof that a form is ours."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
 from litestar.handlers import BaseRouteHandler
 
 from storage import logins
 from storage.logins import Login
-from web.auth import Caller
+from web.auth import Caller, caller_of
+from web.browsers import NOT_OURS, Connection, cookie_name, cookie_of, is_proved, is_secure, proof_of
 from web.problems import Problem
 
 if TYPE_CHECKING:
     from web.services import Services
 
 COOKIE_BYTES = 32
-LONGEST_COOKIE = 100
-PROOF_FIELD = "proof"
-
-Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class SignInFirst(Exception):
@@ -46,32 +37,20 @@ class Visitor:
     @property
     def proof(self) -> str:
         """What a form of ours carries."""
-        return hmac.new(self.cookie.encode(), b"a form of ours", hashlib.sha256).hexdigest()
+        return proof_of(self.cookie)
 
     @property
     def caller(self) -> Caller:
         """Whoever has signed in, as gates and audit know them. Raises SignInFirst."""
         if self.login is None:
             raise SignInFirst
-        if self.login.role == "admin":
-            return Caller("admin", name=self.login.email)
-        return Caller("customer", str(self.login.customer_id))
-
-
-def cookie_name(services: Services) -> str:
-    """Return the cookie's name. On HTTPS the browser itself guards names that begin so."""
-    return "__Host-forbear" if is_secure(services) else "forbear"
-
-
-def is_secure(services: Services) -> bool:
-    """Tell whether browsers reach us by HTTPS."""
-    return services.settings.public_url.startswith("https://")
+        return caller_of(self.login)
 
 
 def recognized(connection: Connection, services: Services) -> Visitor:
     """Return who visits. Reads the database."""
-    cookie = connection.cookies.get(cookie_name(services), "")
-    if not cookie or len(cookie) > LONGEST_COOKIE or not cookie.isascii():
+    cookie = cookie_of(connection, services)
+    if not cookie:
         return Visitor(secrets.token_urlsafe(COOKIE_BYTES), True, None)
     with services.database.begin() as conn:
         return Visitor(cookie, False, logins.in_session(conn, cookie))
@@ -99,13 +78,9 @@ async def admins_only(connection: Connection, handler: BaseRouteHandler) -> None
 def prove(connection: Connection, given: str) -> None:
     """Let only forms of ours pass. Raises the 403."""
     visitor: Visitor = connection.state.visitor
-    origin = connection.headers.get("origin")
     services: Services = connection.app.state.services
-    own = {services.settings.public_url, f"{connection.url.scheme}://{connection.url.netloc}"}
-    foreign = origin is not None and origin.rstrip("/") not in own
-    if visitor.is_new or foreign or not hmac.compare_digest(given.encode(), visitor.proof.encode()):
-        words = "This form is no longer good, or it was not ours. Open the page again and send it once more."
-        raise Problem(403, "FORM_NOT_OURS", words)
+    if visitor.is_new or not is_proved(connection, services, visitor.cookie, given):
+        raise Problem(403, "FORM_NOT_OURS", NOT_OURS)
 
 
 def kept(services: Services, cookie: str) -> Cookie:
