@@ -41,6 +41,8 @@ class Settings:
     pay_url: str = ""
     """Where a customer pays when no invoice has a page of its own; empty: the portal."""
     support_email: str = "support@example.org"
+    ticket_prefix: str = "ZLH"
+    """What the numbers of support's tickets begin with."""
     admin_token: str = field(repr=False, default="")
     """Bearer token with the admin role; empty: nobody is an admin."""
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False, default=())
@@ -86,6 +88,7 @@ class Settings:
             portal_url=(env.get("FORBEAR_PORTAL_URL") or public_url).rstrip("/"),
             pay_url=env.get("FORBEAR_PAY_URL", ""),
             support_email=env.get("FORBEAR_SUPPORT_EMAIL") or "support@example.org",
+            ticket_prefix=_prefix(env, "FORBEAR_TICKET_PREFIX"),
             admin_token=env.get("FORBEAR_ADMIN_TOKEN", "").strip(),
             stripe_webhook_secrets=_list(env, "STRIPE_WEBHOOK_SECRET"),
             stripe_api_key=env.get("STRIPE_API_KEY", "").strip(),
@@ -128,6 +131,13 @@ def _at_least_one(env: Mapping[str, str], name: str) -> int:
     if found < 1:
         raise SettingWrong(name, "is `0`, expected at least 1; with none at all no server would ever be made")
     return found
+
+
+def _prefix(env: Mapping[str, str], name: str) -> str:
+    text = env.get(name, "").strip() or "ZLH"
+    if not (text.isascii() and text.isalnum() and text == text.upper() and len(text) <= 10):
+        raise SettingWrong(name, f"is `{text}`, expected at most ten capital letters and digits such as `ZLH`")
+    return text
 
 
 def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.tables_columns import EMPTY_LIST, EMPTY_OBJECT, NEW_ID, NOW, instant, metadata, required
 from storage.tables_logins import attempts, letters, login_tokens, logins, sessions
+from storage.tables_portal import notes, tickets
 from storage.tables_running import (
     alerts,
     announcements,
@@ -61,6 +62,7 @@ __all__ = [
     "login_tokens",
     "logins",
     "metadata",
+    "notes",
     "observations",
     "operations",
     "policies",
@@ -71,6 +73,7 @@ __all__ = [
     "sessions",
     "stripe_events",
     "subscriptions",
+    "tickets",
     "wakeups",
 ]
 

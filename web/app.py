@@ -34,6 +34,7 @@ from web import (
     instances,
     metrics,
     servers,
+    support,
 )
 from web.pages import router
 from web.problems import HANDLERS, SAFE_HEADERS, Problem
@@ -62,6 +63,7 @@ ROUTERS: tuple[ControllerRouterHandler, ...] = (
     console.router,
     files.router,
     backups.router,
+    support.router,
     admin.router,
     metrics.router,
     router.router,

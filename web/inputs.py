@@ -142,6 +142,18 @@ def line(text: str, field: str, characters: int = NAME_CHARACTERS) -> str:
     return words
 
 
+def paragraphs(text: str, field: str, characters: int) -> str:
+    """Return a text of several lines that is harmless wherever it is shown, as `line` does for one."""
+    plain = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    if len(plain) > characters:
+        raise bad_input(f"`{field}` is longer than {characters} characters.", field=field)
+    rows = plain.split("\n")
+    words = "\n".join(line(row, field, characters) if set(row.strip()) - INVISIBLE else "" for row in rows)
+    if not words.strip():
+        raise bad_input(f"`{field}` is empty.", field=field)
+    return words
+
+
 def email_address(text: str, field: str = "email") -> str:
     """Check that a text can be an address for mail."""
     if len(text) > EMAIL_CHARACTERS or not text.isprintable() or not EMAIL.fullmatch(text) or set(text) & INVISIBLE:

@@ -19,7 +19,7 @@ from web.auth import Caller, signed_in
 from web.gates import ask, gate_of
 from web.inputs import Input, decode, idempotency_key, identifier, identifier_field, line
 from web.problems import Problem, nothing_here
-from web.services import HttpRequest, PathId, TheServices
+from web.services import HttpRequest, PathId, Services, TheServices
 
 KIND = "create_server"
 FULL = "There is no room for another server of this kind at the moment. Nothing was ordered. Please try again later."
@@ -36,9 +36,13 @@ class Order(Input):
 @post("/instances", opt={"gate": "instance.create", "takes": Order}, status_code=202, sync_to_thread=True)
 def create_instance(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, str]:
     """Order a server. The same Idempotency-Key is the same order: it is answered again, and made once."""
-    order = decode(Order, body)
+    return {"operationId": str(order_server(request, services, decode(Order, body), None))}
+
+
+def order_server(request: HttpRequest, services: Services, order: Order, key: str | None) -> UUID:
+    """Order a server and return its operation. key: what makes the order one; None: the request's header."""
     name, account_id = line(order.name, "name"), identifier_field(order.account_id, "accountId")
-    key = idempotency_key(request)
+    key = key or idempotency_key(request)
     digest = request_hash(KIND, account_id, {"name": name, "kind": order.kind})
     caller: Caller = request.state.caller
 
@@ -80,7 +84,7 @@ def create_instance(request: HttpRequest, services: TheServices, body: RawBody) 
 
     operation_id, intents = services.database.transact("the order of a server", write)
     services.wake(intents)
-    return {"operationId": str(operation_id)}
+    return operation_id
 
 
 @get("/operations/{operation_id:str}", sync_to_thread=True)

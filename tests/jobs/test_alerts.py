@@ -18,7 +18,7 @@ def raised(floor: Floor, kind: str, words: str = "something") -> None:
 
 
 def sender(floor: Floor, sink: DiscordSink) -> AlertSender:
-    channels = sorted(set(floor.policy.alerts.values()))
+    channels = sorted({*floor.policy.alerts.values(), "support"})
     return AlertSender(floor.database, Discord(sink.webhooks(*channels)))
 
 
@@ -27,13 +27,15 @@ def test_each_goes_to_its_channel_once(floor: Floor) -> None:
     raised(floor, "enforcement_failed", "b")
     raised(floor, "suspension_brake_tripped", "c")
     raised(floor, "a kind that no policy names", "d")
+    raised(floor, "support_ticket", "e")
     with DiscordSink() as sink:
         alerts = sender(floor, sink)
-        assert alerts.send() == 4
+        assert alerts.send() == 5
         assert alerts.send() == 0
     assert [text.split()[-1] for text in sink.texts("audit-log")] == ["a"]
     assert [text.split()[-1] for text in sink.texts("alerts-billing")] == ["b", "d"]
     assert [text.split()[-1] for text in sink.texts("alerts-critical")] == ["c"]
+    assert [text.split()[-1] for text in sink.texts("support")] == ["e"]
 
 
 def test_what_surely_was_not_told_comes_again_later(floor: Floor) -> None:

@@ -86,6 +86,7 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/billing/checkout"): Sound({"accountId": MISSING, "plan": "game"}),
     ("POST", "/api/billing/plan"): Sound({"accountId": MISSING, "plan": "game"}),
     ("POST", "/api/billing/portal"): Sound({"accountId": MISSING}),
+    ("POST", "/api/support/create"): Sound({"subject": "Help", "text": "It does not start."}),
     ("POST", "/api/instances"): Sound(
         {"name": "second", "kind": "game", "accountId": MISSING}, headers={"Idempotency-Key": "sound"}
     ),

@@ -14,10 +14,14 @@ from web.pages import (
     console,
     desk_pages,
     files,
+    news,
+    notes,
+    order,
     overview,
     plan,
     server,
     signin,
+    support,
 )
 from web.pages.render import HEADERS, STATIC, go_to, page
 from web.pages.visitor import SignInFirst, Visitor
@@ -75,7 +79,7 @@ def _anything(request: HttpRequest, error: Exception) -> Response[Any]:
     return _problem(request, translated(error))
 
 
-PARTS = (signin, overview, plan, server, console, files, backups, desk_pages)
+PARTS = (signin, overview, plan, order, server, console, files, backups, notes, news, support, desk_pages)
 PAGES: tuple[HTTPRouteHandler, ...] = (show_file, *(handler for part in PARTS for handler in part.HANDLERS))
 
 router = Router(

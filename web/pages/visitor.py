@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from litestar.datastructures import Cookie
 from litestar.handlers import BaseRouteHandler
@@ -73,6 +74,14 @@ async def admins_only(connection: Connection, handler: BaseRouteHandler) -> None
     await people_only(connection, handler)
     if connection.state.caller.role != "admin":
         raise Problem(404, "NOT_FOUND", "There is nothing at this address.")
+
+
+def owner_of(request: Connection) -> UUID:
+    """Return the customer who visits. Raises the 404: an admin has no such page."""
+    caller: Caller = request.state.caller
+    if caller.customer_id is None:
+        raise Problem(404, "NOT_FOUND", "There is nothing at this address.")
+    return UUID(caller.customer_id)
 
 
 def prove(connection: Connection, given: str) -> None:
