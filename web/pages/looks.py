@@ -20,14 +20,14 @@ UNDER_WAY = frozenset({"requested", "provisioning", "starting", "stopping", "bac
 
 # Lifecycle to heading, grade, sentence.
 WORDS = {
-    "requested": ("Ordered", "soft", "We make your server as soon as it is its turn."),
-    "provisioning": ("Being set up", "soft", "Your server is being made. It takes a moment; you can leave this page."),
-    "starting": ("Starting", "soft", "Your server is starting."),
+    "requested": ("Ordered", "plain", "We make your server as soon as it is its turn."),
+    "provisioning": ("Being set up", "plain", "Your server is being made. It takes a moment; you can leave this page."),
+    "starting": ("Starting", "plain", "Your server is starting."),
     "running": ("Running", "good", "Your server runs."),
-    "stopping": ("Stopping", "soft", "Your server saves its work and stops."),
-    "stopped": ("Stopped", "soft", "Your server is stopped. Its files are all there."),
-    "backing_up": ("Making a backup", "soft", "A backup is being made."),
-    "restoring": ("Restoring a backup", "soft", "A backup is being put in place. The server stays stopped until then."),
+    "stopping": ("Stopping", "plain", "Your server saves its work and stops."),
+    "stopped": ("Stopped", "plain", "Your server is stopped. Its files are all there."),
+    "backing_up": ("Making a backup", "plain", "A backup is being made."),
+    "restoring": ("Restoring a backup", "plain", "A backup is being put in place; the server stays stopped till then."),
     "failed": ("Needs a look", "warn", "The last thing that was asked of it did not work. Try again, or write to us."),
     "deleting": ("Being deleted", "warn", "You asked for this server to be deleted."),
 }
@@ -77,12 +77,12 @@ def look_of(server: RowMapping, account: RowMapping, told: Mapping[str, Any]) ->
     if state in STOPPED_BILLING_STATES:
         for_billing = account["server_billing_machine"] in BILLING_MACHINES
         heading = SUSPENDED if for_billing else told["title"] or "Server suspended"
-        text = f"{told['message']} Your files and backups are kept.".strip()
-        return Look(heading, "kept" if state == "retained" else "bad", text, under_way, is_suspended=True)
+        grade = "kept" if state == "retained" else "bad"
+        return Look(heading, grade, told["message"], under_way, is_suspended=True)
     if server["lifecycle"] == "running" and server["observed"] == "unknown":
         words = "We cannot see this server at the moment. It most likely runs on; we keep looking."
-        return Look("Running, as far as we know", "soft", words, False)
-    heading, grade, text = WORDS.get(server["lifecycle"], ("Unknown", "soft", ""))
+        return Look("Running, as far as we know", "plain", words, False)
+    heading, grade, text = WORDS.get(server["lifecycle"], ("Unknown", "plain", ""))
     return Look(heading, grade, text, under_way)
 
 

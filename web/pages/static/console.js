@@ -30,7 +30,7 @@
       if (answer.type === "opaqueredirect") return "You are signed out. Load this page again to sign in.";
       const there = new DOMParser().parseFromString(await answer.text(), "text/html");
       const words = there.querySelector("[data-why]") || (answer.ok ? null : there.querySelector("#main .sheet p"));
-      return words ? words.textContent.trim() : "The console did not answer.";
+      return words ? words.textContent.trim() : "";
     } catch (error) {
       return "We cannot be reached at the moment. Check your connection.";
     }
@@ -40,9 +40,17 @@
     clearTimeout(timer);
     socket = null;
     const again = wasOpen ? "Reconnect" : "Open console";
-    if (given) { show(given, again); return; }
-    show("The connection ended.", again);
-    reason().then((words) => { if (!socket) show((wasOpen ? "The connection ended. " : "") + words, again); });
+    show(given || "The connection ended.", again);
+  }
+
+  // A reason that a connection ends with is cut short by the protocol; the page says it whole.
+  function ended(given) {
+    const open = wasOpen;
+    over(given);
+    reason().then((words) => {
+      if (!socket && words) show((open ? "The connection ended. " : "") + words, button.textContent);
+      else if (!socket && !given) show(open ? "The connection ended." : "The console did not answer.", button.textContent);
+    });
   }
 
   function open() {
@@ -67,7 +75,7 @@
     };
     mine.onmessage = (event) => { if (socket === mine) print(event.data); };
     mine.onclose = (event) => {
-      if (socket === mine) over(event.reason ? event.reason.replace(/^[A-Z_]+: /, "") : "");
+      if (socket === mine) ended(event.reason.replace(/^[A-Z_]+: /, ""));
     };
   }
 
