@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -86,6 +86,19 @@ def _read_folder(folder: Path, faults: Faults) -> dict[str, bytes]:
         reason = getattr(error, "strerror", None) or str(error)
         raise PolicyUnreadable(str(folder), f"cannot be read: {reason.lower()}") from error
     files = [name for name in found if name.endswith(".yaml")]
+    misnamed(found, faults)
+    if not files:
+        raise PolicyUnreadable(str(folder), "holds no policy: no file in it ends in `.yaml`")
+    if len(files) > MOST_FILES:
+        raise PolicyUnreadable(
+            str(folder),
+            f"holds {len(files)} files, more than {MOST_FILES}; is it a policy? It begins with {listed(files[:3])}",
+        )
+    return read_files(folder, files, faults)
+
+
+def misnamed(found: Iterable[str], faults: Faults) -> None:
+    """Note each file that nothing reads although it is meant to be: half a policy would pass for all of it."""
     for name in found:
         if name.endswith(".yml"):
             faults.add(
@@ -94,15 +107,12 @@ def _read_folder(folder: Path, faults: Faults) -> dict[str, bytes]:
                 "the file is not read: its name ends in `.yml`",
                 f"rename it to `{shown(name[:-4])}.yaml`",
             )
-    if not files:
-        raise PolicyUnreadable(str(folder), "holds no policy: no file in it ends in `.yaml`")
-    if len(files) > MOST_FILES:
-        raise PolicyUnreadable(
-            str(folder),
-            f"holds {len(files)} files, more than {MOST_FILES}; is it a policy? It begins with {listed(files[:3])}",
-        )
+
+
+def read_files(folder: Path, names: Iterable[str], faults: Faults) -> dict[str, bytes]:
+    """Return the content of files, by their names below a folder; what cannot be read is a fault."""
     contents = {}
-    for name in files:
+    for name in names:
         try:
             contents[name] = _read_file(folder / name)
         except (OSError, ValueError) as error:

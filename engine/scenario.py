@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from engine.durations import parse_duration
-from engine.faults import Faults
+from engine.faults import Faults, PolicyUnreadable
+from engine.load import misnamed, read_files
 from engine.model import IntentKind, Place, Policy, Value
 from engine.repairs import Seen
 from engine.shape import check_shape
-from engine.source import MOST_BYTES, Node, decode, parse
+from engine.source import Node, decode, parse
 from engine.timeline_items import Timeline
 from engine.timeline_text import NOTHING, TimelineReader
 
@@ -76,20 +77,20 @@ class Scenario:
 
 
 def read_scenarios(policy: Policy, folder: Path) -> list[Scenario]:
-    """Return the scenarios of a policy's folder, by file name. Raises PolicyFaults with every fault of all of them."""
+    """Return the scenarios of a policy's folder, by file name. Raises PolicyFaults with every fault of all of them, and
+    PolicyUnreadable where there are too many.
+    """
     faults = Faults()
-    home = folder / FOLDER
     try:
-        names = sorted(entry.name for entry in os.scandir(home) if entry.name.endswith(".yaml"))
+        inside = sorted(f"{FOLDER}/{entry.name}" for entry in os.scandir(folder / FOLDER) if entry.name[0] != ".")
     except (FileNotFoundError, NotADirectoryError):
         return []
-    texts = {}
-    for name in names[:MOST_SCENARIOS]:
-        file = f"{FOLDER}/{name}"
-        with (home / name).open("rb") as handle:
-            text = decode(file, handle.read(MOST_BYTES + 1), faults)
-        if text is not None:
-            texts[file] = text
+    files = [file for file in inside if file.endswith(".yaml")]
+    if len(files) > MOST_SCENARIOS:
+        raise PolicyUnreadable(str(folder), f"holds {len(files)} scenarios, more than {MOST_SCENARIOS}")
+    misnamed(inside, faults)
+    read = read_files(folder, files, faults)
+    texts = {file: text for file, held in read.items() if (text := decode(file, held, faults)) is not None}
     found = [scenario for file, text in texts.items() if (scenario := _read(policy, file, text, faults)) is not None]
     faults.raise_if_any()
     return found

@@ -145,7 +145,7 @@ def let_in(name: str, url: str) -> str:
         else:
             redis.Redis.from_url(url, socket_timeout=5).ping()
     except (psycopg.Error, redis.RedisError) as error:
-        return " ".join(str(error).split())[-80:]
+        return " ".join(str(error).split()[-10:])  # the reason stands last
     return "let in"
 
 

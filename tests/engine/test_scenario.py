@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -13,8 +14,8 @@ from click.testing import CliRunner
 
 from engine.commands import SHIPPED
 from engine.commands_test import test as command
-from engine.faults import PolicyFaults
-from engine.scenario import Scenario, read_scenario, read_scenarios
+from engine.faults import PolicyFaults, PolicyUnreadable
+from engine.scenario import MOST_SCENARIOS, Scenario, read_scenario, read_scenarios
 from engine.scenario_run import Result, run_scenario
 from engine.timeline_text import parse_offset, write_offset, write_timeline
 from tests.factories import shipped_policy
@@ -236,3 +237,27 @@ def test_faults_of_all_scenarios_are_told_at_once(tmp_path: Path) -> None:
     assert outcome.exit_code == 2
     assert "scenarios/a.yaml:2" in outcome.output
     assert "scenarios/b.yaml:2" in outcome.output
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_file_that_is_meant_to_be_a_scenario_is_passed_over(tmp_path: Path) -> None:
+    home = tmp_path / "scenarios"
+    home.mkdir()
+    (home / "misnamed.yml").write_text("timeline:\n  - {at: 0h}\n")
+    os.mkfifo(home / "pipe.yaml")
+    (home / "lost.yaml").symlink_to("nowhere")
+    with pytest.raises(PolicyFaults) as found:
+        read_scenarios(shipped_policy(), tmp_path)
+    assert [(fault.code, fault.place.file) for fault in found.value.faults] == [
+        ("P116", "scenarios/lost.yaml"), ("S212", "scenarios/misnamed.yml"), ("P116", "scenarios/pipe.yaml"),
+    ]  # fmt: skip
+
+
+def test_too_many_scenarios_are_refused_and_not_cut_short(tmp_path: Path) -> None:
+    (tmp_path / "scenarios").mkdir()
+    for number in range(MOST_SCENARIOS + 1):
+        (tmp_path / "scenarios" / f"{number}.yaml").touch()
+    with pytest.raises(PolicyUnreadable, match="501 scenarios"):
+        read_scenarios(shipped_policy(), tmp_path)
