@@ -72,14 +72,8 @@ def create_backup(context: Context, claim: Claim) -> Outcome:
     _show(context, claim, "copying", lambda conn: backups.set_state(conn, backup_id, "in_progress"))
     try:
         made = context.host(server.host).create_backup(spec_of(server), str(backup_id))
-    except HostBusy as error:
-        return Again(MOMENT, str(error), counts=False)
     except HostError as error:
-        if not (is_last(claim) or isinstance(error, HOPELESS)):
-            return Again(delay(claim), str(error))
-        _tell(context, claim, error)
-        _end(context, claim, "backup_finished", failed, SORRY_BACKUP)
-        return GiveUp(str(error))
+        return _refused(context, claim, error, "backup_finished", SORRY_BACKUP, also=failed)
 
     def complete(conn: Connection) -> None:
         backups.complete(conn, backup_id, size_bytes=made.size_bytes, sha256=made.sha256)
@@ -108,14 +102,8 @@ def restore_backup(context: Context, claim: Claim) -> Outcome:
             return Again(delay(claim), f"it was told to stop and is {seen.observed}: {seen.detail}")
         _show(context, claim, "restoring")
         safety = host.restore_backup(spec_of(server), str(backup_id), str(safety_id))
-    except HostBusy as error:
-        return Again(MOMENT, str(error), counts=False)
     except HostError as error:
-        if not (is_last(claim) or isinstance(error, HOPELESS)):
-            return Again(delay(claim), str(error))
-        _tell(context, claim, error)
-        _end(context, claim, "restore_failed", sorry=SORRY_RESTORE)
-        return GiveUp(str(error))
+        return _refused(context, claim, error, "restore_failed", SORRY_RESTORE)
 
     _keep(context, server, safety_id, safety)
     gone = _thin_safety_copies(context, claim, server, spared=backup_id)
@@ -150,14 +138,8 @@ def reinstall_server(context: Context, claim: Claim) -> Outcome:
         elif server.ran_at is not None:
             raise NothingKept(str(server.id))
         note_observation(context, server.id, "restoring", host.create(spec))
-    except HostBusy as error:
-        return Again(MOMENT, str(error), counts=False)
     except HostError as error:
-        if not (is_last(claim) or isinstance(error, HOPELESS)):
-            return Again(delay(claim), str(error))
-        _tell(context, claim, error)
-        _end(context, claim, "restore_failed", sorry=SORRY_REINSTALL)
-        return GiveUp(str(error))
+        return _refused(context, claim, error, "restore_failed", SORRY_REINSTALL)
     gone = _thin_safety_copies(context, claim, server, spared=safety_id)
     _end(context, claim, "restore_finished")
     return Done(f"made anew; what was there is kept as {safety_id}{gone}")
@@ -295,6 +277,19 @@ def _show(context: Context, claim: Claim, phase: str, also: Also | None = None) 
             also(conn)
         if operation_id is not None:
             operations.progress(conn, operation_id, "in_progress", phase=phase, server_id=claim.server_id)
+
+
+def _refused(
+    context: Context, claim: Claim, error: HostError, event: str, sorry: str, *, also: Also | None = None
+) -> Outcome:
+    """Return what follows when a host could not: another try, or the end of them, which is written down and told."""
+    if isinstance(error, HostBusy):
+        return Again(MOMENT, str(error), counts=False)
+    if not (is_last(claim) or isinstance(error, HOPELESS)):
+        return Again(delay(claim), str(error))
+    _tell(context, claim, error)
+    _end(context, claim, event, also, sorry)
+    return GiveUp(str(error))
 
 
 def _end(
