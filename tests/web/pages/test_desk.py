@@ -88,6 +88,15 @@ def test_account_shows_timeline_evidence_servers_and_why(site: Site, desk: Brows
         assert desk.open(f"/admin/accounts/no-id{path}").answer.status_code == 404
 
 
+def test_account_that_knows_nothing_of_a_new_machine_is_shown(site: Site, desk: Browser) -> None:
+    tenant = site.tenant()
+    with site.database.begin() as conn:
+        conn.execute(text("UPDATE accounts SET states = states - 'abuse' WHERE id = :id"), {"id": tenant.account_id})
+    for path in ("", "/audit", "/why"):
+        assert desk.open(f"/admin/accounts/{tenant.account_id}{path}").answer.status_code == 200, path
+    assert desk.open("/admin?all=1").answer.status_code == 200
+
+
 def test_audit_says_whether_it_was_touched(site: Site, desk: Browser) -> None:
     tenant = site.tenant()
     path = f"/admin/accounts/{tenant.account_id}/audit"
