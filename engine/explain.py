@@ -129,6 +129,9 @@ def explain(
     policy: Policy, snapshot: Snapshot, now: datetime, actions: tuple[str, ...] = (), actor: str = "customer"
 ) -> Explanation:
     """Explain the account; `actions` are those whose denial is explained, all denied ones when empty."""
+    # One that was not decided since a machine came to the policy has no state there: it rests.
+    at_rest = {machine.name: machine.initial for machine in policy.account_machines}
+    snapshot = replace(snapshot, states={**at_rest, **snapshot.states})
     ready = compiled(policy)
     facts = ready.view(snapshot.states, snapshot.facts)
     server = server_state(policy, snapshot)

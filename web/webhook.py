@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 PATH: Final = "/api/billing/webhook"
 BODY_BYTES: Final = 10_000_000
-WRITERS: Final = int(__import__("os").environ.get("WRITERS", "1"))
 LARGE_BYTES: Final = 200_000  # parsed beside the event loop, which would stand still for milliseconds
 TOLERANCE_SECONDS: Final = 300
 HEADER_LENGTH: Final = 8_192

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,12 @@ def test_reason_of_a_limit_is_compared_value_by_value(action: str) -> None:
         compared = [c for cell in answer.cells for c in cell.compared if c.fact == "at_plan_limit"]
         assert [(c.value, c.needed, c.ok) for c in compared] == [(True, "= true", True)]
         assert "if at_plan_limit = false: allowed" in answer.flips
+
+
+def test_account_that_was_not_decided_since_a_machine_was_added_rests_in_it() -> None:
+    snapshot = late(100)
+    without = replace(snapshot, states={name: state for name, state in snapshot.states.items() if name != "abuse"})
+    assert explain(shipped_policy(), without, at(100)) == explain(shipped_policy(), snapshot, at(100))
 
 
 def test_each_rule_says_what_it_waits_for() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -85,10 +84,7 @@ def show_why(request: HttpRequest, services: TheServices, account_id: PathId) ->
         view = accounts.account_view(conn, UUID(identifier(account_id, "account")))
         snapshot = gather.snapshots(conn, policy, [view.id], services.world)[view.id]
         given = _head(conn, policy, view)
-    # An account that was not decided since a machine came to the policy has no state there: it rests.
-    at_rest = {machine.name: machine.initial for machine in policy.account_machines}
-    settled = replace(snapshot, states={**at_rest, **snapshot.states})
-    return show(request, "desk_why.html", now, **given, explained=explain(policy, settled, now))
+    return show(request, "desk_why.html", now, **given, explained=explain(policy, snapshot, now))
 
 
 def _head(conn: Connection, policy: Policy, view: AccountView) -> dict[str, Any]:
