@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 
@@ -29,6 +30,7 @@ class Interrupts:
         for number in ENDING:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._take)
+        sys.unraisablehook = _say_nothing_of_an_end
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
@@ -56,3 +58,9 @@ class Interrupts:
     def wait(self, seconds: float) -> bool:
         """Wait so long, or until a signal arrives. Returns whether one has."""
         return self._arrived.wait(seconds)
+
+
+def _say_nothing_of_an_end(missed: sys.UnraisableHookArgs) -> None:
+    """Pass over an end that arrived inside a callback of the interpreter, which swallows it: it was counted."""
+    if missed.exc_type is not Interrupted:
+        sys.__unraisablehook__(missed)

@@ -137,17 +137,3 @@ def test_checking_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_checking_costs_less_than_four_tenths_of_a_second() -> None:
-    """Measured as time of the processor, the best of three: the machine may be busy with something else."""
-    script = (
-        "import resource, subprocess, sys\n"
-        "subprocess.run([sys.executable, '-m', 'forbear', 'policy', 'check'], check=True)\n"
-        "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_utime + used.ru_stime)"
-    )
-    costs = []
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-        costs.append(float(done.stdout.splitlines()[-1]))
-    assert min(costs) < 0.4, costs
