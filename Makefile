@@ -6,7 +6,7 @@ export PYTHON
 export PYTHONUNBUFFERED = 1
 
 PYTHON_IN_VENV = .venv/bin/python
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: help setup demo test lint types contracts test-system soak bench lock clean
 
