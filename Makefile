@@ -6,7 +6,7 @@ export PYTHON
 export PYTHONUNBUFFERED = 1
 
 PYTHON_IN_VENV = .venv/bin/python
-WORKERS ?= 3
+WORKERS ?= 2
 
 .PHONY: help setup demo test lint types contracts test-system soak bench lock clean
 
