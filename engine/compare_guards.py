@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from engine.guards import holds
+from engine.guards import atoms_of, holds
 from engine.model import All, Any, Atom, Guard, Named, Not, Policy, Value
-from engine.prove.evidence import atoms_of, representatives
+from engine.prove.evidence import representatives
 
 MOST_VALUATIONS = 50_000
 SIGNS = {"eq": "=", "ne": "is known and not", "lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "in": "in"}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.compiled import compiled
-from engine.guards import Facts, holds
-from engine.model import Atom, Guard, Named, Not, Place, Policy
+from engine.guards import Facts, atoms_of, holds
+from engine.model import Atom, Guard, Place, Policy
 from engine.scenario_run import Judged, Result
 from engine.snapshot import StepKind
 from engine.timeline import Moment
@@ -114,23 +114,10 @@ def _atoms_of(policy: Policy) -> Iterator[Atom]:
     guards += [also.when for also in policy.gates.also]
     seen = set()
     for guard in guards:
-        for atom in atoms(guard):
+        for atom in atoms_of(guard):
             if atom.place not in seen:
                 seen.add(atom.place)
                 yield atom
-
-
-def atoms(guard: Guard) -> Iterator[Atom]:
-    """Yield every comparison of a guard."""
-    if isinstance(guard, Atom):
-        yield guard
-    elif isinstance(guard, Named):
-        yield from atoms(guard.guard)
-    elif isinstance(guard, Not):
-        yield from atoms(guard.part)
-    else:
-        for part in guard.parts:
-            yield from atoms(part)
 
 
 def _of_moment(policy: Policy, moment: Moment) -> Iterator[tuple[Sort, str]]:
@@ -174,7 +161,7 @@ def _considered(policy: Policy, moment: Moment) -> Iterator[tuple[Sort, str]]:
 
 
 def _truths(guard: Guard, facts: Facts) -> Iterator[tuple[Sort, str]]:
-    for atom in atoms(guard):
+    for atom in atoms_of(guard):
         yield "predicate", _atom(atom, holds(atom, facts))
 
 

@@ -17,7 +17,7 @@ from engine.decide import settle
 from engine.durations import write_duration
 from engine.errors import CommandRefused
 from engine.gates import GateVerdict, verdict
-from engine.guards import Facts, holds
+from engine.guards import Facts, atoms_of, holds
 from engine.model import All, Any, Atom, FactType, Guard, Named, Not, Origin, Policy, Rule, RuleKind, Value
 from engine.servers import server_state
 from engine.snapshot import Command, ServerState, Settlement, Snapshot
@@ -364,13 +364,11 @@ def _choices(policy: Policy, snapshot: Snapshot) -> dict[str, list[Value]]:
 
 
 def _atoms(policy: Policy) -> Iterator[Atom]:
-    from engine.coverage import atoms
-
     guards = [rule.when for machine in policy.account_machines for rule in machine.rules if rule.when is not None]
     guards += [line.when for m in policy.account_machines for line in m.servers if line.when is not None]
     guards += [also.when for also in policy.gates.also]
     for guard in guards:
-        yield from atoms(guard)
+        yield from atoms_of(guard)
 
 
 def _ahead(policy: Policy, snapshot: Snapshot, now: datetime) -> Iterator[Next]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from engine.model import All, Atom, Guard, Named, Not, Value
 
@@ -26,6 +26,19 @@ _COMPARE: Mapping[str, Callable[[Untyped, Untyped], bool]] = {
     "in": lambda found, values: found in values,
     "between": lambda found, bounds: bounds[0] <= found <= bounds[1],  # both ends included
 }
+
+
+def atoms_of(guard: Guard | None) -> Iterator[Atom]:
+    """Yield every comparison of the guard, those of its predicates too; None: there is none."""
+    if isinstance(guard, Atom):
+        yield guard
+    elif isinstance(guard, Named):
+        yield from atoms_of(guard.guard)
+    elif isinstance(guard, Not):
+        yield from atoms_of(guard.part)
+    elif guard is not None:
+        for part in guard.parts:
+            yield from atoms_of(part)
 
 
 def holds(guard: Guard, facts: Facts) -> bool:
@@ -61,15 +74,7 @@ def compile_guard(guard: Guard) -> Check:
 
 def facts_of(guard: Guard | None) -> tuple[str, ...]:
     """Return the names of the facts that the guard reads, each once, in the order of reading."""
-    if guard is None:
-        return ()
-    if isinstance(guard, Atom):
-        return (guard.fact,)
-    if isinstance(guard, Named):
-        return facts_of(guard.guard)
-    if isinstance(guard, Not):
-        return facts_of(guard.part)
-    return tuple(dict.fromkeys(name for part in guard.parts for name in facts_of(part)))
+    return tuple(dict.fromkeys(atom.fact for atom in atoms_of(guard)))
 
 
 def _compile_atom(atom: Atom) -> Check:

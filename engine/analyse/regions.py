@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from engine.durations import LONGEST, write_duration
-from engine.guards import holds
+from engine.guards import atoms_of, holds
 from engine.model import All, Atom, Fact, FactType, Guard, Named, Not, Origin, Value
-from engine.prove.evidence import PRESENT, atoms_of, representatives
+from engine.prove.evidence import PRESENT, representatives
 
 MOST_CELLS = 1 << 18  # conditions that need more are left unjudged; those of a real policy need some thousands
 MOST_TRIES = 20_000  # of smaller witnesses

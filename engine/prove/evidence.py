@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from engine.guards import holds
-from engine.model import All, Any, Atom, Fact, FactType, Guard, Named, Not, Origin, Policy, Value
+from engine.guards import atoms_of, holds
+from engine.model import Atom, Fact, FactType, Guard, Origin, Policy, Value
 
 PRESENT = datetime(2000, 1, 1, tzinfo=UTC)  # stands for any instant: guards ask of instants only whether they are null
 STAMPED = (Origin.DELIVERED, Origin.ENTERED, Origin.MARK)
@@ -58,16 +58,3 @@ def _candidates(fact: Fact, atoms: list[Atom]) -> Sequence[Value]:
             if isinstance(value, int) and not isinstance(value, bool):
                 numbers |= {value - 1, value, value + 1}
     return [*sorted(n for n in numbers if fact.minimum is None or n >= fact.minimum), *unknown]
-
-
-def atoms_of(guard: Guard) -> Iterator[Atom]:
-    """Yield the atoms of a guard."""
-    if isinstance(guard, Atom):
-        yield guard
-    elif isinstance(guard, Named):
-        yield from atoms_of(guard.guard)
-    elif isinstance(guard, Not):
-        yield from atoms_of(guard.part)
-    elif isinstance(guard, All | Any):
-        for part in guard.parts:
-            yield from atoms_of(part)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from engine.compiled import CompiledRule, compiled
 from engine.executor import Subject
-from engine.guards import facts_of
-from engine.model import All, Any, Atom, FactType, Guard, Machine, Named, Not, Policy, Rule, RuleKind, Value
+from engine.guards import atoms_of, facts_of
+from engine.model import Atom, FactType, Guard, Machine, Policy, Rule, RuleKind, Value
 from tests.factories import (
     START,
     at,
@@ -33,19 +33,6 @@ from tests.factories import (
 SECOND = timedelta(seconds=1)
 NOW = at(5000)
 ROLES = (None, "admin", "worker", "customer")
-
-
-def atoms_of(guard: Guard | None) -> Iterator[Atom]:
-    """Yield every atom of the guard."""
-    if isinstance(guard, Atom):
-        yield guard
-    elif isinstance(guard, Named):
-        yield from atoms_of(guard.guard)
-    elif isinstance(guard, Not):
-        yield from atoms_of(guard.part)
-    elif isinstance(guard, All | Any):
-        for part in guard.parts:
-            yield from atoms_of(part)
 
 
 def regions_of(policy: Policy, name: str, atoms: Iterable[Atom], anchors: Iterable[timedelta]) -> list[Value]:

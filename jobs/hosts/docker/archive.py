@@ -40,7 +40,7 @@ class TarStream:
                 self._archive = archive
                 for member in archive:
                     yield parts_of(member.name)[1:], member
-                    archive.members = []  # type: ignore[attr-defined]  # it would remember every file of a million
+                    _forget_members(archive)
                 assert archive.fileobj is not None, "it is open"
                 # an archive ends with an empty block; a stream that is cut between two files ends where one began
                 whole = archive.fileobj.tell() > archive.offset
@@ -80,7 +80,7 @@ def keep(source: TarStream, target: HashingWriter) -> Packed:
                 archive.addfile(kept, source.content(member))
             else:
                 archive.addfile(kept)
-            archive.members = []  # type: ignore[attr-defined]
+            _forget_members(archive)
     return packed
 
 
@@ -135,7 +135,7 @@ def verify(stream: BinaryIO, content_limit_bytes: int) -> None:
                     raise ArchiveRefused("it holds something other than files, directories and links")
                 if member.isreg():
                     files.add(parts)
-                archive.members = []  # type: ignore[attr-defined]
+                _forget_members(archive)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ArchiveRefused("it cannot be read to its end") from error
 
@@ -150,7 +150,7 @@ def below(top: str, stream: BinaryIO) -> Iterator[bytes]:
                 member.linkname = f"{top}/{member.linkname}"
             content = archive.extractfile(member) if member.isreg() else None
             yield from member_blocks(member, cast("BinaryIO | None", content))
-            archive.members = []  # type: ignore[attr-defined]
+            _forget_members(archive)
 
 
 def member_blocks(member: tarfile.TarInfo, content: BinaryIO | None) -> Iterator[bytes]:
@@ -168,3 +168,8 @@ def tar_of(*parts: Iterable[bytes]) -> Iterator[bytes]:
             if block:
                 yield block
     yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _forget_members(archive: tarfile.TarFile) -> None:
+    """Let go of what was read or written so far: an archive would remember every file of a million."""
+    archive.members = []  # type: ignore[attr-defined]

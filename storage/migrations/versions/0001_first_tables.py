@@ -414,8 +414,3 @@ def upgrade() -> None:
     """Make everything in one transaction."""
     for statements in (TABLES, GUARDS, ROWS):
         op.get_bind().exec_driver_sql(statements.replace("%", "%%"))
-
-
-def downgrade() -> None:
-    """There is nothing before the first tables."""
-    raise NotImplementedError

@@ -31,8 +31,3 @@ CREATE TABLE edges (
 def upgrade() -> None:
     """Make the table; the controller fills it when it looks."""
     op.get_bind().exec_driver_sql(TABLE)
-
-
-def downgrade() -> None:
-    """Only what can be looked at anew is lost, but for the labels of deleted servers."""
-    raise NotImplementedError

@@ -12,9 +12,3 @@ def upgrade() -> None:
     """Add both. The index is one of ranges: an index of every row would cost each webhook."""
     op.execute("ALTER TABLE leases ADD COLUMN worked_at timestamptz")
     op.execute("CREATE INDEX stripe_events_received ON stripe_events USING brin (received_at)")
-
-
-def downgrade() -> None:
-    """Take both away."""
-    op.execute("DROP INDEX stripe_events_received")
-    op.execute("ALTER TABLE leases DROP COLUMN worked_at")

@@ -20,8 +20,3 @@ WHERE observed = 'running' OR lifecycle NOT IN ('requested', 'provisioning')
 def upgrade() -> None:
     """Add the columns."""
     op.get_bind().exec_driver_sql(STATEMENTS)
-
-
-def downgrade() -> None:
-    """Migrations only go forward."""
-    raise NotImplementedError

@@ -84,12 +84,3 @@ ALTER TABLE accounts ALTER COLUMN stripe_customer_id DROP NOT NULL;
 def upgrade() -> None:
     """Make the tables in one transaction."""
     op.get_bind().exec_driver_sql(CHANGES)
-
-
-def downgrade() -> None:
-    """Take them away. Accounts without a Stripe id keep an empty one."""
-    op.get_bind().exec_driver_sql(
-        "UPDATE accounts SET stripe_customer_id = '' WHERE stripe_customer_id IS NULL;"
-        "ALTER TABLE accounts ALTER COLUMN stripe_customer_id SET NOT NULL;"
-        "DROP TABLE letters, attempts, login_tokens, sessions, logins"
-    )

@@ -47,8 +47,3 @@ CREATE INDEX tickets_state ON tickets (state, created_at);
 def upgrade() -> None:
     """Make both tables."""
     op.get_bind().exec_driver_sql(TABLES)
-
-
-def downgrade() -> None:
-    """What people wrote is not thrown away."""
-    raise NotImplementedError
