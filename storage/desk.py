@@ -37,14 +37,14 @@ NOT_AT_REST: Final = "NOT (a.states <@ CAST(:rest AS jsonb))"
 ON_RUNG: Final = "a.states ->> :machine = :state"
 FOUND: Final = (
     "(a.stripe_customer_id = :words OR a.stripe_subscription_id = :words OR c.email ILIKE :like OR c.name ILIKE :like "
-    "OR EXISTS (SELECT FROM invoices i WHERE i.id = :words AND i.account_id = a.id))"
+    "OR EXISTS (SELECT FROM stripe_invoices i WHERE i.id = :words AND i.account_id = a.id))"
 )
 FOUND_BY_ID: Final = (
     "(a.id = :id OR a.customer_id = :id OR EXISTS (SELECT FROM servers s WHERE s.id = :id AND s.account_id = a.id))"
 )
 INVOICES: Final = text(
     "SELECT id, status, amount_remaining_cents, currency, first_failed_at, hosted_invoice_url, evidence_at, "
-    "evidence_event_id FROM invoices WHERE account_id = :id ORDER BY evidence_at DESC, id LIMIT :limit"
+    "evidence_event_id FROM stripe_invoices WHERE account_id = :id ORDER BY evidence_at DESC, id LIMIT :limit"
 )
 SUBSCRIPTIONS: Final = text(
     "SELECT id, status, prices, started_at, ended_at, current_period_end, evidence_at, evidence_event_id "

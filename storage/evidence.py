@@ -73,20 +73,20 @@ FROM accounts WHERE id IN (
     UNION SELECT id FROM accounts WHERE customer_id = ANY(%(claims)s)
     UNION SELECT account_id FROM subscriptions WHERE id = ANY(%(subscriptions)s)
     UNION SELECT account_id FROM subscriptions WHERE stripe_customer_id = ANY(%(customers)s)
-    UNION SELECT account_id FROM invoices WHERE id = ANY(%(invoices)s)
+    UNION SELECT account_id FROM stripe_invoices WHERE id = ANY(%(invoices)s)
 ) ORDER BY id FOR NO KEY UPDATE
 """
 READ_INVOICES: Final = f"""
-SELECT {_names(INVOICE_COLUMNS)} FROM invoices
+SELECT {_names(INVOICE_COLUMNS)} FROM stripe_invoices
 WHERE account_id = ANY(%(accounts)s) AND (id = ANY(%(invoices)s) OR status = ANY(%(owed)s))
 """
 READ_SUBSCRIPTIONS: Final = (
     f"SELECT {', '.join(SUBSCRIPTION_COLUMNS)} FROM subscriptions WHERE account_id = ANY(%(accounts)s)"
 )
 WRITE_INVOICES: Final = f"""
-INSERT INTO invoices ({_names(INVOICE_COLUMNS)}) SELECT * FROM {_unnest(INVOICE_COLUMNS)}
+INSERT INTO stripe_invoices ({_names(INVOICE_COLUMNS)}) SELECT * FROM {_unnest(INVOICE_COLUMNS)}
 ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name, _ in INVOICE_COLUMNS[2:])}
-WHERE invoices.account_id = excluded.account_id
+WHERE stripe_invoices.account_id = excluded.account_id
 """
 WRITE_SUBSCRIPTION: Final = f"""
 INSERT INTO subscriptions ({", ".join(SUBSCRIPTION_COLUMNS)}) VALUES ({", ".join(["%s"] * len(SUBSCRIPTION_COLUMNS))})
@@ -98,7 +98,9 @@ UPDATE accounts a SET {", ".join(f"{name} = n.{name}" for name, _ in STANDING_CO
 FROM {_unnest(STANDING_COLUMNS)} WHERE a.id = n.id
 """
 ADOPT_SUBSCRIPTION: Final = "UPDATE subscriptions SET account_id = %s WHERE id = %s"
-ADOPT_INVOICES: Final = "UPDATE invoices SET account_id = %s WHERE stripe_subscription_id = %s AND account_id = ANY(%s)"
+ADOPT_INVOICES: Final = (
+    "UPDATE stripe_invoices SET account_id = %s WHERE stripe_subscription_id = %s AND account_id = ANY(%s)"
+)
 
 
 class OwnerMoved(StorageError):

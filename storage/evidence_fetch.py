@@ -106,7 +106,10 @@ def asking_about(conn: Connection, policy: Policy, account_id: UUID) -> Asking:
         {"id": account_id},
     ).scalars()
     owed = conn.execute(
-        text("SELECT id FROM invoices WHERE account_id = :id AND status = ANY(:owed) AND amount_remaining_cents > 0"),
+        text(
+            "SELECT id FROM stripe_invoices "
+            "WHERE account_id = :id AND status = ANY(:owed) AND amount_remaining_cents > 0"
+        ),
         {"id": account_id, "owed": list(policy.standing.owed_invoice_statuses)},
     ).scalars()
     names = tuple(dict.fromkeys([row[0], *sorted(customers)]))

@@ -48,7 +48,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceRow:
-    """One row of `invoices`; field by field as in `storage.tables`."""
+    """One row of `stripe_invoices`; field by field as in `storage.tables`."""
 
     id: str
     account_id: uuid.UUID

@@ -26,7 +26,7 @@ PARKED_OF_KNOWN: Final = """
 SELECT payload FROM stripe_events e WHERE status = 'parked' AND received_at >= %(since)s AND (
     EXISTS (SELECT FROM accounts a WHERE a.stripe_subscription_id = e.stripe_subscription_id)
     OR EXISTS (SELECT FROM subscriptions s WHERE s.id = e.stripe_subscription_id)
-    OR EXISTS (SELECT FROM invoices i WHERE i.id = e.object_id)
+    OR EXISTS (SELECT FROM stripe_invoices i WHERE i.id = e.object_id)
     OR EXISTS (SELECT FROM accounts a WHERE a.id = ANY(e.claims))
     OR (SELECT count(*) FROM accounts a WHERE a.customer_id = ANY(e.claims)) = 1
     OR (SELECT count(*) FROM accounts a WHERE a.stripe_customer_id = e.stripe_customer_id) = 1

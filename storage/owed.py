@@ -24,7 +24,7 @@ class OwedInvoice:
 def owed_invoices(conn: Connection, policy: Policy, account_id: UUID) -> list[OwedInvoice]:
     """Return what is owed: first what failed, oldest first, and then what is not late yet."""
     find = text(
-        "SELECT amount_remaining_cents, currency, hosted_invoice_url FROM invoices "
+        "SELECT amount_remaining_cents, currency, hosted_invoice_url FROM stripe_invoices "
         "WHERE account_id = :id AND amount_remaining_cents > 0 AND status = ANY(:owed) "
         "ORDER BY first_failed_at NULLS LAST, id"
     )

@@ -39,7 +39,7 @@ from storage.tables_running import (
     repair_events,
     wakeups,
 )
-from storage.tables_stripe import invoices, stripe_events, subscriptions
+from storage.tables_stripe import stripe_events, stripe_invoices, subscriptions
 
 __all__ = [
     "accounts",
@@ -56,7 +56,6 @@ __all__ = [
     "edges",
     "holds",
     "intents",
-    "invoices",
     "leases",
     "letters",
     "login_tokens",
@@ -72,6 +71,7 @@ __all__ = [
     "servers",
     "sessions",
     "stripe_events",
+    "stripe_invoices",
     "subscriptions",
     "tickets",
     "wakeups",

@@ -8,8 +8,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from storage.tables_columns import EMPTY_OBJECT, NOW, instant, metadata, required
 
 # The mirror of Stripe: written by storage.evidence alone, always under the lock of the account that owns the row.
-invoices = Table(
-    "invoices",
+stripe_invoices = Table(
+    "stripe_invoices",
     metadata,
     Column("id", Text, primary_key=True),  # Stripe's
     required("account_id", Uuid, ForeignKey("accounts.id"), index=True),

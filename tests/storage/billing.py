@@ -116,5 +116,6 @@ class Billing:
 
     def trace(self) -> dict[str, Any]:
         """Return everything that events may change, to compare before and after."""
-        tables = ("accounts", "invoices", "subscriptions", "stripe_events", "intents", "audit", "alerts", "servers")
+        mirror = ("stripe_invoices", "subscriptions", "stripe_events")
+        tables = ("accounts", *mirror, "intents", "audit", "alerts", "servers")
         return {table: sorted(map(str, self.rows(f"SELECT * FROM {table}"))) for table in tables}

@@ -251,7 +251,7 @@ def test_fifty_copies_at_once_are_one_row_and_one_effect(endpoint: Endpoint) -> 
 def test_an_event_that_cannot_be_written_harms_only_itself(endpoint: Endpoint) -> None:
     accounts = [endpoint.account(f"cus_{number}") for number in range(8)]
     with endpoint.database.begin() as conn:
-        conn.execute(text("ALTER TABLE invoices ADD CONSTRAINT poison CHECK (id <> 'in_3')"))
+        conn.execute(text("ALTER TABLE stripe_invoices ADD CONSTRAINT poison CHECK (id <> 'in_3')"))
     gate = threading.Barrier(8)
 
     def deliver(number: int) -> httpx.Response:
@@ -270,7 +270,7 @@ def test_an_event_that_cannot_be_written_harms_only_itself(endpoint: Endpoint) -
     kinds = sorted(row["kind"] for row in endpoint.rows("SELECT kind FROM alerts"))
     assert kinds == ["webhook_failed", "webhook_failing"], "the first is told once, repetition to the critical channel"
     with endpoint.database.begin() as conn:
-        conn.execute(text("ALTER TABLE invoices DROP CONSTRAINT poison"))
+        conn.execute(text("ALTER TABLE stripe_invoices DROP CONSTRAINT poison"))
     assert endpoint.sender.deliver(failed("in_3", customer="cus_3", event_id="evt_3")).json()["status"] == "applied"
 
 
@@ -343,7 +343,7 @@ def test_a_database_killed_under_a_stream_of_webhooks_loses_nothing_acknowledged
                 for row in endpoint.rows("SELECT object_id FROM stripe_events WHERE status = 'applied'")
             }
             assert set(acknowledged) <= kept
-            mirrored = {row["id"] for row in endpoint.rows("SELECT id FROM invoices")}
+            mirrored = {row["id"] for row in endpoint.rows("SELECT id FROM stripe_invoices")}
             assert mirrored == kept, "an event's row and its effect are one transaction"
             for number, account in enumerate(accounts):
                 owed = sum(1 for owner in acknowledged.values() if owner == number)

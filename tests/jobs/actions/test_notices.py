@@ -150,7 +150,7 @@ def test_names_with_markup_and_line_breaks_reach_the_customer_harmlessly(floor: 
 def test_pay_link_is_the_invoices_own_page(floor: Floor, controller: Controller) -> None:
     account: UUID = floor.known_account()
     floor.rows(
-        "INSERT INTO invoices (id, account_id, status, amount_remaining_cents, currency, first_failed_at, "
+        "INSERT INTO stripe_invoices (id, account_id, status, amount_remaining_cents, currency, first_failed_at, "
         "hosted_invoice_url, evidence_at, evidence_event_id) VALUES ('in_1', :id, 'open', 1250, 'eur', now(), "
         "'https://invoice.example/in_1', now(), 'evt') RETURNING 1",
         id=account,

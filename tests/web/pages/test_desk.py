@@ -73,7 +73,7 @@ def test_account_shows_timeline_evidence_servers_and_why(site: Site, desk: Brows
     tenant = site.tenant()
     with site.database.begin() as conn:
         owed = (
-            "INSERT INTO invoices (id, account_id, status, amount_remaining_cents, currency, evidence_at, "
+            "INSERT INTO stripe_invoices (id, account_id, status, amount_remaining_cents, currency, evidence_at, "
             "evidence_event_id) VALUES ('in_desk', :id, 'open', 1999, 'eur', now(), 'evt_desk')"
         )
         conn.execute(text(owed), {"id": tenant.account_id})
