@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -127,6 +128,22 @@ class System:
         answer = self.admin.post("/api/admin/drain")
         assert answer.status_code == 200, answer.text
         return int(answer.json()["waiting"])
+
+    def mailed(self, email: str, path: str) -> str:
+        """Return the newest link to a page of ours that was mailed to somebody, once it is there."""
+        for _ in poll(30):
+            letters = sorted(self.data.rglob("new/*"), key=lambda letter: letter.stat().st_mtime_ns, reverse=True)
+            for letter in letters:
+                text = letter.read_text(errors="replace")
+                link = re.search(rf"{path}\?token=[\w-]+", text.replace("=\n", "").replace("=3D", "="))
+                if link and email in text:
+                    return link[0]
+        raise AssertionError(f"no letter to {email} leads to {path}")
+
+    @property
+    def stand_in(self) -> str:
+        """Where the stand-in for Stripe is."""
+        return next(line.split()[-1] for line in self.output if "stand-in" in line)
 
     def server(self, client: httpx.Client, account_id: str, key: str, kind: str = "game") -> str:
         """Create a server and wait until its operation succeeded; return its id."""
