@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from jobs.edge.base import NO_EDGE, Edge
-from jobs.hosts.base import Backups, HostMisconfigured, Lifecycle
+from jobs.hosts.base import Backups, HostMisconfigured, Lifecycle, Tenancy
 from jobs.mail import Mailer, mailer_of
 from jobs.presence import Presence
 from storage.database import Database
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import redis
 
 
-class ServerHost(Lifecycle, Backups, Protocol):
+class ServerHost(Lifecycle, Backups, Tenancy, Protocol):
     """The half of a host that jobs use; files and consoles are the web's."""
 
 

@@ -35,7 +35,7 @@ from jobs.hosts.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -69,6 +69,8 @@ __all__ = [
     "ServerMissing",
     "ServerSpec",
     "StillRunning",
+    "Tenancy",
+    "Tenant",
     "TooDeep",
     "TooLarge",
     "Upload",
@@ -199,6 +201,19 @@ class BackupInfo:
     """Files that kept changing in place during every try to read them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A live server as its host holds it: what was committed there, which metering believes."""
+
+    server_id: str
+    name: str
+    created_at: datetime
+    packages: tuple[str, ...]
+    """What is switched on besides the server itself, by name."""
+    suspended_at: datetime | None
+    """Since when it is stopped because it was told to be; `None` while it runs, or ended by itself."""
+
+
 class Lifecycle(Protocol):
     """Servers as the host sees them. Every command may be repeated."""
 
@@ -309,6 +324,19 @@ class Backups(Protocol):
         """List finished backups, oldest first, also those of a server that is gone."""
 
 
+class Tenancy(Protocol):
+    """What metering asks of a host. On a host that cannot tell, each method raises NotOffered."""
+
+    def tenants(self) -> Sequence[Tenant]:
+        """List every live server, by server id. Raises HostUnavailable rather than list some of them."""
+
+    def tenant(self, spec: ServerSpec) -> Tenant:
+        """Read one server. Raises ServerMissing."""
+
+    def set_packages(self, spec: ServerSpec, packages: Collection[str]) -> Tenant:
+        """Switch exactly these packages on, and return what the host then holds. Raises ServerMissing, HostBusy."""
+
+
 @runtime_checkable
-class Host(Lifecycle, Files, Console, Backups, Protocol):
+class Host(Lifecycle, Files, Console, Backups, Tenancy, Protocol):
     """Everything that the rest of the system may ask of a machine that runs servers."""

@@ -6,7 +6,7 @@ import hashlib
 import io
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,11 +21,15 @@ from jobs.hosts.base import (
     ServerMissing,
     ServerSpec,
     StillRunning,
+    Tenant,
 )
 
 
 def _nothing() -> None:
     """What happens before a command, unless a test says otherwise."""
+
+
+MADE_AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -37,6 +41,9 @@ class HostDouble:
     autostart: dict[str, bool] = field(default_factory=dict)
     backups: dict[str, dict[str, bytes]] = field(default_factory=lambda: defaultdict(dict))
     files: dict[str, bytes] = field(default_factory=dict)
+    packages: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    suspended_at: dict[str, datetime] = field(default_factory=dict)
+    """Since when servers are stopped; those that are not named here, `MADE_AT`."""
     offline: bool = False
     stubborn: set[str] = field(default_factory=set)
     """Servers that accept a stop and go on running."""
@@ -155,6 +162,26 @@ class HostDouble:
         self._ask("list_backups", spec.server_id)
         return [self._info(spec.server_id, backup_id) for backup_id in self.backups[spec.server_id]]
 
+    def tenants(self) -> Sequence[Tenant]:
+        """List what is not destroyed."""
+        self._ask("tenants", "-")
+        return [self._tenant(server_id) for server_id in sorted(self.running) if server_id not in self.hidden]
+
+    def tenant(self, spec: ServerSpec) -> Tenant:
+        """Read one."""
+        self._ask("tenant", spec.server_id)
+        if spec.server_id not in self.running:
+            raise ServerMissing(spec.server_id)
+        return self._tenant(spec.server_id)
+
+    def set_packages(self, spec: ServerSpec, packages: Collection[str]) -> Tenant:
+        """Remember them."""
+        self._ask("set_packages", spec.server_id)
+        if spec.server_id not in self.running:
+            raise ServerMissing(spec.server_id)
+        self.packages[spec.server_id] = tuple(sorted(set(packages)))
+        return self._tenant(spec.server_id)
+
     def read_console(self, spec: ServerSpec, after_offset: int | None) -> tuple[int, list[str]]:
         """Show that nothing was printed."""
         self._ask("read_console", spec.server_id)
@@ -162,5 +189,8 @@ class HostDouble:
 
     def _info(self, server_id: str, backup_id: str) -> BackupInfo:
         content = self.backups[server_id][backup_id]
-        made_at = datetime(2026, 3, 1, tzinfo=UTC)
-        return BackupInfo(backup_id, len(content), hashlib.sha256(content).hexdigest(), made_at)
+        return BackupInfo(backup_id, len(content), hashlib.sha256(content).hexdigest(), MADE_AT)
+
+    def _tenant(self, server_id: str) -> Tenant:
+        since = None if self.running[server_id] else self.suspended_at.get(server_id, MADE_AT)
+        return Tenant(server_id, server_id, MADE_AT, self.packages.get(server_id, ()), since)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from jobs.hosts.base import FileBounds, HostBusy, Observation, ServerSpec, StillRunning
+from jobs.hosts.base import FileBounds, HostBusy, NotOffered, Observation, ServerSpec, StillRunning
 from jobs.hosts.docker import console
 from jobs.hosts.docker.archive import TarStream, keep
 from jobs.hosts.docker.client import Engine, engine_trouble_of
@@ -28,9 +28,9 @@ from jobs.hosts.local.layout import Layout, sync_directory
 from jobs.hosts.local.trees import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from jobs.hosts.base import BackupInfo, Download, FileEntry, FileVersion, Listing
+    from jobs.hosts.base import BackupInfo, Download, FileEntry, FileVersion, Listing, Tenant
     from jobs.hosts.docker.transfers import DockerUpload
     from jobs.hosts.local.archive import HashingWriter, Packed
     from jobs.hosts.local.layout import ServerPlace
@@ -228,6 +228,17 @@ class DockerHost:
     @_in_own_words
     def list_backups(self, spec: ServerSpec) -> list[BackupInfo]:
         return self._backups.list_all(spec.server_id)
+
+    # tenancy
+
+    def tenants(self) -> list[Tenant]:
+        raise NotOffered(self._name, "records of tenants")
+
+    def tenant(self, spec: ServerSpec) -> Tenant:
+        raise NotOffered(self._name, "records of tenants")
+
+    def set_packages(self, spec: ServerSpec, packages: Collection[str]) -> Tenant:
+        raise NotOffered(self._name, "packages")
 
     @contextmanager
     def _command(self, spec: ServerSpec) -> Iterator[None]:

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from jobs.hosts.base import FileBounds, HostError, HostMisconfigured, HostUnavailable, Observation
+from jobs.hosts.base import FileBounds, HostError, HostMisconfigured, HostUnavailable, Observation, ServerMissing
 from jobs.hosts.errors import machine_trouble_of
-from jobs.hosts.local import console, locks, process
+from jobs.hosts.local import console, locks, process, tenancy
 from jobs.hosts.local.backups import LocalBackups
 from jobs.hosts.local.files import LocalFiles
 from jobs.hosts.local.identity import launched_processes
@@ -23,9 +23,9 @@ from jobs.hosts.local.restore import finish_interrupted_swap, restore
 from jobs.hosts.local.trees import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from jobs.hosts.base import BackupInfo, Download, FileEntry, FileVersion, Listing, ServerSpec
+    from jobs.hosts.base import BackupInfo, Download, FileEntry, FileVersion, Listing, ServerSpec, Tenant
     from jobs.hosts.local.uploads import LocalUpload
 
 STOP_ALL_GRACE_SECONDS = 8.0
@@ -136,6 +136,7 @@ class LocalHost:
                 if place.read_spec() != spec:
                     place.write_spec(spec)
                 process.launch(place, spec, command)
+                tenancy.resumed(place)
             return process.observe(place)
 
     @_machine_trouble
@@ -145,7 +146,7 @@ class LocalHost:
             return process.observe(place)
         # behind a start that is under way, so that the server is not up again after this says `stopped`
         with locks.held(place.command_lock, spec.server_id, "command", self._lock_seconds):
-            return process.await_end(place, timeout_seconds)
+            return self._ended(place, timeout_seconds)
 
     @_machine_trouble
     def kill(self, spec: ServerSpec) -> Observation:
@@ -154,7 +155,7 @@ class LocalHost:
             return process.observe(place)
         process.ask_to_stop(place, 0)  # cuts a patient stop short, which holds the lock
         with locks.held(place.command_lock, spec.server_id, "command", self._lock_seconds):
-            return process.await_end(place, 0)
+            return self._ended(place, 0)
 
     @_machine_trouble
     def set_autostart(self, spec: ServerSpec, on: bool) -> None:
@@ -262,6 +263,33 @@ class LocalHost:
     @_machine_trouble
     def list_backups(self, spec: ServerSpec) -> list[BackupInfo]:
         return self._backups.list_all(spec.server_id)
+
+    # tenancy
+
+    @_machine_trouble
+    def tenants(self) -> list[Tenant]:
+        launched = functools.cache(launched_processes)
+        found = (tenancy.read(place, launched) for place in self._layout.all_places())
+        return [tenant for tenant in found if tenant is not None]
+
+    @_machine_trouble
+    def tenant(self, spec: ServerSpec) -> Tenant:
+        tenant = tenancy.read(self._layout.place(spec.server_id))
+        if tenant is None:
+            raise ServerMissing(spec.server_id)
+        return tenant
+
+    @_machine_trouble
+    def set_packages(self, spec: ServerSpec, packages: Collection[str]) -> Tenant:
+        tenancy.write_packages(self._layout.place(spec.server_id).required(), packages)
+        return self.tenant(spec)
+
+    def _ended(self, place: ServerPlace, timeout_seconds: float) -> Observation:
+        ran = process.is_running(place)
+        seen = process.await_end(place, timeout_seconds)
+        if seen.observed == "stopped":
+            tenancy.suspended(place, anew=ran)
+        return seen
 
     def _place(self, spec: ServerSpec) -> ServerPlace:
         place = self._layout.place(spec.server_id).required()

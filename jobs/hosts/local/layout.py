@@ -5,6 +5,8 @@ DATA/servers/SERVER/files      the customer's root
                     versions   what was overwritten or deleted
                     incoming   uploads on their way in
                     spec.json  what was created;  autostart   present when the host starts it at its own boot
+                    created    since when there is a server;  packages.json   what is switched on besides it
+                    suspended  present since it was stopped as it was told to
 DATA/backups/SERVER/BACKUP.tar.gz and BACKUP.json
 """
 
@@ -15,6 +17,7 @@ import os
 import re
 import tempfile
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.hosts.base import HostError, ServerMissing, ServerSpec
@@ -71,6 +74,18 @@ class ServerPlace:
     @property
     def spec(self) -> Path:
         return self.home / "spec.json"
+
+    @property
+    def created(self) -> Path:
+        return self.home / "created"
+
+    @property
+    def packages(self) -> Path:
+        return self.home / "packages.json"
+
+    @property
+    def suspended(self) -> Path:
+        return self.home / "suspended"
 
     @property
     def command_lock(self) -> Path:
@@ -139,6 +154,8 @@ class Layout:
             for directory in (draft.files, draft.run, draft.versions, draft.incoming):
                 directory.mkdir()
             draft.write_spec(spec)
+            for stamp in (draft.created, draft.suspended):  # a new server is stopped
+                write_whole(stamp, datetime.now(UTC).isoformat().encode())
             draft.home.rename(place.home)
         except OSError:
             remove_tree(draft.home)

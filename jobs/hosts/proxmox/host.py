@@ -16,9 +16,9 @@ from jobs.hosts.proxmox.options import ProxmoxOptions
 from jobs.hosts.proxmox.overview import Overview
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from jobs.hosts.base import BackupInfo, Download, FileEntry, FileVersion, Listing, ServerSpec, Upload
+    from jobs.hosts.base import BackupInfo, Download, FileEntry, FileVersion, Listing, ServerSpec, Tenant, Upload
 
 MISSING = Observation("missing", None, "no guest has its tag")
 DESTROY_GRACE_SECONDS = 8.0
@@ -133,6 +133,17 @@ class ProxmoxHost:
 
     def read_console(self, spec: ServerSpec, after_offset: int | None) -> tuple[int, list[str]]:
         self._refuse("consoles")
+
+    # tenancy
+
+    def tenants(self) -> Sequence[Tenant]:
+        self._refuse("records of tenants")
+
+    def tenant(self, spec: ServerSpec) -> Tenant:
+        self._refuse("records of tenants")
+
+    def set_packages(self, spec: ServerSpec, packages: Collection[str]) -> Tenant:
+        self._refuse("packages")
 
     def _refuse(self, what: str) -> NoReturn:
         raise NotOffered(self._name, what)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from jobs.hosts.base import (
     Host,
     HostError,
     NothingToRevert,
+    NotOffered,
     NotRunning,
     NotText,
     PathRefused,
@@ -133,12 +135,10 @@ class LifecycleContract(ContractFloor):
         created.set_autostart(self.SPEC, on=False)
         assert created.observe_all()[self.SPEC.server_id].autostart is False
 
-    def test_a_destroyed_server_is_missing_and_its_backups_stay(self, started: Host) -> None:
-        started.create_backup(self.SPEC, "last")
+    def test_a_destroyed_server_is_missing(self, started: Host) -> None:
         started.destroy(self.SPEC)
         started.destroy(self.SPEC)
         assert started.observe(self.SPEC).observed == "missing"
-        assert [info.backup_id for info in started.list_backups(self.SPEC)] == ["last"]
         with pytest.raises(ServerMissing):
             started.start(self.SPEC)
 
@@ -155,6 +155,11 @@ class LifecycleContract(ContractFloor):
 
 class BackupsContract(ContractFloor):
     """Backups of whatever a server keeps."""
+
+    def test_the_backups_of_a_destroyed_server_stay(self, created: Host) -> None:
+        created.create_backup(self.SPEC, "last")
+        created.destroy(self.SPEC)
+        assert [info.backup_id for info in created.list_backups(self.SPEC)] == ["last"]
 
     def test_a_restore_first_saves_what_it_replaces(self, created: Host) -> None:
         self.put(created, "old")
@@ -422,6 +427,57 @@ class ArchivesContract(ContractFloor):
         created.delete_backup(self.SPEC, "b-1")
         with pytest.raises(BackupMissing):
             created.open_backup(self.SPEC, "b-1")
+
+
+class TenancyContract(ContractFloor):
+    """What metering asks, on hosts that can tell."""
+
+    def test_a_tenant_is_as_old_as_its_server_and_suspended_until_it_is_started(self, created: Host) -> None:
+        (tenant,) = created.tenants()
+        assert (tenant.server_id, tenant.packages) == (self.SPEC.server_id, ())
+        assert abs(datetime.now(UTC) - tenant.created_at) < timedelta(minutes=1)
+        assert tenant.suspended_at is not None
+        created.start(self.SPEC)
+        assert created.tenants() == [replace(tenant, suspended_at=None)]
+
+    def test_a_suspension_begins_with_the_first_stop_and_ends_with_the_start(self, started: Host) -> None:
+        began = datetime.now(UTC).replace(microsecond=0)
+        started.stop(self.SPEC, self.STOP_SECONDS)
+        first = started.tenant(self.SPEC).suspended_at
+        started.kill(self.SPEC)
+        assert first is not None
+        assert first >= began
+        assert started.tenant(self.SPEC).suspended_at == first
+        started.start(self.SPEC)
+        assert started.tenant(self.SPEC).suspended_at is None
+
+    def test_packages_are_what_was_last_set_whatever_happens_to_the_server(self, created: Host) -> None:
+        assert created.set_packages(self.SPEC, ["voice", "backups-daily", "voice"]).packages == (
+            "backups-daily",
+            "voice",
+        )
+        created.start(self.SPEC)
+        assert created.set_packages(self.SPEC, ["voice"]) == created.tenant(self.SPEC)
+        created.stop(self.SPEC, self.STOP_SECONDS)
+        assert created.tenants()[0].packages == ("voice",)
+        assert created.set_packages(self.SPEC, []).packages == ()
+
+    def test_a_server_that_is_gone_or_was_never_made_is_no_tenant(self, created: Host) -> None:
+        created.destroy(self.SPEC)
+        assert created.tenants() == []
+        with pytest.raises(ServerMissing):
+            created.tenant(self.SPEC)
+        with pytest.raises(ServerMissing):
+            created.set_packages(self.SPEC, ["voice"])
+
+
+class NoTenancyContract(ContractFloor):
+    """Hosts that cannot tell what metering asks."""
+
+    def test_what_metering_asks_is_said_not_to_be_offered(self, created: Host) -> None:
+        for ask in (created.tenants, lambda: created.tenant(self.SPEC), lambda: created.set_packages(self.SPEC, [])):
+            with pytest.raises(NotOffered):
+                ask()
 
 
 class HostContract(ConsoleContract, FilesContract, ArchivesContract, BackupsContract, LifecycleContract):

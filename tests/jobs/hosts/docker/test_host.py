@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.jobs.hosts.contract import HostContract
+from tests.jobs.hosts.contract import HostContract, NoTenancyContract
 
 
-class TestDockerHost(HostContract):
+class TestDockerHost(HostContract, NoTenancyContract):
     """`empty_host` is a fixture of this folder."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.hosts.base import HostMisconfigured, HostUnavailable, ServerSpec
+from jobs.hosts.base import HostMisconfigured, HostUnavailable, ServerSpec, Tenant
 from jobs.hosts.local.host import LocalHost, default_commands
 from jobs.hosts.local.layout import IdRefused
-from tests.jobs.hosts.contract import HostContract
+from tests.jobs.hosts.contract import HostContract, TenancyContract
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class TestLocalHost(HostContract):
+class TestLocalHost(HostContract, TenancyContract):
     @pytest.fixture
     def empty_host(self, data_dir: Path) -> LocalHost:
         return LocalHost(data_dir, default_commands())
@@ -52,6 +54,33 @@ def test_one_server_that_cannot_be_read_makes_the_whole_answer_unavailable(data_
         host.create(ServerSpec(f"server-{number}", "x", "game", 0))
     record = data_dir / "servers" / "server-1" / "run" / "process.json"
     record.write_text("{ torn")
-    with pytest.raises(HostUnavailable, match="damaged"):
-        host.observe_all()
+    for see in (host.observe_all, host.tenants):
+        with pytest.raises(HostUnavailable, match="damaged"):
+            see()
     record.unlink()
+
+
+def test_a_server_that_was_made_before_servers_were_stamped_is_as_old_as_its_oldest_directory(data_dir: Path) -> None:
+    host = LocalHost(data_dir, {})
+    spec = ServerSpec("server-1", "x", "game", 0)
+    host.create(spec)
+    home = data_dir / "servers" / "server-1"
+    for stamp in ("created", "suspended"):
+        (home / stamp).unlink()
+    made_at = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    os.utime(home / "incoming", (made_at.timestamp(),) * 2)
+    os.utime(home / "files", (0, 0))  # the customer's: nothing there says when the server was made
+    assert host.tenants() == [Tenant("server-1", "x", made_at, (), None)]
+
+
+def test_what_runs_again_without_a_command_is_not_suspended(data_dir: Path) -> None:
+    host = LocalHost(data_dir, {"game": ["cat"]})
+    spec = ServerSpec("server-1", "x", "game", 0)
+    host.create(spec)
+    host.start(spec)
+    (data_dir / "servers" / "server-1" / "suspended").write_text("2026-03-01T00:00:00+00:00")  # died before it was told
+    assert host.tenant(spec).suspended_at is None
+    host.kill(spec)
+    suspended_at = host.tenant(spec).suspended_at
+    assert suspended_at is not None
+    assert datetime.now(UTC) - suspended_at < timedelta(minutes=1)

@@ -7,11 +7,11 @@ import pytest
 from jobs.hosts.base import Host
 from jobs.hosts.proxmox import ProxmoxHost
 from tests.doubles.proxmox import ProxmoxDouble
-from tests.jobs.hosts.contract import BackupsContract, LifecycleContract
+from tests.jobs.hosts.contract import BackupsContract, LifecycleContract, NoTenancyContract
 from tests.jobs.hosts.proxmox.conftest import Reached
 
 
-class TestContainers(BackupsContract, LifecycleContract):
+class TestContainers(BackupsContract, LifecycleContract, NoTenancyContract):
     @pytest.fixture
     def empty_host(self, cluster: ProxmoxDouble, host: ProxmoxHost) -> ProxmoxHost:
         self.cluster = cluster
