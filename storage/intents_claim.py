@@ -23,7 +23,7 @@ from storage.ledger_batch import LOOK_AGAIN, Change, Recorded, record_batch
 # What a waiting notice says in `outcome`; `storage.servers.observe` lets it go on when something new was seen.
 WAITS_OBSERVED: Final = "waits until its servers are observed"
 WAITS_HOLD: Final = "waits until no hold is active"
-ADMIN: Final = "admin"
+ADMIN: Final = "person"
 """The machine of intents that a person asked for by name: no rule's promise or stamp is bound to them."""
 CLAIM_SECONDS: Final = 600.0
 

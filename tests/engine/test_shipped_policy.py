@@ -29,6 +29,7 @@ from engine.source import parse
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "policy"
 TEXTS = bundle(SHIPPED)
+FREE_OTHERWISE = (("abuse", "clear"), ("ended", "none"), ("admin", "clear"))
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def test_every_rung_stops_what_it_should(policy: Policy) -> None:
     ],
 )
 def test_new_servers_are_denied_from_the_overdue_warning_on(policy: Policy, state: str, code: str | None) -> None:
-    states = (("billing", state), ("abuse", "clear"), ("ended", "none"))
+    states = (("billing", state), *FREE_OTHERWISE)
     facts = {"has_active_plan": True, "at_plan_limit": False}
     verdict = compiled(policy).gates.account("instance.create", states, "customer", facts)
     assert (verdict.allow, verdict.code) == (code is None, code)
@@ -224,8 +225,8 @@ def test_new_servers_are_denied_from_the_overdue_warning_on(policy: Policy, stat
 
 def test_billing_says_first_why_a_server_cannot_be_made(policy: Policy) -> None:
     gates = compiled(policy).gates
-    free = (("billing", "active"), ("abuse", "clear"), ("ended", "none"))
-    over = (("billing", "active"), ("abuse", "clear"), ("ended", "stopped"))
+    free = (("billing", "active"), *FREE_OTHERWISE)
+    over = tuple((name, "stopped" if name == "ended" else state) for name, state in free)
     none = {"has_active_plan": False, "at_plan_limit": True}
     assert gates.account("instance.create", free, "customer", none).code == "BILLING_NO_ACTIVE_PLAN"
     full = {"has_active_plan": True, "at_plan_limit": True}
@@ -265,10 +266,11 @@ def test_every_rule_climbs_one_rung_and_relief_descends(policy: Policy) -> None:
 
 def test_every_cause_is_lifted_by_its_own_cure(policy: Policy) -> None:
     assert {machine.name: machine.cause for machine in policy.account_machines} == {
-        "billing": "debt", "abuse": "abuse", "ended": "ended",
+        "billing": "debt", "abuse": "abuse", "ended": "ended", "admin": "admin",
     }  # fmt: skip
-    (cleared,) = policy.machines["abuse"].relief
-    assert (cleared.event, cleared.by, cleared.when) == ("abuse_cleared", "admin", None)
+    for machine, event in (("abuse", "abuse_cleared"), ("admin", "admin_lifted")):
+        (lift,) = policy.machines[machine].relief
+        assert (lift.event, lift.by, lift.when) == (event, "admin", None)
 
 
 def test_what_is_implemented_is_what_the_policy_declares(policy: Policy) -> None:

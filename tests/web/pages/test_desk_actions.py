@@ -45,25 +45,36 @@ def test_exemption_begins_and_ends(site: Site, desk: Browser) -> None:
     assert [row["because"] for row in audit_of(site, tenant) if row["action"] == "exempt"] == [WHY, "no longer"]
 
 
-def test_suspension_now_climbs_every_rung_and_is_lifted_by_a_person(site: Site, desk: Browser) -> None:
+@pytest.mark.parametrize(
+    ("cause", "events"),
+    [("abuse", ["abuse_reported", "abuse_confirmed"]), ("admin", ["admin_suspended"])],
+)
+def test_suspension_now_climbs_every_rung_and_is_lifted_by_a_person(
+    site: Site, desk: Browser, cause: str, events: list[str]
+) -> None:
     tenant = site.tenant()
+    with site.database.begin() as conn:  # an account from before its policy had this ladder
+        conn.execute(
+            text("UPDATE accounts SET states = states - :cause, episodes = episodes - :cause WHERE id = :id"),
+            {"cause": cause, "id": tenant.account_id},
+        )
     page = f"/admin/accounts/{tenant.account_id}"
     desk.open(page)
     desk.answer = desk.client.post(
-        f"{page}/suspend", data={**desk.form(f"{page}/suspend").fields, "cause": "abuse", "reason": WHY}
+        f"{page}/suspend", data={**desk.form(f"{page}/suspend").fields, "cause": cause, "reason": WHY}
     )
-    assert "is stopped for abuse" in desk.text
+    assert f"is stopped for {cause}" in desk.text
     view = site.admin.get(f"/api/admin/accounts/{tenant.account_id}").json()
-    assert (view["serverBillingState"], view["states"]["abuse"]) == ("suspended_shutdown", "stopped")
+    assert (view["serverBillingState"], view["states"][cause]) == ("suspended_shutdown", "stopped")
     said = [row["action"] for row in audit_of(site, tenant) if row["because"] == WHY]
-    assert said == ["abuse_reported", "abuse_confirmed"]
+    assert said == events
     again = desk.client.post(
-        f"{page}/suspend", data={"proof": desk.form("/sign-out").fields["proof"], "cause": "abuse", "reason": WHY}
+        f"{page}/suspend", data={"proof": desk.form("/sign-out").fields["proof"], "cause": cause, "reason": WHY}
     )
     assert again.status_code == 409
     desk.open(page)
     desk.answer = desk.client.post(
-        f"{page}/lift", data={**desk.form(f"{page}/lift").fields, "cause": "abuse", "reason": "they answered"}
+        f"{page}/lift", data={**desk.form(f"{page}/lift").fields, "cause": cause, "reason": "they answered"}
     )
     assert "is lifted" in desk.text
     assert site.admin.get(f"/api/admin/accounts/{tenant.account_id}").json()["serverBillingState"] == "allowed"
