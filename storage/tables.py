@@ -24,7 +24,27 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.tables_columns import EMPTY_LIST, EMPTY_OBJECT, NEW_ID, NOW, instant, metadata, required
+from storage.tables_invoices import (
+    invoice_lines,
+    invoice_number_counters,
+    invoice_payments,
+    invoice_runs,
+    invoices,
+)
 from storage.tables_logins import attempts, letters, login_tokens, logins, sessions
+from storage.tables_metering import (
+    org_billing_config,
+    org_payment_methods,
+    platform_pricing,
+    platform_pricing_history,
+    skill_pricing,
+    skill_pricing_history,
+    tenant_billing_lifecycle,
+    tenant_requests,
+    tenant_skill_events,
+    tenant_suspension_events,
+    tenant_usage,
+)
 from storage.tables_portal import notes, tickets
 from storage.tables_running import (
     alerts,
@@ -56,6 +76,11 @@ __all__ = [
     "edges",
     "holds",
     "intents",
+    "invoice_lines",
+    "invoice_number_counters",
+    "invoice_payments",
+    "invoice_runs",
+    "invoices",
     "leases",
     "letters",
     "login_tokens",
@@ -64,15 +89,26 @@ __all__ = [
     "notes",
     "observations",
     "operations",
+    "org_billing_config",
+    "org_payment_methods",
+    "platform_pricing",
+    "platform_pricing_history",
     "policies",
     "policy_in_force",
     "processes",
     "repair_events",
     "servers",
     "sessions",
+    "skill_pricing",
+    "skill_pricing_history",
     "stripe_events",
     "stripe_invoices",
     "subscriptions",
+    "tenant_billing_lifecycle",
+    "tenant_requests",
+    "tenant_skill_events",
+    "tenant_suspension_events",
+    "tenant_usage",
     "tickets",
     "wakeups",
 ]
