@@ -30,6 +30,7 @@ from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
 from jobs.repair import boot, look_back, repair
 from jobs.stripe_client import StandingPoll
+from jobs.stripe_reader import EventReader
 from jobs.sweep import Sweep
 from storage import clock, inbox, intents, leases, policies, processes, wakeups
 from storage.database import is_lost
@@ -59,11 +60,13 @@ class Report:
     parked: int = 0
     ended: int = 0
     """Operations whose intents were dropped or given up."""
+    read: int = 0
+    """Stripe's events that were found in its list, and new."""
     fetched: int = 0
     """Accounts about which Stripe was asked."""
     woken: int = 0
     pending: int = 0
-    """Repairs that wait to be seen again."""
+    """Repairs that wait to be seen again, and readings of Stripe that go on in the next tick."""
     failed: list[str] = field(default_factory=list)
     took_ms: int = 0
 
@@ -77,6 +80,7 @@ class Report:
             + self.moved
             + self.repairs
             + self.parked
+            + self.read
             + self.fetched
             + self.ended
         )
@@ -93,6 +97,7 @@ class Controller:
         self.fence: Fence | None = None
         self.sweep = Sweep()
         self.standing = StandingPoll(context.settings, context.database)
+        self.events = EventReader(context.settings, context.database)
         self.lookout = Lookout(context)
         self.edge_watch = EdgeWatch(context)
         self.digest: str | None = None
@@ -158,8 +163,15 @@ class Controller:
             swept = self.sweep.run(context, policy, fence, force=forced, between=lambda: self._renew(fence))
             report.swept = swept.moved
 
+        def read_events() -> None:
+            report.read = self.events.run(policy, fence, force=forced, between=lambda: self._renew(fence))
+            report.pending += self.events.reading is not None
+            if self.events.has_ended_deep():
+                self.standing.walk()
+
         def ask_stripe() -> None:
             report.fetched = self.standing.run(policy, fence)
+            report.pending += self.standing.walks and report.fetched > 0
 
         def observe() -> None:
             report.seen = len(self.lookout.look(fence))
@@ -175,7 +187,7 @@ class Controller:
             report.repairs = self._boot(policy, fence)
             repaired = repair(context, policy, fence)
             report.repairs += repaired.asked
-            report.pending = repaired.pending
+            report.pending += repaired.pending
 
         def parked() -> None:
             report.parked = self._retry_parked(policy, fence, force=forced)
@@ -187,8 +199,8 @@ class Controller:
             relayed = relay(context, policy, fence)
             report.taken_back, report.woken = relayed.taken_back, relayed.woken
 
-        steps = (("parked", parked), ("sweep", sweep), ("stripe", ask_stripe), ("observe", observe),
-                 ("edge", look_at_edge), ("move", move), ("repair", mend), ("end", end),
+        steps = (("events", read_events), ("parked", parked), ("sweep", sweep), ("stripe", ask_stripe),
+                 ("observe", observe), ("edge", look_at_edge), ("move", move), ("repair", mend), ("end", end),
                  ("relay", hand_out))  # fmt: skip
         for name, step in steps:
             self._do(name, step, report)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from engine.model import Policy
 from jobs.logs import say
+from storage import stripe_reader
 from storage.alerts import raise_alert
 from storage.database import Database
 from storage.evidence_fetch import Asking, Fetched, asking_about, late_accounts, record_fetched, waiting_accounts
@@ -40,6 +41,8 @@ READ_SECONDS = 3.0
 PAGE = 100
 PAGES = 50  # 5,000 invoices of one customer; more is not an answer that a decision can be based on
 ACCOUNTS_AT_ONCE = 50
+WALK_AT_ONCE = 10
+FIRST = UUID(int=0)
 BUDGET_SECONDS = 3.0  # of one look: the controller has a lease to renew
 LATE_EVERY_SECONDS = 60.0
 PAUSE_SECONDS = 15.0  # after a failure, so that a Stripe that is down is not asked every second
@@ -71,7 +74,7 @@ def client_of(settings: Settings, read_seconds: float = READ_SECONDS, *, retries
 def fetch_standing(client: StripeClient, asking: Asking, deadline: float = float("inf")) -> Fetched:
     """Return everything that Stripe knows of an account's invoices and subscriptions. Raises StandingUnknown."""
     found: dict[str, tuple[About, InvoiceSeen | SubscriptionSeen]] = {}
-    ask = _Asker(client, deadline)
+    ask = Asker(client, deadline)
     for customer in asking.customers:
         for document in ask.pages("/v1/subscriptions", customer=customer, status="all"):
             _keep(found, document, lambda it: (about_subscription(it), read_subscription(it, asking.began_at)))
@@ -102,10 +105,10 @@ def _keep(
     found[subject.id] = about, subject
 
 
-class _Asker:
+class Asker:
     """Sends GET requests until a deadline."""
 
-    def __init__(self, client: StripeClient, deadline: float) -> None:
+    def __init__(self, client: StripeClient, deadline: float = float("inf")) -> None:
         self._client = client
         self._deadline = deadline
 
@@ -113,19 +116,26 @@ class _Asker:
         """Return all objects of a list, page by page."""
         after: dict[str, str] = {}
         for _ in range(PAGES):
-            page = self.one(path, limit=PAGE, **query, **after)
-            data = page.get("data")
-            if not isinstance(data, list) or not all(isinstance(each, dict) for each in data):
-                raise StandingUnknown(f"`{path}` is no list", everybody=True)
+            data, last = self.page(path, limit=PAGE, **query, **after)
             yield from data
-            if page.get("has_more") is not True:
+            if last is None:
                 return
-            if not data or not isinstance(data[-1].get("id"), str):
-                raise StandingUnknown(f"`{path}` says that there is more and does not say after what", everybody=True)
-            after = {"starting_after": data[-1]["id"]}
+            after = {"starting_after": last}
         raise StandingUnknown(f"`{path}` has more than {PAGES} pages", everybody=False)
 
-    def one(self, path: str, **query: str | int) -> Mapping[str, Any]:
+    def page(self, path: str, **query: Any) -> tuple[list[Mapping[str, Any]], str | None]:
+        """Return one page of a list, and after which object the next one begins; None: it is the last."""
+        page = self.one(path, **query)
+        data = page.get("data")
+        if not isinstance(data, list) or not all(isinstance(each, dict) for each in data):
+            raise StandingUnknown(f"`{path}` is no list", everybody=True)
+        if page.get("has_more") is not True:
+            return data, None
+        if not data or not isinstance(last := data[-1].get("id"), str):
+            raise StandingUnknown(f"`{path}` says that there is more and does not say after what", everybody=True)
+        return data, last
+
+    def one(self, path: str, **query: Any) -> Mapping[str, Any]:
         """Return one answer."""
         import stripe
 
@@ -170,6 +180,18 @@ class StandingPoll:
         self._paused_until = float("-inf")
         self._late_at = float("-inf")
         self._account_paused_until: dict[UUID, float] = {}
+        self._walked_to: UUID | None = None
+        self._walking: list[UUID] = []
+
+    def walk(self) -> None:
+        """From the next look on, ask about every account that was never asked about, or not since events were lost."""
+        if self._walked_to is None:
+            self._walked_to = FIRST
+
+    @property
+    def walks(self) -> bool:
+        """Whether that is still under way."""
+        return self._walked_to is not None
 
     def run(self, policy: Policy, fence: Fence | None = None) -> int:
         """Ask about accounts whose standing is stale; return how many are fresh now. Without a key nobody is asked."""
@@ -180,8 +202,9 @@ class StandingPoll:
         self._account_paused_until = {key: until for key, until in self._account_paused_until.items() if until > now}
         fresh = 0
         deadline = time.monotonic() + BUDGET_SECONDS
-        for account_id in stale:
+        for account_id in stale + self._next_of_walk():
             if account_id in self._account_paused_until:
+                self._passed(account_id)
                 continue
             try:
                 self.refresh(policy, account_id, fence=fence, deadline=deadline)
@@ -192,7 +215,23 @@ class StandingPoll:
                 self._failed(account_id, error)
                 if error.everybody:
                     break
+            self._passed(account_id)
         return fresh
+
+    def _next_of_walk(self) -> list[UUID]:
+        """Return some accounts that the walk comes to next; one that Stripe does not answer about is passed by."""
+        self._walking = []
+        if self._walked_to is not None:
+            with self._database.begin() as conn:
+                since = stripe_reader.cursor(conn).ask_since
+                self._walking = stripe_reader.unasked(conn, since, self._walked_to, WALK_AT_ONCE)
+            if not self._walking:
+                self._walked_to = None
+        return self._walking
+
+    def _passed(self, account_id: UUID) -> None:
+        if account_id in self._walking:
+            self._walked_to = account_id
 
     def _stale(self, policy: Policy, now: float) -> list[UUID]:
         """Choose whom to ask about: what is due and waits comes first."""

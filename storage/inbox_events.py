@@ -10,6 +10,7 @@ from storage.ledger_write import arrays
 from storage.stripe_event import StripeEvent
 
 Status = Literal["applied", "parked", "quarantined", "ignored", "duplicate"]
+Way = Literal["webhook", "reader"]
 
 # Sent again, these are applied once their account is known, or once this version understands them.
 UNSETTLED: Final = frozenset({"parked", "quarantined"})
@@ -34,8 +35,8 @@ EVENT_COLUMNS: Final = (
 _NAMES: Final = ", ".join(name for name, _ in EVENT_COLUMNS)
 _ARRAYS: Final = ", ".join(f"%({name})s::{kind}[]" for name, kind in EVENT_COLUMNS)
 INSERT: Final = f"""
-INSERT INTO stripe_events ({_NAMES}, applied_at)
-SELECT {_NAMES.replace("claims", "claims::uuid[]")}, CASE WHEN status = 'applied' THEN now() END
+INSERT INTO stripe_events ({_NAMES}, applied_at, came_by)
+SELECT {_NAMES.replace("claims", "claims::uuid[]")}, CASE WHEN status = 'applied' THEN now() END, %(came_by)s
 FROM unnest({_ARRAYS}) AS n({_NAMES})
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
@@ -48,7 +49,7 @@ WHERE e.id = n.id AND e.status IN ('parked', 'quarantined')
 """
 
 
-def inserting(verdicts: list[Verdict]) -> dict[str, Any]:
+def inserting(verdicts: list[Verdict], came_by: Way) -> dict[str, Any]:
     """Return what INSERT is given, in the order of ids: two groups with the same events never wait crosswise."""
     rows = []
     for verdict in sorted(verdicts, key=lambda verdict: verdict.event.id):
@@ -57,7 +58,7 @@ def inserting(verdicts: list[Verdict]) -> dict[str, Any]:
         told = (event.id, event.type, event.created_at, event.livemode, event.api_version, event.payload)
         concerned = (event.object_id, about.customer_id, about.subscription_id, claims, _only(verdict.accounts))
         rows.append((*told, *concerned, verdict.status, verdict.reason))
-    return arrays(EVENT_COLUMNS, rows)
+    return arrays(EVENT_COLUMNS, rows) | {"came_by": came_by}
 
 
 def unparking(verdicts: list[Verdict]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from storage.evidence import AccountRow, Mirror, Question, lock_and_read
 from storage.evidence_mirror import Sighting, plan_of
 from storage.evidence_standing import Standing
 from storage.gather import World
-from storage.inbox_events import INSERT, KNOWN, UNPARK, UNSETTLED, Status, Verdict, inserting, unparking
+from storage.inbox_events import INSERT, KNOWN, UNPARK, UNSETTLED, Status, Verdict, Way, inserting, unparking
 from storage.inbox_owners import Owner, link_checkout, owner_of, sought
 from storage.intents_outbox import Outbox
 from storage.ledger import Recorded, record_many
@@ -67,12 +67,15 @@ class Terms:
     """The mode of the configured key; None: either is accepted."""
     world: World = field(default_factory=World)
     told_versions: set[str] = field(default_factory=lambda: {API_VERSION})
+    came_by: Way = "webhook"
+    """How events reach whoever takes them; written into the log of events, where it changes nothing else."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, came_by: Way = "webhook") -> Self:
         """Describe this deployment."""
         kind = settings.stripe_api_key.split("_")[1:2]
-        return cls(live={"live": True, "test": False}.get("".join(kind)), world=World.of(settings))
+        live = {"live": True, "test": False}.get("".join(kind))
+        return cls(live=live, world=World.of(settings), came_by=came_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +258,7 @@ class Group:
         news = [each for each in verdicts if each.status != "duplicate"]
         new = [each for each in news if each.event.id not in self.known]
         formerly_parked = [each for each in news if each.event.id in self.known]
-        questions = [Question(INSERT, inserting(new))] if new else []
+        questions = [Question(INSERT, inserting(new, self.terms.came_by))] if new else []
         if formerly_parked:
             questions.append(Question(UNPARK, unparking(formerly_parked)))
         standings = mirror.settle()

@@ -1,4 +1,4 @@
-"""A session that takes groups of events one after the other, on its own connection, under the policy in force."""
+"""A session that takes groups of webhooks one after the other, on its own connection, under the policy in force."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from engine.model import Policy
-from storage import policies
+from storage import policies, stripe_reader
 from storage.database import Database
 from storage.inbox import Taken, Terms, take
 from storage.stripe_event import StripeEvent
@@ -17,6 +17,7 @@ from storage.stripe_event import StripeEvent
 # Shorter than elsewhere: whoever sent an event waits for it, and sends it again.
 LOCK_TIMEOUT: Final = "1500ms"
 POLICY_SECONDS: Final = 1.0
+MARK_SECONDS: Final = 30.0
 
 
 class InboxSession:
@@ -28,6 +29,7 @@ class InboxSession:
         self._conn: Connection | None = None
         self._policy: Policy | None = None
         self._looked_at = 0.0
+        self._marked_at = float("-inf")
 
     def take(self, events: Sequence[StripeEvent]) -> list[Taken]:
         """Take one group in one transaction. Raises whatever kept it from being committed: nothing stays of it then.
@@ -37,7 +39,11 @@ class InboxSession:
         try:
             conn = self._conn or self._connect()
             with conn.begin():
-                return take(conn, self._in_force(conn), events, terms=self._terms)
+                taken = take(conn, self._in_force(conn), events, terms=self._terms)
+                if time.monotonic() - self._marked_at > MARK_SECONDS:
+                    stripe_reader.webhook_came(conn)
+                    self._marked_at = time.monotonic()
+                return taken
         except BaseException:
             self.close()
             raise

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Literal, Self
 
 from storage.errors import SettingWrong
+
+StripeMode = Literal["webhook", "poll", "both"]
+STRIPE_MODES: Final[tuple[StripeMode, ...]] = ("webhook", "poll", "both")
 
 DEFAULT_PORT = 8080
 SHIPPED_POLICY = Path(__file__).resolve().parent.parent / "policy"
@@ -51,6 +54,8 @@ class Settings:
     """Empty: the mirror of webhooks counts as fresh."""
     stripe_api_base: str = ""
     """Another address of the Stripe API, such as a double; empty: Stripe's own."""
+    stripe_mode: StripeMode = "webhook"
+    """`webhook`: Stripe sends events; `poll`: its list is read; `both`. With a key, the list fills gaps in any case."""
     smtp_url: str = field(repr=False, default="")
     """`smtp://user:password@host:port` or `smtps://…`; empty: a Maildir under the data directory."""
     mail_from: str = "Forbear <billing@forbear.example>"
@@ -64,6 +69,11 @@ class Settings:
     """How many servers are made at the same time, by all workers together."""
     test_pause_at: str = ""
     """`intent:moment` (see `jobs.faults`): where a worker stops for a fault test; only with the test clock."""
+
+    @property
+    def polls(self) -> bool:
+        """Whether Stripe's list of events is read all the time, and not only for gaps."""
+        return self.stripe_mode != "webhook"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -93,6 +103,7 @@ class Settings:
             stripe_webhook_secrets=_list(env, "STRIPE_WEBHOOK_SECRET"),
             stripe_api_key=env.get("STRIPE_API_KEY", "").strip(),
             stripe_api_base=env.get("STRIPE_API_BASE", "").rstrip("/"),
+            stripe_mode=_stripe_mode(env),
             smtp_url=env.get("FORBEAR_SMTP_URL", ""),
             mail_from=env.get("FORBEAR_MAIL_FROM") or "Forbear <billing@forbear.example>",
             metrics_token_file=_path(env, "FORBEAR_METRICS_TOKEN_FILE"),
@@ -138,6 +149,14 @@ def _prefix(env: Mapping[str, str], name: str) -> str:
     if not (text.isascii() and text.isalnum() and text == text.upper() and len(text) <= 10):
         raise SettingWrong(name, f"is `{text}`, expected at most ten capital letters and digits such as `ZLH`")
     return text
+
+
+def _stripe_mode(env: Mapping[str, str]) -> StripeMode:
+    text = env.get("FORBEAR_STRIPE_MODE", "").strip() or "webhook"
+    for mode in STRIPE_MODES:
+        if text == mode:
+            return mode
+    raise SettingWrong("FORBEAR_STRIPE_MODE", f"is `{text}`, expected `webhook`, `poll` or `both`")
 
 
 def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:

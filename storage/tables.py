@@ -59,7 +59,7 @@ from storage.tables_running import (
     repair_events,
     wakeups,
 )
-from storage.tables_stripe import stripe_events, stripe_invoices, subscriptions
+from storage.tables_stripe import stripe_events, stripe_invoices, stripe_reader, subscriptions
 
 __all__ = [
     "accounts",
@@ -103,6 +103,7 @@ __all__ = [
     "skill_pricing_history",
     "stripe_events",
     "stripe_invoices",
+    "stripe_reader",
     "subscriptions",
     "tenant_billing_lifecycle",
     "tenant_requests",

@@ -64,6 +64,7 @@ stripe_events = Table(
     Column("reason", Text),
     instant("received_at", nullable=False, server_default=NOW),
     instant("applied_at"),
+    required("came_by", server_default="webhook"),  # or `reader`: found in Stripe's own list
     CheckConstraint("status IN ('applied', 'parked', 'quarantined', 'ignored')", name="status"),
     Index("stripe_events_account_id", "account_id", postgresql_where=text("account_id IS NOT NULL")),
     Index("stripe_events_received", "received_at", postgresql_using="brin"),
@@ -78,4 +79,16 @@ stripe_events = Table(
     Index("stripe_events_parked_subscription", "stripe_subscription_id", postgresql_where=text("status = 'parked'")),
     Index("stripe_events_parked_object", "object_id", postgresql_where=text("status = 'parked'")),
     Index("stripe_events_parked_claims", "claims", postgresql_using="gin", postgresql_where=text("status = 'parked'")),
+)
+
+stripe_reader = Table(
+    "stripe_reader",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    instant("read_to"),  # `created`: every event up to it was read; null: none ever was
+    instant("read_at"),  # when the last reading ended
+    instant("reconciled_at"),  # when the last that looked for gaps did
+    instant("ask_since"),  # no list of events tells the whole story: every account is asked about anew since then
+    instant("webhook_at"),  # when a webhook came last, to half a minute
+    CheckConstraint("single", name="single"),
 )

@@ -90,12 +90,16 @@ class Door:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._secrets = settings.stripe_webhook_secrets
+        self._is_off = settings.stripe_mode == "poll"
         self._session = InboxSession(database, Terms.of(settings))
         self._writer: Writer[StripeEvent, Taken] = Writer(self._session.take, away=is_lost)
         self.alarm = Alarm(database)
 
     async def take(self, body: bytes, header: str | None) -> Taken:
         """Take one request's body. Raises Problem."""
+        if self._is_off:
+            words = "Events are read from Stripe's list here, and no webhook is taken: FORBEAR_STRIPE_MODE is `poll`."
+            raise Problem(503, "WEBHOOK_OFF", words)
         if not self._secrets:
             words = "No webhook secret is configured. Set STRIPE_WEBHOOK_SECRET to the endpoint's signing secret."
             raise Problem(503, "WEBHOOK_NOT_CONFIGURED", words, headers=AGAIN)

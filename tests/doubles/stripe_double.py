@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.doubles import stripe_pages
 from tests.doubles.stripe_api import KEY
-from tests.doubles.stripe_books import ALIVE, Books, Document, Refused, new_id
+from tests.doubles.stripe_books import ALIVE, DAY, Books, Document, Refused, new_id
 
 PRICES = {"price_game": 1500, "price_dev": 700}
 LISTED = {
@@ -28,6 +28,7 @@ LISTED = {
 }
 SAME = ("customer", "email", "active", "subscription")  # queries that lists are narrowed by
 MOST_BYTES = 1_000_000
+LISTED_SECONDS = 30 * DAY
 
 
 class StripeDouble:
@@ -94,7 +95,7 @@ class StripeDouble:
 
     def _do(self, method: str, path: str, given: Document) -> Document:
         if method == "GET" and path == "events":
-            return paged(self.books.events[::-1], given, "/v1/events")
+            return self._events(given)
         if method == "GET" and path in LISTED:
             return self._list(path, given)
         if method == "POST":
@@ -145,6 +146,15 @@ class StripeDouble:
         self.books.objects[session_id] = made
         return made
 
+    def _events(self, given: Document) -> Document:
+        """List events of the last 30 days, the newest first."""
+        within = given.get("created", {})
+        first = max(int(within.get("gte", 0)), self.books.now() - LISTED_SECONDS)
+        found = [event for event in self.books.events[::-1] if event["created"] >= first]
+        if types := given.get("types"):
+            found = [event for event in found if event["type"] in types.values()]
+        return paged(found, given, "/v1/events")
+
     def _list(self, path: str, given: Document) -> Document:
         kind = LISTED[path]
         same = {name: given[name] for name in SAME if name in given and name != "active"}
@@ -168,6 +178,8 @@ def paged(found: list[Document], given: Document, url: str) -> Document:
     ids = [each["id"] for each in found]
     start, limit = 0, min(100, int(given.get("limit", 10)))
     if after := given.get("starting_after"):
+        if after not in ids:
+            raise Refused(400, "resource_missing", f"No such object: '{after}'")
         start = ids.index(after) + 1
     elif (before := given.get("ending_before")) and before in ids:
         start = max(0, ids.index(before) - limit)

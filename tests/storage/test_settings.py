@@ -18,6 +18,7 @@ def test_defaults_suit_the_embedded_system() -> None:
     assert not settings.test_clock
     assert settings.public_url == settings.portal_url == "http://127.0.0.1:8080"
     assert settings.stripe_webhook_secrets == ()
+    assert (settings.stripe_mode, settings.polls) == ("webhook", False)
 
 
 def test_everything_is_read_from_its_variable() -> None:
@@ -36,6 +37,7 @@ def test_everything_is_read_from_its_variable() -> None:
             "FORBEAR_DISCORD_ALERTS_BILLING": "https://discord.test/1",
             "STRIPE_WEBHOOK_SECRET": "whsec_1, whsec_2,",
             "STRIPE_API_KEY": "sk_test_1",
+            "FORBEAR_STRIPE_MODE": "both",
             "BILLING_RETENTION_DAYS": "30",
         }
     )
@@ -47,6 +49,7 @@ def test_everything_is_read_from_its_variable() -> None:
     assert settings.public_url == "http://127.0.0.1:9000"
     assert settings.test_clock
     assert settings.stripe_webhook_secrets == ("whsec_1", "whsec_2")
+    assert (settings.stripe_mode, settings.polls) == ("both", True)
     assert settings.discord_urls == {"alerts-billing": "https://discord.test/1"}
     assert settings.policy_overrides == {"BILLING_RETENTION_DAYS": "30"}
 
@@ -78,6 +81,7 @@ def test_secrets_never_show() -> None:
             {"FORBEAR_DATABASE_URL": URL, "FORBEAR_PROVISIONING_CONCURRENCY": "0"},
             "`FORBEAR_PROVISIONING_CONCURRENCY` is `0`, expected at least 1",
         ),
+        ({"FORBEAR_DATABASE_URL": URL, "FORBEAR_STRIPE_MODE": "pull"}, "`FORBEAR_STRIPE_MODE` is `pull`, expected"),
         ({"FORBEAR_DATABASE_URL": URL, "FORBEAR_PORT": "-1"}, "`FORBEAR_PORT` is `-1`, expected a whole number"),
     ],
 )

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from storage import policies
 from storage.embedded import Postgres
 from storage.migrate import upgrade
-from storage.settings import SHIPPED_POLICY, Settings
+from storage.settings import SHIPPED_POLICY, Settings, StripeMode
 from tests.doubles import stripe as double
 from tests.doubles.stripe_sender import PATH, Sender, serving
 from tests.storage.billing import CREATED, Billing, failed
@@ -38,6 +38,7 @@ class Endpoint(Billing):
 
     secrets: tuple[str, ...] = (OLD_SECRET, double.SECRET)
     key: str = ""
+    mode: StripeMode = "webhook"
     sender: Sender = field(init=False)
 
     @contextmanager
@@ -46,7 +47,9 @@ class Endpoint(Billing):
         policies.deploy_folder(self.database.engine, SHIPPED_POLICY, {}, "test")
         with self.database.begin() as conn:
             conn.execute(text("DELETE FROM alerts"))
-        settings = Settings(database_url=self.url, stripe_webhook_secrets=self.secrets, stripe_api_key=self.key)
+        settings = Settings(
+            database_url=self.url, stripe_webhook_secrets=self.secrets, stripe_api_key=self.key, stripe_mode=self.mode
+        )
         app = Litestar(
             plugins=[WebhookPlugin(settings, self.database)],
             exception_handlers=HANDLERS,
@@ -105,6 +108,13 @@ def test_without_a_secret_nothing_is_taken_and_stripe_sends_again(database_url: 
     with Endpoint(database_url, secrets=()).open() as endpoint:
         answer = endpoint.sender.deliver(failed())
         assert (answer.status_code, answer.json()["code"]) == (503, "WEBHOOK_NOT_CONFIGURED")
+        assert endpoint.count("stripe_events") == 0
+
+
+def test_where_events_are_polled_no_webhook_is_taken(database_url: str) -> None:
+    with Endpoint(database_url, mode="poll").open() as endpoint:
+        answer = endpoint.sender.deliver(failed())
+        assert (answer.status_code, answer.json()["code"]) == (503, "WEBHOOK_OFF")
         assert endpoint.count("stripe_events") == 0
 
 
