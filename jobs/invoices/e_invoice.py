@@ -1,0 +1,119 @@
+"""An invoice as the XML that accounting programs read: EN 16931, in the syntax of UN/CEFACT CII (Factur-X, ZUGFeRD)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from drafthorse.models.accounting import ApplicableTradeTax
+from drafthorse.models.document import Document
+from drafthorse.models.party import TaxRegistration, TradeParty
+from drafthorse.models.payment import PaymentMeans, PaymentTerms
+from drafthorse.models.tradelines import LineItem
+
+from engine.invoicing.invoice import Invoice, InvoiceKind, Line, Party, VatLine
+
+PROFILE = "urn:cen.eu:en16931:2017"
+SCHEMA = "FACTUR-X_EN16931"
+TYPE_CODES = {InvoiceKind.INVOICE: "380", InvoiceKind.CREDIT_NOTE: "381"}
+"""UNTDID 1001."""
+UNIT_CODES = {"day": "DAY", "month": "MON"}
+"""UN/ECE Recommendation 20; anything else is counted in pieces."""
+CREDIT_TRANSFER = "30"
+"""UNTDID 4461."""
+
+
+def e_invoice(invoice: Invoice) -> bytes:
+    """Return the XML of an issued invoice or credit note, checked against the schema of its profile.
+
+    The same invoice gives the same bytes. Raises ValueError for a preview, which is no document yet.
+    """
+    if invoice.number is None or invoice.issued_on is None:
+        raise ValueError("a preview has no number; issue it first")
+    document = Document()
+    document.context.guideline_parameter.id = PROFILE
+    document.header.id = invoice.number
+    document.header.type_code = TYPE_CODES[invoice.kind]
+    document.header.issue_date_time = invoice.issued_on
+    for position, line in enumerate(invoice.lines, start=1):
+        document.trade.items.add(_item(position, line))
+    _write_party(document.trade.agreement.seller, invoice.creditor)
+    _write_party(document.trade.agreement.buyer, invoice.debtor)
+    document.trade.agreement.buyer.id = invoice.organisation
+    _write_settlement(document, invoice)
+    written: bytes = document.serialize(schema=SCHEMA)
+    return written
+
+
+def _write_party(party: TradeParty, who: Party) -> None:
+    party.name = who.name
+    party.address.line_one = f"{who.street} {who.house_number}".strip()
+    party.address.postcode = who.postal_code
+    party.address.city_name = who.town
+    party.address.country_id = who.country
+    if who.email is not None:
+        party.electronic_address.uri_ID = ("EM", who.email)
+    if who.vat_id is not None:
+        registration = TaxRegistration()
+        registration.id = ("VA", who.vat_id)
+        party.tax_registrations.add(registration)
+
+
+def _item(position: int, line: Line) -> LineItem:
+    item = LineItem()
+    item.document.line_id = str(position)
+    item.product.name = line.text
+    if line.tenant is not None:
+        item.product.description = line.tenant
+    item.agreement.net.amount = line.unit_price
+    item.delivery.billed_quantity = (line.quantity, UNIT_CODES.get(line.unit, "C62"))
+    item.settlement.trade_tax.type_code = "VAT"
+    item.settlement.trade_tax.category_code = _category(line.vat_percent)
+    item.settlement.trade_tax.rate_applicable_percent = line.vat_percent
+    item.settlement.period.start = line.first_on
+    item.settlement.period.end = line.last_on
+    item.settlement.monetary_summation.total_amount = line.amount
+    return item
+
+
+def _write_settlement(document: Document, invoice: Invoice) -> None:
+    settlement = document.trade.settlement
+    settlement.currency_code = invoice.currency
+    settlement.period.start = invoice.first_on
+    settlement.period.end = invoice.last_on
+    if invoice.reference is not None:
+        settlement.payment_reference = invoice.reference
+    if invoice.iban is not None:
+        means = PaymentMeans()
+        means.type_code = CREDIT_TRANSFER
+        means.payee_account.iban = invoice.iban
+        settlement.payment_means.add(means)
+    for rate in invoice.vat_lines:
+        settlement.trade_tax.add(_tax(rate))
+    if invoice.due_on is not None:
+        terms = PaymentTerms()
+        terms.due = invoice.due_on
+        settlement.terms.add(terms)
+    if invoice.corrects is not None:
+        settlement.invoice_referenced_document.issuer_assigned_id = invoice.corrects
+    sums = settlement.monetary_summation
+    sums.line_total = invoice.net
+    sums.charge_total = sums.allowance_total = sums.prepaid_total = Decimal("0.00")
+    sums.tax_basis_total = invoice.net
+    sums.tax_total = (invoice.vat, invoice.currency)
+    sums.grand_total = invoice.total
+    sums.due_amount = invoice.total
+
+
+def _tax(rate: VatLine) -> ApplicableTradeTax:
+    tax = ApplicableTradeTax()
+    tax.type_code = "VAT"
+    tax.category_code = _category(rate.percent)
+    tax.rate_applicable_percent = rate.percent
+    tax.basis_amount = rate.net
+    tax.calculated_amount = rate.vat
+    return tax
+
+
+def _category(percent: Decimal) -> str:
+    """UNCL 5305: `S` at a rate, `Z` at none, which unlike an exemption needs no reason."""
+    return "S" if percent else "Z"

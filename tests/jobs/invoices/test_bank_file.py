@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.invoices.bank_file import BankFileWrong, BankPayment, read_bank_file
+from tests.jobs.invoices.papers import ACCOUNT, REFERENCE, bank_xml, entry_xml, payment_xml
+
+
+def only_payment(content: bytes) -> BankPayment:
+    (payment,) = read_bank_file(content).payments
+    return payment
+
+
+def faults_of(content: bytes) -> tuple[str, ...]:
+    with pytest.raises(BankFileWrong) as told:
+        read_bank_file(content)
+    return told.value.faults
+
+
+VERSIONS = ("camt.053.001.02", "camt.053.001.04", "camt.053.001.08", "camt.054.001.04", "camt.054.001.08")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_payment_is_read_from_each_version(version: str) -> None:
+    payment = only_payment(bank_xml([entry_xml(payment_xml())], version=version))
+    assert (payment.account, payment.amount, payment.currency) == (ACCOUNT, Decimal("84.32"), "CHF")
+    assert (payment.booked_on, payment.reference) == (date(2026, 11, 20), REFERENCE)
+    assert payment.payer == "Müller & Söhne GmbH"
+
+
+def test_the_second_versions_way_to_name_amount_and_payer_is_read() -> None:
+    old = (
+        '<TxDtls><AmtDtls><TxAmt><Amt Ccy="CHF">42.00</Amt></TxAmt></AmtDtls>'
+        "<RltdPties><Dbtr><Nm>Ada</Nm></Dbtr></RltdPties></TxDtls>"
+    )
+    file = read_bank_file(bank_xml([entry_xml(old, old.replace("Ada", "Bob"), amount="84.00")]))
+    told = [(payment.amount, payment.payer) for payment in file.payments]
+    assert told == [(Decimal("42.00"), "Ada"), (Decimal("42.00"), "Bob")]
+
+
+def test_statement_and_notification_tell_the_same_payment() -> None:
+    identities = {only_payment(bank_xml([entry_xml(payment_xml())], version=version)).identity for version in VERSIONS}
+    assert len(identities) == 1
+
+
+def test_two_payments_alike_in_all_but_place_stay_two() -> None:
+    twin = entry_xml(payment_xml(own=None))
+    assert len({payment.identity for payment in read_bank_file(bank_xml([twin, twin])).payments}) == 2
+
+
+def test_a_reference_is_read_without_its_blanks() -> None:
+    assert only_payment(bank_xml([entry_xml(payment_xml(reference="rf18 5390 0754 7034"))])).reference == REFERENCE
+
+
+def test_a_payment_without_reference_or_details_is_still_a_payment() -> None:
+    assert only_payment(bank_xml([entry_xml(payment_xml(reference=None))])).reference is None
+    assert only_payment(bank_xml([entry_xml()])).payer is None
+
+
+def test_debits_reversals_and_pending_bookings_are_left_out_and_counted() -> None:
+    pending = entry_xml(payment_xml()).replace("BOOK", "PDNG")
+    entries = [entry_xml(way="DBIT"), entry_xml(more="<RvslInd>true</RvslInd>"), pending, entry_xml(payment_xml())]
+    file = read_bank_file(bank_xml(entries))
+    assert (len(file.payments), file.left_out) == (1, 3)
+
+
+def test_a_collective_booking_is_taken_apart() -> None:
+    entry = entry_xml(payment_xml("34.32", own="a"), payment_xml("50.00", own="b"))
+    amounts = [payment.amount for payment in read_bank_file(bank_xml([entry])).payments]
+    assert amounts == [Decimal("34.32"), Decimal("50.00")]
+
+
+WRONG = [
+    (b"", "it is not XML"),
+    (b"<a/>", "expected camt.053 or camt.054, found `a`"),
+    (b"\x00\xff" * 40, "it is not XML"),
+    (b'<!DOCTYPE a [<!ENTITY x "y">]><Document/>', "document type"),
+    (bank_xml([entry_xml(amount="84.321")]), "in cents above zero, found `84.321`"),
+    (bank_xml([entry_xml(amount="0.00")]), "above zero"),
+    (bank_xml([entry_xml(amount="-1.00")]), "expected an amount with its currency, found `-1.00 CHF`"),
+    (bank_xml([entry_xml(amount="1e9")]), "found `1e9 CHF`"),
+    (bank_xml([entry_xml().replace('Ccy="CHF"', "")]), "with its currency"),
+    (bank_xml([entry_xml().replace("2026-11-20", "2026-02-30")]), "expected a booking date, found `2026-02-30`"),
+    (bank_xml([entry_xml(payment_xml("1.00", own="a"), payment_xml("2.00", own="b"))]), "do not add up to 84.32 CHF"),
+    (bank_xml([entry_xml(payment_xml()), entry_xml(payment_xml())]), "stands twice"),
+    (bank_xml([entry_xml()]).replace(b"IBAN", b"Othr"), "names no IBAN"),
+]
+
+
+@pytest.mark.parametrize(("content", "says"), WRONG)
+def test_a_wrong_file_is_refused_whole_with_the_line(content: bytes, says: str) -> None:
+    faults = faults_of(content)
+    assert any(says in fault for fault in faults), faults
+    assert all(fault.startswith("line ") for fault in faults)
+
+
+def test_all_faults_are_told_at_once_but_never_more_than_twenty() -> None:
+    assert len(faults_of(bank_xml([entry_xml(amount="x"), entry_xml(amount="y")]))) == 2
+    assert len(faults_of(bank_xml([entry_xml(amount="x")] * 500))) == 20
+
+
+def test_entities_cost_nothing() -> None:
+    laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
+    assert faults_of(f'<!DOCTYPE a [<!ENTITY l0 "ha">{laughs}]><Document>&l11;</Document>'.encode())
+
+
+def test_a_file_beyond_the_bound_is_not_parsed() -> None:
+    assert "at most" in faults_of(b" " * (20 * 1024 * 1024 + 1))[0]
+
+
+@given(st.binary(max_size=400), st.integers(0, 600))
+def test_no_damage_gives_anything_but_payments_or_faults(damage: bytes, at: int) -> None:
+    content = bank_xml([entry_xml(payment_xml())])
+    try:
+        file = read_bank_file(content[:at] + damage + content[at + len(damage) :])
+    except BankFileWrong:
+        return
+    assert all(payment.amount > 0 for payment in file.payments)

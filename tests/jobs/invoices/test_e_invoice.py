@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import facturx
+import pytest
+from lxml import etree
+
+from engine.invoicing.invoice import InvoiceKind, LineKind
+from jobs.invoices.e_invoice import e_invoice
+from tests.jobs.invoices.papers import creditor, invoice, line, preview
+
+RAM = "{urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100}"
+
+
+def texts(xml: bytes, tag: str) -> list[str]:
+    return [element.text or "" for element in etree.fromstring(xml).iter(f"{RAM}{tag}")]
+
+
+def test_another_library_finds_the_xml_valid_for_its_profile() -> None:
+    usage = line("27.35", kind=LineKind.USAGE, quantity=Decimal(18234), unit="message", unit_price=Decimal("0.00150"))
+    assert facturx.xml_check_xsd(e_invoice(invoice(line("29.00"), usage)), flavor="factur-x", level="en16931")
+
+
+def test_it_says_the_sums_of_the_invoice_to_the_cent() -> None:
+    xml = e_invoice(invoice(line("29.00"), line("49.00")))
+    assert texts(xml, "LineTotalAmount")[-1] == "78.00"
+    assert texts(xml, "TaxTotalAmount") == ["6.32"]
+    assert texts(xml, "GrandTotalAmount") == texts(xml, "DuePayableAmount") == ["84.32"]
+
+
+def test_a_credit_note_names_its_invoice_and_its_own_type() -> None:
+    xml = e_invoice(invoice(kind=InvoiceKind.CREDIT_NOTE, number="2026-000043", corrects="2026-000042"))
+    assert texts(xml, "TypeCode")[0] == "381"
+    assert texts(xml, "IssuerAssignedID") == ["2026-000042"]
+
+
+def test_a_line_without_tax_is_zero_rated() -> None:
+    xml = e_invoice(invoice(line("29.00", vat_percent=Decimal(0))))
+    assert texts(xml, "CategoryCode")[0] == "Z"
+
+
+def test_the_same_invoice_gives_the_same_bytes() -> None:
+    assert e_invoice(invoice()) == e_invoice(invoice())
+
+
+def test_names_are_text_whatever_they_hold() -> None:
+    xml = e_invoice(invoice(creditor=creditor(name='<script>&"]]>')))
+    assert '<script>&"]]>' in texts(xml, "Name")
+
+
+def test_a_preview_is_no_document() -> None:
+    with pytest.raises(ValueError, match="issue it first"):
+        e_invoice(preview())
+
+
+def test_a_leap_day_is_written_as_it_is() -> None:
+    xml = e_invoice(invoice(issued_on=date(2028, 2, 29)))
+    assert b">20280229<" in xml

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+from typing import Any
+
+import facturx
+import pypdfium2
+import zxingcpp
+from pypdf import PdfReader
+
+from engine.invoicing.invoice import Invoice, InvoiceKind, LineKind
+from jobs.invoices.e_invoice import e_invoice
+from jobs.invoices.payment_part import qr_text
+from jobs.invoices.pdf import pdf_of
+from tests.jobs.invoices.papers import debtor, invoice, line, preview
+
+
+def words(pdf: bytes) -> list[str]:
+    """The text of each page, blanks made one."""
+    return [" ".join(page.get_textpage().get_text_range().split()) for page in pypdfium2.PdfDocument(pdf)]
+
+
+def codes(pdf: bytes) -> list[str]:
+    """What the codes on the pages say to a scanner."""
+    pages = [page.render(scale=3).to_pil() for page in pypdfium2.PdfDocument(pdf)]
+    return [code.text for page in pages for code in zxingcpp.read_barcodes(page)]
+
+
+def root_of(pdf: bytes) -> Any:
+    """The PDF's catalogue, which its library can only type as an object."""
+    return PdfReader(io.BytesIO(pdf)).root_object
+
+
+def many_lines(number: int) -> Invoice:
+    return invoice(*(line("10.00", tenant=f"tenant-{index:03}") for index in range(number)))
+
+
+def test_the_code_on_the_page_scans_to_what_it_should_say() -> None:
+    assert codes(pdf_of(invoice())) == [qr_text(invoice())]
+
+
+def test_the_page_says_who_owes_what_by_when() -> None:
+    (page,) = words(pdf_of(invoice()))
+    for text in ("Invoice 2026-000042", "Müller & Söhne GmbH", "2 December 2026", "Total due CHF 84.32", "8.1 %"):
+        assert text in page
+
+
+def test_amounts_are_grouped_as_the_swiss_do() -> None:
+    (page,) = words(pdf_of(invoice(line("12345.60"))))
+    assert "12’345.60" in page
+
+
+def test_programs_find_the_same_invoice_inside() -> None:
+    pdf = pdf_of(invoice())
+    name, xml = facturx.get_xml_from_pdf(pdf, check_xsd=True)
+    assert name == "factur-x.xml"
+    assert xml == e_invoice(invoice())
+
+
+def test_the_metadata_declares_pdf_a_and_the_profile_of_the_xml() -> None:
+    root = root_of(pdf_of(invoice()))
+    metadata = root["/Metadata"].get_data().decode()
+    assert "<pdfaid:part>3</pdfaid:part>" in metadata
+    assert "<fx:ConformanceLevel>EN 16931</fx:ConformanceLevel>" in metadata
+    assert "Factur-X PDFA Extension Schema" in metadata
+    assert root["/AF"][0].get_object()["/AFRelationship"] == "/Alternative"
+
+
+def test_the_same_invoice_gives_the_same_bytes() -> None:
+    assert pdf_of(invoice()) == pdf_of(invoice())
+
+
+def test_a_preview_says_so_and_cannot_be_paid() -> None:
+    pdf = pdf_of(preview())
+    assert "PREVIEW" in words(pdf)[0]
+    assert codes(pdf) == []
+    assert PdfReader(io.BytesIO(pdf)).attachments == {}
+
+
+def test_a_credit_note_asks_for_no_money() -> None:
+    pdf = pdf_of(invoice(kind=InvoiceKind.CREDIT_NOTE, number="2026-000043", corrects="2026-000042", reference=None))
+    assert codes(pdf) == []
+    (page,) = words(pdf)
+    assert "Credit note 2026-000043" in page
+    assert "Corrects invoice 2026-000042" in page
+    assert "Total credited" in page
+    assert "Please pay" not in page
+
+
+def test_a_long_invoice_goes_on_with_the_payment_part_on_its_last_page() -> None:
+    pages = words(pdf_of(many_lines(60)))
+    assert len(pages) > 2
+    assert ["Payment part" in page for page in pages] == [False] * (len(pages) - 1) + [True]
+    assert f"page 1 of {len(pages)}" in pages[0]
+    assert all(f"tenant-{index:03}" in " ".join(pages) for index in range(60))
+
+
+def test_no_number_of_lines_prints_into_the_payment_part() -> None:
+    for number in (5, 6, 7):
+        pdf = pdf_of(many_lines(number))
+        last = list(pypdfium2.PdfDocument(pdf))[-1]
+        foot = last.get_textpage().get_text_bounded(0, 0, last.get_width(), 296)  # points: 105 mm is 297.6
+        assert foot.count("tenant-") == 0, f"{number} lines"
+        assert codes(pdf), f"{number} lines"
+
+
+def test_a_tenants_lines_stand_together_whatever_their_order() -> None:
+    mixed = (line("49.00", kind=LineKind.SETUP, text="Setup"), line("1.00", tenant="beta"), line("29.00"))
+    (page,) = words(pdf_of(invoice(*mixed)))
+    assert page.index("alpha 78.00") < page.index("Setup") < page.index("beta 1.00")
+
+
+def test_names_are_shown_and_never_obeyed() -> None:
+    hostile = '#read("/etc/passwd") $x$ *bold* <script> @everyone\r\n\u202eevil'
+    (page,) = words(pdf_of(invoice(line("29.00", tenant=hostile, text=hostile), debtor=debtor(name=hostile))))
+    assert page.count('#read("/etc/passwd")') >= 2
+    assert "root:" not in page
+
+
+def test_ten_thousand_characters_are_cut() -> None:
+    pages = words(pdf_of(invoice(line("29.00", text="long " * 2_000, quantity=Decimal("29.5")))))
+    assert "…" in " ".join(pages)
+    assert len(pages) < 3
