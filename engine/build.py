@@ -13,7 +13,7 @@ from typing import Any
 from engine.build_calendars import build_announcements, build_calendars
 from engine.build_draft import Draft
 from engine.build_facts import build_facts
-from engine.build_gates import GatesReader, build_notices
+from engine.build_gates import GatesReader
 from engine.build_guarantees import GuaranteeReader
 from engine.build_guards import GuardReader, build_predicates
 from engine.build_machines import MachineReader, check_groups, draft_machines
@@ -26,6 +26,7 @@ from engine.build_parts import (
 )
 from engine.build_repairs import build_repairs
 from engine.build_settings import build_settings, check_settings_used, check_spelling
+from engine.build_words import build_words
 from engine.faults import Faults
 from engine.meaning import Meaning
 from engine.meaning_unused import check_unused
@@ -61,12 +62,12 @@ def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, los
     gates = GatesReader(draft, guards).read()
     repairs = build_repairs(draft)
     check_spelling(draft)
-    notices, states = build_notices(draft)
+    words = build_words(draft)
     guarantees = GuaranteeReader(draft, guards).read()
     meaning = Meaning(draft, machines, frozenset(whole))
     meaning.check_machines()
     meaning.check_intents(repairs)
-    meaning.check_words(notices, states)
+    meaning.check_words(words.notices, words.states)
     faults.raise_if_any()
     # INVARIANT: without a fault every part was read, so nothing below is None
     assert standing is not None
@@ -80,8 +81,9 @@ def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, los
         "intents": {name: intent for name, intent in draft.intents.items() if intent is not None},
         "gates": gates,
         "repairs": repairs,
-        "notices": notices,
-        "state_texts": states,
+        "notices": words.notices,
+        "state_texts": words.states,
+        "letter_words": words.letter,
         "alerts": alerts,
         "calendars": calendars,
         "dates": dates,

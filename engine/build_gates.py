@@ -1,20 +1,16 @@
-"""Gates and the words for customers: what hangs on states, and has to cover all of them."""
+"""Gates: what hangs on states, and has to cover all of them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
-from engine.build_draft import Draft, MachineDraft, each, entries, text_of
+from engine.build_draft import Draft, MachineDraft, each, entries
 from engine.build_guards import GuardReader
 from engine.faults import listed, meant, shown
 from engine.model import SERVER_BILLING_STATES, Place
 from engine.model_gates import Also, Gates
-from engine.model_words import NoticeText, StateText
-from engine.notices import FIELDS
 from engine.source import Node
 
-ANY_BRACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 Row = tuple[str, Node, Node]
 
 
@@ -204,59 +200,3 @@ class GatesReader:
 
 def _rows(matrix: Node) -> Iterable[Row]:
     return [entry for entry in entries(matrix) if entry[0] != "columns"]
-
-
-# ---- words for customers ---------------------------------------------------------------------------------------------
-
-
-def build_notices(draft: Draft) -> tuple[dict[str, NoticeText], dict[tuple[str, str], StateText]]:
-    """Read notices.yaml."""
-    notices = {}
-    for name, key, node in entries(draft.section("notices", "notices")):
-        if node.hurt or not draft.known("intent", key, name):
-            continue
-        for part in ("subject", "text"):
-            check_fields(draft, node.entries[part][1])
-        notices[name] = NoticeText(name, text_of(node, "subject") or "", text_of(node, "text") or "", key.place)
-    states = {}
-    for name, key, node in entries(draft.section("notices", "states")):
-        rung = draft.rung(key, name) if not key.hurt else None
-        if node.hurt or rung is None:
-            continue
-        for _, _, value in node.pairs():
-            check_fields(draft, value)
-        next_step = text_of(node, "next_step")
-        states[rung] = StateText(
-            *rung, text_of(node, "title") or "", text_of(node, "message") or "", next_step, key.place
-        )
-    return notices, states
-
-
-def check_fields(draft: Draft, node: Node) -> None:
-    """Check that a text names only fields that are filled in, pointing into the text where that can be done."""
-    for brace in ANY_BRACE.finditer(node.text):
-        name = brace[1]
-        if brace[0] in {"{{", "}}"} or (name is not None and name in FIELDS):
-            continue
-        place, end = _inside(draft, node, brace[0])
-        if name is not None:
-            draft.faults.add("M372", place, f"a text cannot name `{shown(name)}`", meant(name, FIELDS), end_column=end)
-        else:
-            draft.faults.add(
-                "M374",
-                place,
-                f"a lone `{brace[0]}` names nothing",
-                f"write `{brace[0] * 2}` for a brace",
-                end_column=end,
-            )
-
-
-def _inside(draft: Draft, node: Node, part: str) -> tuple[Place, int | None]:
-    """Return where a part of a text is written; the text's own place when it is not found there."""
-    lines = draft.faults.sources.get(node.file, ())
-    for number in range(node.start[0], min(node.end[0], len(lines)) + 1):
-        begin = node.start[1] - 1 if number == node.start[0] else 0
-        column = lines[number - 1].find(part, begin)
-        if column >= 0:
-            return Place(node.file, number, column + 1), column + 1 + len(part)
-    return node.place, None

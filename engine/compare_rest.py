@@ -69,6 +69,7 @@ def _parts(policy: Policy) -> Mapping[str, object]:
             **{f"brake {name}": brake for name, brake in policy.repairs.brakes.items()},
         },
         "notices": policy.notices,
+        "letter": policy.letter_words,
         "states": {".".join(name): told for name, told in policy.state_texts.items()},
         "alerts": policy.alerts,
         "calendars": policy.calendars,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engine.calendar import Calendars
+from engine.languages import written_instant
 from engine.model import Policy
-from engine.notices import written_instant
 
 
 @dataclass(frozen=True, slots=True)

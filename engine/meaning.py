@@ -263,7 +263,7 @@ class Meaning:
         rule = (intent.promises or "").rpartition(".")[2]
         if rule and intent.promises not in self._pressing():
             return  # what is promised is a fault already
-        named = [name for name in fields_of(notice.subject + notice.text) if name in PROMISED_FIELDS]
+        named = [name for name in fields_of(notice.words.whole) if name in PROMISED_FIELDS]
         unknown = [name for name in named if not rule or name not in {"promise_at", f"{rule}_at"}]
         if unknown:
             promised = f"promises `{intent.promises}`" if rule else "promises nothing"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.model_gates import Gates
     from engine.model_permits import Permit, Window
     from engine.model_repairs import Repairs
-    from engine.model_words import Announcement, NoticeText, StateText
+    from engine.model_words import Announcement, LetterWords, NoticeText, StateText
 
 Value = bool | int | str | datetime | None
 
@@ -309,6 +309,7 @@ class Policy:
     dates: Mapping[str, frozenset[str]]  # named lists of ISO dates
     guarantees: tuple[Guarantee, ...] = ()  # what it promises about itself
     announce: tuple[Announcement, ...] = ()  # which windows customers are told of
+    letter_words: Mapping[str, LetterWords] = field(default_factory=dict)  # language -> what stands below a notice
 
     @property
     def account_machines(self) -> tuple[Machine, ...]:

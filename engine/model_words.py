@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from engine.model import Place
 
 
 @dataclass(frozen=True, slots=True)
-class NoticeText:
-    """A notice in words: `subject`, `text`; fields are `{name}` of `engine.notices.FIELDS`."""
+class NoticeWords:
+    """What a notice says in one language; fields are `{name}` of `engine.notices.FIELDS`."""
 
-    intent: str
     subject: str
     text: str
+    reason: str | None = None
+    """Why it is written, in a line."""
+    next: str | None = None
+    """What happens next and when, in a line."""
+
+    @property
+    def whole(self) -> str:
+        """All of it."""
+        return "\n".join((self.subject, self.text, self.reason or "", self.next or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeText:
+    """A notice in English words, and in others: by language, as `de` or `pt-BR`."""
+
+    intent: str
+    words: NoticeWords
     place: Place
+    translations: Mapping[str, NoticeWords] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LetterWords:
+    """What stands beside the facts below every notice, in one language."""
+
+    reason: str = "Why we write"
+    next: str = "What happens next"
+    invoices: str = "Open invoices"
+    pay: str = "Pay now"
+    none: str = "none"
+    """What is written for a list without entries."""
 
 
 @dataclass(frozen=True, slots=True)

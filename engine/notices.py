@@ -1,6 +1,7 @@
 """Notices in words: which fields a text may name, and how they are written for one customer. Sending is done elsewhere.
 
 A text holds `{name}` and nothing cleverer: no attributes, no indexes, no formats. `{{` and `}}` stand for braces.
+What a letter looks like is `engine.letter_blocks`.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
-from engine.calendar import zone_of
 from engine.errors import NoticeIncomplete
+from engine.languages import ENGLISH, written_instant
+from engine.letter_blocks import Block, blocks_of
 from engine.model import Policy
-from engine.model_words import StateText
+from engine.model_words import LetterWords, NoticeText, NoticeWords, StateText
 
 FieldKind = Literal["text", "instant", "list"]
 FieldValue = str | int | datetime | Sequence[str] | None
@@ -48,11 +51,6 @@ NOT_KNOWN = "not known yet"  # on a page, which must show something
 NONE_OF_THEM = "none"
 
 _FIELD = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
 _SPACES = frozenset({"Zl", "Zp", "Zs", "Cc"})  # separators and control characters: one plain space
 _DROPPED = frozenset({"Cf", "Cs"})  # direction marks, invisible characters, halves of characters
 
@@ -62,18 +60,61 @@ def fields_of(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match[1] for match in _FIELD.finditer(text) if match[1] is not None))
 
 
-def render(policy: Policy, intent: str, fields: Mapping[str, FieldValue], zone: str = "UTC") -> tuple[str, str]:
-    """Return the subject and text of a notice, written for one customer; `zone` is theirs, by its IANA name.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A notice as one customer reads it."""
 
-    The subject is one line whatever the values hold. Raises NoticeIncomplete when a named field has no value, KeyError
-    when the policy has no text for the intent.
+    language: str
+    subject: str
+    text: str
+    blocks: tuple[Block, ...]
+    """The same text, in its parts."""
+    reason: str | None
+    next: str | None
+    labels: LetterWords
+
+
+def render(policy: Policy, intent: str, fields: Mapping[str, FieldValue], zone: str = "UTC") -> tuple[str, str]:
+    """Return the subject and text of a notice in English; otherwise as `write`."""
+    written = write(policy, intent, fields, zone)
+    return written.subject, written.text
+
+
+def write(
+    policy: Policy, intent: str, fields: Mapping[str, FieldValue], zone: str = "UTC", language: str = ENGLISH
+) -> Written:
+    """Return a notice, written for one customer; `zone` is theirs, by its IANA name.
+
+    A language without a text of this notice reads English. The subject is one line whatever the values hold. Raises
+    NoticeIncomplete when a named field has no value, KeyError when the policy has no text for the intent.
     """
     notice = policy.notices[intent]
-    missing = [name for name in fields_of(notice.subject + notice.text) if fields.get(name) is None]
+    language, words = words_in(notice, language)
+    missing = [name for name in fields_of(words.whole) if fields.get(name) is None]
     if missing:
         raise NoticeIncomplete(intent, tuple(missing))
-    subject = plain(_filled(notice.subject, fields, zone), SUBJECT_CHARACTERS)
-    return subject, _filled(notice.text, fields, zone)
+    labels = policy.letter_words.get(language) or LetterWords()
+
+    def filled(text: str) -> str:
+        return _filled(text, fields, zone, language, labels.none)
+
+    return Written(
+        language,
+        plain(filled(words.subject), SUBJECT_CHARACTERS),
+        text := filled(words.text),
+        blocks_of(words.text, text),
+        plain(filled(words.reason)) if words.reason else None,
+        plain(filled(words.next)) if words.next else None,
+        labels,
+    )
+
+
+def words_in(notice: NoticeText, language: str) -> tuple[str, NoticeWords]:
+    """Return a notice's words in a language, or in that without its country, or in English; and which it is."""
+    for tag in (language, language.partition("-")[0]):
+        if tag in notice.translations:
+            return tag, notice.translations[tag]
+    return ENGLISH, notice.words
 
 
 def state_text(
@@ -91,18 +132,6 @@ def state_text(
     )
 
 
-def written_instant(instant: datetime, zone: str) -> str:
-    """Write an instant for a person in this zone, the zone named; an unknown zone is written in UTC."""
-    place = zone_of(zone)
-    local = instant.astimezone(place or UTC)
-    minutes = round((local.utcoffset() or timedelta(0)).total_seconds() / 60)
-    sign = "-" if minutes < 0 else "+"
-    offset = f"{sign}{abs(minutes) // 60}" + (f":{abs(minutes) % 60:02}" if minutes % 60 else "")
-    named = f"{zone}, UTC{offset}" if place is not None and zone != "UTC" else "UTC"
-    day = f"{_DAYS[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]} {local.year}"
-    return f"{day}, {local.hour:02}:{local.minute:02} ({named})"
-
-
 def plain(value: str, characters: int = VALUE_CHARACTERS) -> str:
     """Return the value on one line, without control characters, direction marks or what else cannot be seen."""
     kept: list[str] = []
@@ -116,21 +145,24 @@ def plain(value: str, characters: int = VALUE_CHARACTERS) -> str:
     return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
 
 
-def _filled(text: str, fields: Mapping[str, FieldValue], zone: str) -> str:
+def _filled(
+    text: str, fields: Mapping[str, FieldValue], zone: str, language: str = ENGLISH, none: str = NONE_OF_THEM
+) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1]
-        return match[0][0] if name is None else _written(fields.get(name), zone)
+        return match[0][0] if name is None else _written(fields.get(name), zone, language, none)
 
     return _FIELD.sub(value, text)
 
 
-def _written(value: FieldValue, zone: str) -> str:
+def _written(value: FieldValue, zone: str, language: str, none: str) -> str:
     if value is None:
         return NOT_KNOWN
     if isinstance(value, datetime):
-        return written_instant(value, zone)
+        return written_instant(value, zone, language)
     if isinstance(value, str | int):
         return plain(str(value))
     names = [plain(name, 100) for name in value]
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return (", ".join(names[:LISTED]) or NONE_OF_THEM) + more
+    rest = len(names) - LISTED
+    more = "" if rest <= 0 else f" and {rest} more" if language == ENGLISH else f", … (+{rest})"
+    return (", ".join(names[:LISTED]) or none) + more

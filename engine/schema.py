@@ -108,6 +108,7 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("gates", "properties/codes", "rung"),
     ("gates", "$defs/matrix", "action"),
     ("notices", "properties/notices", "notice"),
+    ("notices", "properties/translations/additionalProperties/properties/notices", "notice"),
     ("notices", "properties/states", "rung"),
 )
 

@@ -24,7 +24,7 @@ from jobs.drain import CONTROLLER
 from jobs.edge.watch import FORCED_SECONDS, EdgeWatch
 from jobs.endings import end_operations
 from jobs.isolation import by_itself, made_anew_each_tick
-from jobs.letters import LetterSender
+from jobs.letters.sender import LetterSender
 from jobs.logs import say
 from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
@@ -90,7 +90,7 @@ class Controller:
     """Leads while it holds the lease; waits for it otherwise."""
 
     def __init__(self, context: Context, alerts: AlertSender) -> None:
-        self.letters = LetterSender(context.database, context.mailer)
+        self.letters = LetterSender(context.database, context.mailer, context.settings.our_urls)
         self.context = context
         self.alerts = alerts
         self.stopping = threading.Event()

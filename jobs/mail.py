@@ -69,6 +69,8 @@ class Letter:
     subject: str
     text: str
     written_at: datetime
+    html: str | None = None
+    """The same with looks; `text` is what counts."""
 
 
 class Mailer(Protocol):
@@ -119,6 +121,9 @@ def compose(letter: Letter, sender: str) -> bytes:
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     message.set_content(letter.text, charset="utf-8", cte="quoted-printable")
+    if letter.html is not None:
+        message.add_alternative(letter.html, subtype="html", charset="utf-8", cte="quoted-printable")
+        message.set_boundary(f"part-{hashlib.sha256(letter.key.encode()).hexdigest()[:40]}")
     return message.as_bytes()
 
 

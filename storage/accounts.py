@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from engine.decide import blank
+from engine.languages import ENGLISH
 from engine.model import Policy
 from storage.audit import AuditNote
 from storage.errors import AlreadyTaken, PlanUnknown, UnknownAccount, UnknownCustomer
@@ -32,6 +33,8 @@ class Customer:
     name: str
     zone: str
     """IANA name; instants in mail are told in it."""
+    language: str
+    """Of letters, such as `de`; English is read where the policy has no text in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +99,14 @@ class AccountView:
 VIEWED: Final = ", ".join(name for name in AccountView.__slots__ if name != "servers")
 
 
-def create_customer(conn: Connection, email: str, name: str, zone: str = "UTC") -> NewCustomer:
+def create_customer(conn: Connection, email: str, name: str, zone: str = "UTC", language: str = ENGLISH) -> NewCustomer:
     """Make a customer and their token."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     add = text(
-        "INSERT INTO customers (email, name, zone, token_hash) VALUES (:email, :name, :zone, :hash) RETURNING id"
+        "INSERT INTO customers (email, name, zone, language, token_hash) "
+        "VALUES (:email, :name, :zone, :language, :hash) RETURNING id"
     )
-    given = {"email": email, "name": name, "zone": zone, "hash": token_hash(token)}
+    given = {"email": email, "name": name, "zone": zone, "language": language, "hash": token_hash(token)}
     return NewCustomer(conn.execute(add, given).scalar_one(), token)
 
 
@@ -113,14 +117,14 @@ def token_hash(token: str) -> bytes:
 
 def customer_by_token(conn: Connection, token: str) -> Customer | None:
     """Return whom a bearer token belongs to; None: nobody."""
-    find = text("SELECT id, email, name, zone FROM customers WHERE token_hash = :hash")
+    find = text("SELECT id, email, name, zone, language FROM customers WHERE token_hash = :hash")
     row = conn.execute(find, {"hash": token_hash(token)}).one_or_none()
     return None if row is None else Customer(*row)
 
 
 def customer(conn: Connection, customer_id: UUID) -> Customer:
     """Return a customer. Raises UnknownCustomer."""
-    find = text("SELECT id, email, name, zone FROM customers WHERE id = :id")
+    find = text("SELECT id, email, name, zone, language FROM customers WHERE id = :id")
     row = conn.execute(find, {"id": customer_id}).one_or_none()
     if row is None:
         raise UnknownCustomer(customer_id)

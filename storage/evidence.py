@@ -33,7 +33,8 @@ from storage.stripe_event import InvoiceSeen
 
 INVOICE_COLUMNS: Final = (
     ("id", "text"), ("account_id", "uuid"), ("stripe_customer_id", "text"), ("stripe_subscription_id", "text"),
-    ("status", "text"), ("amount_remaining_cents", "bigint"), ("currency", "text"), ("first_failed_at", "timestamptz"),
+    ("status", "text"), ("number", "text"), ("amount_remaining_cents", "bigint"), ("currency", "text"),
+    ("first_failed_at", "timestamptz"),
     ("hosted_invoice_url", "text"), ("evidence_at", "timestamptz"), ("evidence_event_id", "text"),
 )  # fmt: skip
 SUBSCRIPTION_COLUMNS: Final = (

@@ -55,6 +55,7 @@ class InvoiceRow:
     stripe_customer_id: str | None
     stripe_subscription_id: str | None
     status: str
+    number: str | None
     amount_remaining_cents: int
     currency: str | None
     first_failed_at: datetime | None
@@ -106,6 +107,7 @@ def fold_invoice(row: InvoiceRow | None, sighting: Sighting) -> InvoiceRow:
         stripe_customer_id=sighting.about.customer_id,
         stripe_subscription_id=sighting.about.subscription_id,
         status=invoice.status,
+        number=invoice.number,
         amount_remaining_cents=invoice.remaining_cents,
         currency=invoice.currency,
         first_failed_at=failed_at,

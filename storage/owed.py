@@ -16,6 +16,8 @@ from storage.settings import Settings
 class OwedInvoice:
     """One invoice that the policy counts as owed. `url` is Stripe's page for it, where there is one."""
 
+    number: str | None
+    """What it says on it; None where Stripe has not told."""
     amount_remaining_cents: int
     currency: str | None
     url: str | None
@@ -24,7 +26,7 @@ class OwedInvoice:
 def owed_invoices(conn: Connection, policy: Policy, account_id: UUID) -> list[OwedInvoice]:
     """Return what is owed: first what failed, oldest first, and then what is not late yet."""
     find = text(
-        "SELECT amount_remaining_cents, currency, hosted_invoice_url FROM stripe_invoices "
+        "SELECT number, amount_remaining_cents, currency, hosted_invoice_url FROM stripe_invoices "
         "WHERE account_id = :id AND amount_remaining_cents > 0 AND status = ANY(:owed) "
         "ORDER BY first_failed_at NULLS LAST, id"
     )

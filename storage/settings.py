@@ -75,6 +75,11 @@ class Settings:
         """Whether Stripe's list of events is read all the time, and not only for gaps."""
         return self.stripe_mode != "webhook"
 
+    @property
+    def our_urls(self) -> tuple[str, ...]:
+        """What addresses that lead to us begin with."""
+        return tuple(dict.fromkeys((self.portal_url, self.public_url)))
+
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
         """Read the environment. Raises SettingWrong naming the variable."""

@@ -20,6 +20,7 @@ from storage.stripe_event_fields import (
     elements,
     https_url,
     identifier,
+    identifier_or_none,
     inner,
     instant,
     instant_or_none,
@@ -65,6 +66,7 @@ class InvoiceSeen:
     currency: str | None
     hosted_url: str | None
     failed: bool  # a payment attempt on a finalized invoice with something owed did not succeed
+    number: str | None = None  # as printed on it; None while it is a draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +203,14 @@ def read_invoice(document: Mapping[str, Any], implied_status: str | None = None)
     status = identifier(document, "status") or implied_status
     if status is None or status not in INVOICE_RANKS:
         raise Unreadable("status", "an invoice status that Stripe documents", status)
-    try:
-        currency = identifier(document, "currency")
-    except Unreadable:
-        currency = None
     return InvoiceSeen(
         id=identifier(document, "id") or "",
         status=status,
         remaining_cents=_remaining_cents(document, status),
-        currency=currency,
+        currency=identifier_or_none(document, "currency"),
         hosted_url=https_url(document, "hosted_invoice_url"),
         failed=False,
+        number=identifier_or_none(document, "number"),
     )
 
 

@@ -58,6 +58,14 @@ def identifier(source: Mapping[str, Any], key: str, field: str | None = None) ->
     return value
 
 
+def identifier_or_none(source: Mapping[str, Any], key: str) -> str | None:
+    """Return a bounded text, or None where it cannot be read: for what merely informs."""
+    try:
+        return identifier(source, key)
+    except Unreadable:
+        return None
+
+
 def reference(source: Mapping[str, Any], key: str, field: str | None = None) -> str | None:
     """Return the id of another object, given as its id or expanded. Raises Unreadable."""
     value = source.get(key)

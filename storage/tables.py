@@ -121,6 +121,7 @@ customers = Table(
     required("email"),
     required("name"),
     required("zone", server_default="UTC"),  # IANA name: instants in mail are told in it
+    required("language", server_default="en"),  # of letters, as `de` or `pt-BR`; English where the policy lacks it
     required("token_hash", LargeBinary, unique=True),  # sha256 of the bearer token
     instant("created_at", nullable=False, server_default=NOW),
 )

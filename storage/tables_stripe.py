@@ -16,6 +16,7 @@ stripe_invoices = Table(
     Column("stripe_customer_id", Text),
     Column("stripe_subscription_id", Text),
     required("status"),
+    Column("number", Text),  # what people call it by; null until it is finalized
     required("amount_remaining_cents", BigInteger),
     Column("currency", Text),
     instant("first_failed_at"),  # earliest failed attempt that any event told

@@ -20,6 +20,7 @@ from web.inputs import (
     email_address,
     identifier,
     identifier_field,
+    language_tag,
     line,
     page_size,
     provider_id,
@@ -34,11 +35,14 @@ HIDDEN = frozenset({"id", "servers"})
 
 
 class NewCustomer(Input):
-    """A person or organisation that will sign in. `zone` is the time zone that dates are told in."""
+    """A person or organisation that will sign in. `zone` is the time zone that dates are told in, `language` that of
+    letters, such as `de` or `pt-BR`: English is read where the policy has no text in it.
+    """
 
     email: str
     name: str
     zone: str = "UTC"
+    language: str = "en"
 
 
 class NewAccount(Input):
@@ -56,7 +60,7 @@ def create_customer(services: TheServices, body: RawBody) -> dict[str, str]:
     wish = decode(NewCustomer, body)
     email, name, zone = email_address(wish.email), line(wish.name, "name"), zone_name(wish.zone)
     with services.database.begin() as conn:
-        made = accounts.create_customer(conn, email, name, zone)
+        made = accounts.create_customer(conn, email, name, zone, language_tag(wish.language))
     return {"customerId": str(made.id), "token": made.token}
 
 

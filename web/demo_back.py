@@ -81,7 +81,8 @@ def customer_was_told(scene: Scene) -> None:
     scene.holds(once, "letters in all", f"{len(subjects)}, each once", f"{LETTERS} different ones")
     final = scene.told[1].letters
     letter = next((each for each in scene.system.mails() if str(each["Subject"]) in final), None)
-    body = "\n".join(str(letter.get_content()).splitlines()) if letter is not None else ""
+    form = letter.get_body(("plain",)) if letter is not None else None
+    body = "\n".join(str(form.get_content()).splitlines()) if form is not None else ""
     scene.holds(
         "pay" in body and "{" not in body, "the final warning, in full", "as it left", "how to pay, and by when"
     )

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 
+from engine.languages import is_language
 from web.problems import Problem, bad_input, nothing_here
 
 NAME_CHARACTERS = 100
@@ -165,6 +166,13 @@ def provider_id(text: str, field: str) -> str:
     """Check an id that Stripe gave."""
     if not TOKEN.fullmatch(text):
         raise bad_input(f"`{field}` is not an id as Stripe gives them.", field=field)
+    return text
+
+
+def language_tag(text: str, field: str = "language") -> str:
+    """Check the tag of a language that dates can be written in."""
+    if not is_language(text):
+        raise bad_input(f"`{field}` is not a language such as `de` or `pt-BR`.", field=field)
     return text
 
 

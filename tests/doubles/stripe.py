@@ -78,6 +78,7 @@ def invoice(
         "object": "invoice",
         "customer": customer,
         "status": status,
+        "number": None if status == "draft" else f"{invoice_id.removeprefix('in_')[:8].upper()}-0001",
         "currency": "usd",
         "amount_due": cents,
         "amount_paid": paid,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.engine.mistakes import Mistake
 
+LETTER = "letter: {reason: a, next: b, invoices: c, pay: d, none: e}"
+
 WRONG_LADDERS = [
     Mistake(
         "M340",
@@ -194,6 +196,27 @@ WRONG_COVERAGE = [
         "Your subscription has ended; your servers run until {stop_at}",
         "Your subscription has ended; your servers run until {suspend_at}",
         "send_subscription_ended_notice",
+    ),
+    Mistake(
+        "M375", "notices.yaml", "\nstates:  ", f"\ntranslations: {{xx: {{{LETTER}, notices: {{}}}}}}\nstates:  ", "xx"
+    ),
+    Mistake(
+        "M375", "notices.yaml", "\nstates:  ", f"\ntranslations: {{en: {{{LETTER}, notices: {{}}}}}}\nstates:  ", "en"
+    ),
+    Mistake(
+        "M376",
+        "notices.yaml",
+        "\nstates:  ",
+        f"\ntranslations:\n  de:\n    {LETTER}\n    notices:\n      "
+        "send_restored_notice: {subject: Danke, text: 'Danke, {customer_name}.'}\nstates:  ",
+        "send_restored_notice",
+    ),
+    Mistake(
+        "M305",
+        "notices.yaml",
+        "\nstates:  ",
+        f"\ntranslations: {{de: {{{LETTER}, notices: {{send_thanks: {{subject: Danke, text: Danke}}}}}}}}\nstates:  ",
+        "send_thanks",
     ),
     Mistake(
         "M373",

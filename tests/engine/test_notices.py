@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import NoticeIncomplete
+from engine.languages import written_instant
 from engine.model import Policy
-from engine.model_words import NoticeText, StateText
-from engine.notices import FIELDS, FieldValue, fields_of, plain, render, state_text, written_instant
+from engine.model_words import NoticeText, NoticeWords, StateText
+from engine.notices import FIELDS, FieldValue, fields_of, plain, render, state_text
 from tests.factories import HERE, policy_of
 
 SUSPEND_AT = datetime(2026, 3, 6, 8, 0, tzinfo=UTC)
@@ -21,7 +22,7 @@ SUSPEND_AT = datetime(2026, 3, 6, 8, 0, tzinfo=UTC)
 
 def policy_with(subject: str, text: str) -> Policy:
     """Return a policy with one notice."""
-    return replace(policy_of(), notices={"send_news": NoticeText("send_news", subject, text, HERE)})
+    return replace(policy_of(), notices={"send_news": NoticeText("send_news", NoticeWords(subject, text), HERE)})
 
 
 def written(subject: str, text: str, zone: str = "UTC", **fields: FieldValue) -> tuple[str, str]:

@@ -283,11 +283,14 @@ def test_every_word_to_customers_is_plain_and_complete(policy: Policy) -> None:
     assert notices == set(policy.notices)
     assert {(m.name, state) for m in policy.account_machines for state in m.ladder} == set(policy.state_texts)
     for notice in policy.notices.values():
-        assert set(fields_of(notice.subject + notice.text)) <= set(FIELDS)
-        assert notice.text.startswith("Hello {customer_name},\n")
-        assert max(len(line) for line in notice.text.splitlines()) <= 120
-        assert not re.search(r"(?i)\b(delinquent|violation|failure to|immediately|must|terminate|!!)\b|!", notice.text)
-    subjects = [notice.subject for notice in policy.notices.values()]
+        assert set(fields_of(notice.words.whole)) <= set(FIELDS)
+        assert notice.words.text.startswith("Hello {customer_name},\n")
+        assert max(len(line) for line in notice.words.text.splitlines()) <= 120
+        harsh = r"(?i)\b(delinquent|violation|failure to|immediately|must|terminate|!!)\b|!"
+        assert not re.search(harsh, notice.words.whole)
+        assert notice.words.reason
+        assert notice.words.next
+    subjects = [notice.words.subject for notice in policy.notices.values()]
     assert len(set(subjects)) == len(subjects)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import text
@@ -193,7 +193,7 @@ class Floor(Deployment):
 
     def letters(self) -> list[str]:
         """Return their texts."""
-        return [str(mail.get_content()).replace("\r\n", "\n") for mail in self.mails()]
+        return [words_of(mail) for mail in self.mails()]
 
     def subjects(self) -> list[str]:
         """Return their subjects."""
@@ -202,3 +202,10 @@ class Floor(Deployment):
     def statuses(self, account_id: UUID) -> list[tuple[str, str]]:
         """Return (intent, status) of everything asked for, oldest first."""
         return [(row["intent"], row["status"]) for row in self.intents_of(account_id)]
+
+
+def words_of(mail: EmailMessage, form: Literal["plain", "html"] = "plain") -> str:
+    """Return what a mail says, in one of its forms."""
+    body = mail.get_body((form,))
+    assert body is not None
+    return str(body.get_content()).replace("\r\n", "\n")

@@ -32,7 +32,7 @@ def test_customer_is_found_by_their_token_alone(deployment: Deployment) -> None:
         assert (
             found
             == accounts.customer(conn, made.id)
-            == accounts.Customer(made.id, "a@example.org", "Ada", "Europe/Zurich")
+            == accounts.Customer(made.id, "a@example.org", "Ada", "Europe/Zurich", "en")
         )
         for wrong in ("", made.token[:-1], made.token + " ", "\udcff", str(made.id)):
             assert accounts.customer_by_token(conn, wrong) is None

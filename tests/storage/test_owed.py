@@ -22,4 +22,4 @@ WITH_PAGE = Settings(database_url="", portal_url="https://portal.example", pay_u
     ],
 )
 def test_the_first_invoice_that_has_a_page_says_where(urls: list[str | None], settings: Settings, where: str) -> None:
-    assert pay_url([OwedInvoice(100, "eur", url) for url in urls], settings) == where
+    assert pay_url([OwedInvoice(None, 100, "eur", url) for url in urls], settings) == where

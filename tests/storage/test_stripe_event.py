@@ -59,7 +59,9 @@ def test_a_failed_payment_reads_the_same_in_both_shapes(shape: double.Shape) -> 
     assert (event.id, event.type, event.created_at) == ("evt_1", "invoice.payment_failed", at(CREATED))
     assert (event.about.customer_id, event.about.subscription_id) == ("cus_1", "sub_1")
     assert event.about.claims == (owner,)
-    assert event.subject == InvoiceSeen("in_1", "open", 1500, "usd", "https://invoice.stripe.example/in_1", failed=True)
+    assert event.subject == InvoiceSeen(
+        "in_1", "open", 1500, "usd", "https://invoice.stripe.example/in_1", failed=True, number="1-0001"
+    )
     assert json.loads(event.payload)["id"] == "evt_1"
 
 

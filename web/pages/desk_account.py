@@ -10,8 +10,8 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection
 
 from engine.explain import explain
+from engine.languages import written_amount
 from engine.model import Policy
-from jobs.notices import amount
 from storage import accounts, audit_verify, clock, desk, edge, gather, holds, intents, policies
 from storage.accounts import AccountView
 from web.inputs import bounded_query, identifier
@@ -41,7 +41,7 @@ def show_account(request: HttpRequest, services: TheServices, account_id: PathId
             "causes": causes(policy, view),
             "hold_kinds": hold_kinds(policy, "extension"),
             "resendable": sorted({each.intent for each in asked if each.is_notice and each.status in RESENDABLE}),
-            "amount": amount,
+            "amount": written_amount,
             "next": coming(policy, snapshot, now),
             "edges": edge.of_account(conn, view.id),
             "evidence": desk.evidence(conn, view.id),

@@ -1,4 +1,4 @@
-"""Every notice as a customer would read it, written with made-up values: what is sent is `jobs.notices`."""
+"""Every notice as a customer would read it, in both forms, with made-up values: what is sent is `jobs.notices`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ from typing import Any
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from engine.languages import ENGLISH
 from engine.model import Policy
-from engine.notices import FIELDS, FieldValue, fields_of, render
+from engine.notices import FIELDS, FieldValue, fields_of, words_in, write
+from jobs.letters import forms
+from jobs.letters.forms import Paper
+from jobs.notices import amounts, invoice_lines
 from storage import clock, policies
+from storage.owed import OwedInvoice, pay_url
 from storage.settings import Settings
+from web.inputs import bounded_query
 from web.pages.desk_words import desk
+from web.pages.render import HEADERS, showing_frames
 from web.pages.visitor import admins_only
-from web.services import HttpRequest, TheServices
+from web.problems import nothing_here
+from web.services import HttpRequest, PathId, TheServices
+
+OWED = (OwedInvoice("A1B2C3D4-0007", 1900, "eur", None), OwedInvoice("A1B2C3D4-0008", 250, "eur", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,8 @@ class Preview:
     promises: str | None
     names: tuple[str, ...]
     """The fields that its words name: it waits while one is not known."""
+    language: str
+    """English where the one that was asked for has no text of it."""
 
 
 @get("/admin/notices", guards=[admins_only], sync_to_thread=True)
@@ -35,24 +47,52 @@ def show_notices(request: HttpRequest, services: TheServices) -> Response[Any]:
     """Show every notice of the policy in force, written for a customer who does not exist."""
     with services.database.begin() as conn:
         policy, now = policies.in_force(conn), clock.now(conn)
-    return desk(request, "desk_notices.html", now, previews=previews(policy, services.settings, now))
+    language = _language(request, policy)
+    shown = desk(
+        request,
+        "desk_notices.html",
+        now,
+        previews=[preview(policy, name, services.settings, now, language) for name in policy.notices],
+        languages=sorted({ENGLISH, *policy.letter_words}),
+        language=language,
+    )
+    return showing_frames(shown)
 
 
-def previews(policy: Policy, settings: Settings, now: datetime) -> list[Preview]:
-    """Write every notice of a policy."""
-    values = made_up(settings, now)
-    return [
-        Preview(
-            name,
-            *render(policy, name, values),
-            promises=policy.intents[name].promises if name in policy.intents else None,
-            names=fields_of(notice.subject + notice.text),
-        )
-        for name, notice in policy.notices.items()
-    ]
+@get("/admin/notices/{name:str}", guards=[admins_only], sync_to_thread=True)
+def show_letter(request: HttpRequest, services: TheServices, name: PathId) -> Response[str]:
+    """Show one notice as a mail program would, by itself: nothing is loaded and nothing runs in it."""
+    with services.database.begin() as conn:
+        policy, now = policies.in_force(conn), clock.now(conn)
+    if name not in policy.notices:
+        raise nothing_here("notice")
+    html = forms.html_of(paper_of(policy, name, services.settings, now, _language(request, policy)))
+    only = f"default-src 'none'; style-src {forms.style_source(html)}; sandbox; frame-ancestors 'self'"
+    return Response(html, media_type="text/html", headers={**HEADERS, "Content-Security-Policy": only})
 
 
-def made_up(settings: Settings, now: datetime) -> dict[str, FieldValue]:
+def _language(request: HttpRequest, policy: Policy) -> str:
+    asked = bounded_query(request, "language", 10)
+    return asked if asked in policy.letter_words else ENGLISH
+
+
+def preview(policy: Policy, name: str, settings: Settings, now: datetime, language: str) -> Preview:
+    """Write one notice of a policy."""
+    used, words = words_in(policy.notices[name], language)
+    paper = paper_of(policy, name, settings, now, language)
+    promises = policy.intents[name].promises if name in policy.intents else None
+    return Preview(name, paper.subject, forms.text_of(paper), promises, fields_of(words.whole), used)
+
+
+def paper_of(policy: Policy, name: str, settings: Settings, now: datetime, language: str) -> Paper:
+    """Write one notice of a policy as it would be sent; what is owed stands below those that are about a debt."""
+    used, words = words_in(policy.notices[name], language)
+    written = write(policy, name, made_up(settings, now, used), language=used)
+    owed = OWED if "pay_url" in fields_of(words.whole) else ()
+    return forms.notice(written, invoice_lines(owed, used), pay_url(owed, settings))
+
+
+def made_up(settings: Settings, now: datetime, language: str = ENGLISH) -> dict[str, FieldValue]:
     """Return a value for every field that a notice may name."""
     of_kind: dict[str, FieldValue] = {
         "text": "…",
@@ -64,12 +104,12 @@ def made_up(settings: Settings, now: datetime) -> dict[str, FieldValue]:
         "customer_name": "Ada Example",
         "account_id": "00000000-0000-4000-8000-000000000000",
         "plan": "game",
-        "amount_due": "19.00 EUR",
-        "pay_url": settings.pay_url or f"{settings.portal_url}/",
+        "amount_due": amounts(OWED, language),
+        "pay_url": pay_url(OWED, settings),
         "portal_url": settings.portal_url,
         "support_email": settings.support_email,
     }
     return values | known
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (show_notices,)
+HANDLERS: tuple[HTTPRouteHandler, ...] = (show_notices, show_letter)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
 
-from engine.notices import written_instant
+from engine.languages import written_instant
 from web.browsers import PROOF_FIELD
 from web.pages.visitor import kept
 
@@ -73,6 +73,13 @@ def page(request: HttpRequest, template: str, *, status: int = 200, **given: Any
     cookies = [kept(services, visitor.cookie)] if visitor.is_new else []
     headers = headers_at(services.settings.stripe_api_base)
     return Response(text, status_code=status, media_type="text/html", headers=headers, cookies=cookies)
+
+
+def showing_frames(shown: Response[str]) -> Response[str]:
+    """Let a page show other pages of ours in it; no other page may."""
+    policy = shown.headers["Content-Security-Policy"]
+    shown.headers["Content-Security-Policy"] = f"{policy}; frame-src 'self'"
+    return shown
 
 
 def go_to(path: str, *, cookie: str | None = None, services: Services | None = None) -> Response[None]:

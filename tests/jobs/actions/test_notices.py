@@ -7,13 +7,29 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
+from engine.load import bundle, load_texts
 from jobs.controller import Controller
 from jobs.mail import SmtpMailer
+from storage import policies
+from storage.settings import SHIPPED_POLICY
 from tests.doubles.smtp import SmtpSink
-from tests.jobs.floor import Floor
+from tests.jobs.floor import Floor, words_of
 
 SENDER = "Billing <billing@host.example>"
+GERMAN = """
+translations:
+  de:
+    letter: {reason: Warum, next: Danach, invoices: Rechnungen, pay: Zahlen, none: keine}
+    notices:
+      send_billing_warning:
+        subject: Zahlung offen
+        text: |
+          {customer_name}, bitte zahlen Sie:
+          {pay_url}
+          Fragen? {support_email}
+"""
 
 
 @pytest.fixture
@@ -55,7 +71,7 @@ def test_final_warning_tells_the_date_that_then_holds_in_the_customers_zone(
     floor.advance(73)
     floor.run(controller)
     promised = floor.intents_of(account, "send_final_warning")[0]["promise_at"]
-    from engine.notices import written_instant
+    from engine.languages import written_instant
 
     told = written_instant(promised, "Europe/Zurich")
     assert any(told in subject for subject in floor.subjects())
@@ -150,11 +166,29 @@ def test_names_with_markup_and_line_breaks_reach_the_customer_harmlessly(floor: 
 def test_pay_link_is_the_invoices_own_page(floor: Floor, controller: Controller) -> None:
     account: UUID = floor.known_account()
     floor.rows(
-        "INSERT INTO stripe_invoices (id, account_id, status, amount_remaining_cents, currency, first_failed_at, "
-        "hosted_invoice_url, evidence_at, evidence_event_id) VALUES ('in_1', :id, 'open', 1250, 'eur', now(), "
+        "INSERT INTO stripe_invoices (id, account_id, status, number, amount_remaining_cents, currency, "
+        "first_failed_at, hosted_invoice_url, evidence_at, evidence_event_id) "
+        "VALUES ('in_1', :id, 'open', 'A1-7', 1250, 'eur', now(), "
         "'https://invoice.example/in_1', now(), 'evt') RETURNING 1",
         id=account,
     )
     floor.owe(account)
     floor.run(controller)
-    assert "https://invoice.example/in_1" in floor.letters()[0]
+    (mail,) = floor.mails()
+    for form in ("plain", "html"):
+        assert "https://invoice.example/in_1" in words_of(mail, form)
+        assert "A1-7, 12.50 EUR" in words_of(mail, form)
+
+
+def test_a_customer_is_written_to_in_their_language(floor: Floor, controller: Controller) -> None:
+    account: UUID = floor.known_account()
+    texts = bundle(SHIPPED_POLICY)
+    texts["notices.yaml"] += GERMAN
+    with floor.begin() as conn:
+        policies.deploy(conn, load_texts(texts), texts, {}, "test")
+        conn.execute(text("UPDATE customers SET language = 'de-AT'"))
+    floor.owe(account)
+    floor.run(controller)
+    assert floor.subjects() == ["Zahlung offen"]
+    assert '<html lang="de">' in words_of(floor.mails()[0], "html")
+    assert "Zahlen\n" in words_of(floor.mails()[0], "html").replace("</a>", "\n")

@@ -67,3 +67,22 @@ def test_every_notice_is_shown_as_it_would_be_sent(site: Site, desk: Browser) ->
     assert all(name in shown for name in policy.notices)
     assert "Hello Ada Example" in shown
     assert "{" not in desk.answer.text.partition("<main")[2].partition("</main>")[0]
+
+
+def test_every_notice_is_shown_by_itself_where_nothing_can_run(site: Site, desk: Browser, browser: Browser) -> None:
+    with site.database.begin() as conn:
+        policy = policies.in_force(conn)
+    frames = re.findall(r'<iframe[^>]* src="([^"]+)" sandbox=""', desk.open("/admin/notices").answer.text)
+    assert len(frames) == len(policy.notices)
+    assert "frame-src 'self'" in desk.answer.headers["content-security-policy"]
+    for frame in frames:
+        answer = desk.open(frame).answer
+        rules = answer.headers["content-security-policy"]
+        assert answer.status_code == 200
+        assert rules.startswith("default-src 'none'; style-src 'sha256-")
+        assert rules.endswith("; sandbox; frame-ancestors 'self'")
+        assert "unsafe" not in rules
+        assert "Ada Example" in answer.text
+    assert desk.open("/admin/notices/send_nothing").answer.status_code == 404
+    assert "frame-src" not in desk.open("/admin").answer.headers["content-security-policy"]
+    assert browser.open(frames[0]).path == "/sign-in"

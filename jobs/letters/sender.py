@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
+from jobs.letters import forms
 from jobs.logs import say
 from jobs.mail import Letter, MailDelayed, Mailer, MailRefused, MailUncertain
 from jobs.rounds import Rounds
@@ -22,10 +24,12 @@ log = logging.getLogger(__name__)
 class LetterSender(Rounds):
     """Sends what waits in the outbox of letters."""
 
-    def __init__(self, database: Database, mailer: Mailer) -> None:
+    def __init__(self, database: Database, mailer: Mailer, ours: Sequence[str]) -> None:
+        """Take what addresses of ours begin with: those alone become links."""
         super().__init__("letters")
         self.database = database
         self.mailer = mailer
+        self.ours = tuple(ours)
 
     def send(self) -> int:
         """Send what waits, oldest first; return how many were dealt with."""
@@ -38,7 +42,10 @@ class LetterSender(Rounds):
         return AT_ONCE
 
     def _send(self, letter: WaitingLetter) -> None:
-        whole = Letter(letter.key, letter.to_name, letter.to_email, letter.subject, letter.body, letter.created_at)
+        html = forms.html_of(forms.plain_letter(letter.subject, letter.body, self.ours))
+        whole = Letter(
+            letter.key, letter.to_name, letter.to_email, letter.subject, letter.body, letter.created_at, html
+        )
         try:
             outcome = self.mailer.send(whole)
         except MailDelayed as error:
