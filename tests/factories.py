@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.decide import blank
+from engine.invoicing.invoice import Party
 from engine.model import (
     All,
     Any,
@@ -366,3 +367,9 @@ def snapshot_of(policy: Policy, *, servers: Iterable[ServerFacts] = (), **facts:
         servers=tuple(servers),
         permits={name: True for name, permit in policy.permits.items() if permit.kind in asked},
     )
+
+
+def party(name: str, **fields: str) -> Party:
+    """Return a party of an invoice with a whole address."""
+    place = {"street": "Seestrasse", "house_number": "1", "postal_code": "8001", "town": "Zürich", "country": "CH"}
+    return Party(name, **{**place, **fields})

@@ -1,0 +1,57 @@
+"""An invoice as canonical JSON: the same invoice is always the same bytes, and what was written can be read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from engine.invoicing.invoice import Invoice, InvoiceKind, Line, LineKind, Party, VatLine
+
+
+def to_document(invoice: Invoice) -> str:
+    """Write an invoice down. Amounts are texts, so that no reader rounds them."""
+    return json.dumps(_plain(invoice), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def from_document(text: str) -> Invoice:
+    """Read an invoice back that `to_document` wrote."""
+    found: dict[str, Any] = json.loads(text)
+    days = {name: _day(found[name]) for name in ("first_on", "last_on", "issued_on", "due_on")}
+    amounts = {name: Decimal(found[name]) for name in ("net", "vat", "total")}
+    return Invoice(
+        **{
+            **found,
+            **days,
+            **amounts,
+            "kind": InvoiceKind(found["kind"]),
+            "creditor": Party(**found["creditor"]),
+            "debtor": Party(**found["debtor"]),
+            "lines": tuple(_line(each) for each in found["lines"]),
+            "vat_lines": tuple(
+                VatLine(**{name: Decimal(value) for name, value in each.items()}) for each in found["vat_lines"]
+            ),
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _line(found: dict[str, Any]) -> Line:
+    days = {name: date.fromisoformat(found[name]) for name in ("first_on", "last_on")}
+    amounts = {name: Decimal(found[name]) for name in ("quantity", "unit_price", "amount", "vat_percent")}
+    return Line(**{**found, **days, **amounts, "kind": LineKind(found["kind"])})
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
