@@ -30,6 +30,7 @@ DRIVERS: Final[Mapping[str, tuple[str, str]]] = {
     LOCAL: ("jobs.hosts.local.host", "LocalHost"),
     "docker": ("jobs.hosts.docker.host", "DockerHost"),
     "proxmox": ("jobs.hosts.proxmox", "ProxmoxHost"),
+    "kubernetes": ("jobs.hosts.kubernetes", "KubernetesHost"),
 }
 """Driver -> module and class, imported when a host asks for it. Each but `local` is made by `from_options`."""
 _HERE: Final = Path(__file__).resolve().parent

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 from jobs.hosts.base import Host, HostMisconfigured, HostUnavailable, ServerSpec
 from jobs.hosts.catalog import DEFAULT, Catalog, catalog_of, read_catalog
 from jobs.hosts.docker.host import DockerHost
+from jobs.hosts.kubernetes import KubernetesHost
 from jobs.operator_file import OperatorFileWrong
 from storage.servers import HostUse
 from storage.settings import Settings
@@ -53,9 +56,10 @@ def test_a_local_host_has_the_name_and_runs_the_program_that_the_file_says(tmp_p
     assert host.kill(SPEC).observed == "stopped"
 
 
-@pytest.mark.parametrize("name", ["hosts.yaml", "hosts-proxmox.yaml"])
+@pytest.mark.parametrize("name", ["hosts.yaml", "hosts-proxmox.yaml", "hosts-kubernetes.yaml"])
 def test_the_example_is_a_file_that_can_be_used(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PVE_TOKEN_SECRET", "a-secret")
+    for variable in ("PVE_TOKEN_SECRET", "KUBERNETES_TOKEN"):
+        monkeypatch.setenv(variable, "a-secret")
     file = ROOT / "examples" / "deploy" / name
     given = Settings(database_url="postgresql://nowhere", data_dir=tmp_path, hosts_file=file)
     catalog = catalog_of(given)
@@ -112,6 +116,49 @@ def test_a_docker_hosts_options_are_checked_too(tmp_path: Path, rest: str, told:
     with pytest.raises(OperatorFileWrong) as wrong:
         hosts_of(given)
     assert f"{given.hosts_file}:{told}" in str(wrong.value)
+
+
+KUBERNETES = (
+    "hosts:\n  k8s:\n    driver: kubernetes\n    options:\n      url: https://k8s.example\n      namespace: customers\n"
+    "      group: hosting.example.com\n      version: v1\n      kinds: {game: {spec: {size: small}}}\n"
+)
+KUBERNETES_FAULTS = [
+    ("      token_variable: TOKEN", "5:7: the key `kind` is missing"),
+    ("      kind: tenants\n      token_variable: TOKEN", "10:13: expected a kind such as `Tenant`"),
+    ("      kind: Tenant\n      url2: x", "11:7: the key `url2` is not known here"),
+    ("      kind: Tenant", "2:3: host `k8s` is not set up: the token is named by one of `token_file` and"),
+    ("      kind: Tenant\n      token_file: /nothing", "the file `/nothing` cannot be read; put a service account's"),
+    ("      kind: Tenant\n      token_variable: NOTHING", "the variable of `token_variable` holds no token"),
+    ("      kind: Tenant\n      token_variable: TOKEN\n      ca_file: /nothing", "`ca_file` names `/nothing`"),
+]
+
+
+@pytest.mark.parametrize(("rest", "told"), KUBERNETES_FAULTS)
+def test_a_kubernetes_hosts_options_are_checked_too(
+    tmp_path: Path, rest: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "a-token")
+    with pytest.raises(OperatorFileWrong) as wrong:
+        hosts_of(settings(tmp_path, KUBERNETES + rest))
+    assert told in str(wrong.value)
+
+
+def test_what_is_ours_to_write_cannot_be_given_to_a_kubernetes_host() -> None:
+    options = {"url": "https://k8s.example", "namespace": "a", "group": "b.example", "version": "v1", "kind": "Tenant"}
+    kinds = {"game": {"spec": {"suspend": False}}}
+    with pytest.raises(HostMisconfigured, match=r"`kinds\.game\.spec\.suspend` is ours to write"):
+        KubernetesHost.from_options("k8s", {**options, "kinds": kinds, "token_variable": "TOKEN"})
+
+
+def test_the_library_of_kubernetes_is_loaded_only_when_such_a_host_is_asked(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.yaml"
+    file.write_text(KUBERNETES + "      kind: Tenant\n      token_variable: TOKEN")
+    program = (
+        "import sys; from pathlib import Path; from jobs.hosts.catalog import read_catalog; "
+        f"read_catalog(Path({str(file)!r})).open(None); "
+        "assert 'jobs.hosts.kubernetes.host' in sys.modules; assert 'kubernetes' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env={**os.environ, "TOKEN": "a-token"})
 
 
 def test_a_docker_host_is_made_without_asking_its_engine(tmp_path: Path) -> None:
