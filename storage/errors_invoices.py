@@ -1,0 +1,75 @@
+"""What metering and invoices can fail with."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from storage.errors import StorageError
+
+
+class InvoiceError(StorageError):
+    """Something about tenants, prices or invoices was refused; nothing has changed."""
+
+
+class UnknownInvoice(InvoiceError):
+    """No invoice has this id or number."""
+
+    def __init__(self, invoice: object) -> None:
+        self.invoice = invoice
+        super().__init__(f"there is no invoice `{invoice}`")
+
+
+class UnknownTenant(InvoiceError):
+    """No tenant has this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no tenant `{name}`")
+
+
+class MonthNotOver(InvoiceError):
+    """A month is invoiced only once it has ended in the organisation's zone."""
+
+    def __init__(self, month: date, zone: str) -> None:
+        self.month = month
+        super().__init__(f"{month:%Y-%m} is not over yet in {zone}; preview it, and issue it once it is")
+
+
+class AlreadyIssued(InvoiceError):
+    """The month has an invoice that stands."""
+
+    def __init__(self, month: date, number: str) -> None:
+        self.month = month
+        self.number = number
+        super().__init__(f"{month:%Y-%m} is invoiced already, as `{number}`; credit that one first to issue another")
+
+
+class NotCreditable(InvoiceError):
+    """Only an invoice that was not credited yet can be."""
+
+    def __init__(self, number: str, why: str) -> None:
+        self.number = number
+        super().__init__(f"`{number}` cannot be credited: {why}")
+
+
+class PaymentRefused(InvoiceError):
+    """A payment does not fit what is open."""
+
+    def __init__(self, number: str, amount: Decimal, open_: Decimal, why: str) -> None:
+        self.number = number
+        self.amount = amount
+        self.open = open_
+        super().__init__(f"`{number}`: {amount} cannot be booked, {open_} is open: {why}")
+
+
+class PriceRefused(InvoiceError):
+    """A price would change what was invoiced already, or is none."""
+
+
+class UsageRefused(InvoiceError):
+    """Usage cannot be taken, and nothing of it was. `faults` holds a line for each reason, up to twenty."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(["the usage cannot be taken, and nothing of it was:", *faults]))

@@ -1,0 +1,191 @@
+"""Invoices: issued once, numbered without a gap, corrected by credit notes alone, paid in any parts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from engine.invoicing.days import month_of
+from engine.invoicing.document import to_document
+from engine.invoicing.invoice import Invoice
+from storage import invoices, invoices_pay, organisations, prices
+from storage.errors_invoices import AlreadyIssued, MonthNotOver, NotCreditable, PaymentRefused, PriceRefused
+from storage.invoices import Issued
+from tests.storage.deployment import Deployment, together
+from tests.storage.metered import CREDITOR, Books
+
+D = Decimal
+
+
+@pytest.fixture
+def books(deployment: Deployment) -> Books:
+    """Return billing with prices."""
+    return Books(deployment)
+
+
+def issue(books: Books, customer: UUID, month: date | None = None) -> Issued:
+    """Issue the invoice of a month that has something in it."""
+    with books.deployment.begin() as conn:
+        made = books.billing.issue(conn, customer, month or books.month, by="test")
+    assert made is not None
+    return made
+
+
+def test_month_is_issued_once_and_again_only_after_a_credit_note(books: Books) -> None:
+    customer = books.organisation("alpha", payment_days=10)
+    first = issue(books, customer)
+    assert (first.total, first.net, first.state, first.revision) == (D("52.97"), D("49.00"), "open", 0)
+    assert first.number == f"F{first.issued_on.year}-00001"
+    assert first.due_on == first.issued_on + timedelta(days=10)
+    assert first.invoice.reference == first.reference
+    assert first.invoice.debtor.name == "A"
+    with pytest.raises(AlreadyIssued, match=first.number):
+        issue(books, customer)
+    with books.deployment.begin() as conn:
+        note = books.billing.credit(conn, first.id, by="test")
+    assert (note.invoice.corrects, note.total, note.open, note.reference) == (first.number, D("52.97"), D(0), None)
+    for refused, why in ((first, "has done so already"), (note, "it is a credit note itself")):
+        with books.deployment.begin() as conn, pytest.raises(NotCreditable, match=why):
+            books.billing.credit(conn, refused.id, by="test")
+    again = issue(books, customer)
+    assert (again.number[-5:], again.revision) == ("00003", 1)
+    with books.deployment.begin() as conn:
+        assert [x.state for x in invoices.listed(conn, customer_id=customer)] == ["open", "credit_note", "credited"]
+
+
+def test_nothing_to_pay_for_uses_no_number(books: Books) -> None:
+    customer = books.organisation()
+    with books.deployment.begin() as conn:
+        assert books.billing.issue(conn, customer, books.month, by="test") is None
+        assert conn.execute(text("SELECT count(*) FROM invoice_number_counters")).scalar_one() == 0
+
+
+def test_running_month_is_previewed_and_not_issued(books: Books) -> None:
+    customer = books.organisation("alpha", zone="Pacific/Auckland")
+    today = books.deployment.now().date()
+    with books.deployment.begin() as conn:
+        first, last = month_of(today.year, today.month)
+        shown = books.billing.preview(conn, organisations.get(conn, customer), first, last)
+        assert shown.total > 0
+        assert (shown.number, shown.reference, shown.due_on) == (None, None, None)
+        with pytest.raises(MonthNotOver, match="Pacific/Auckland"):
+            books.billing.issue(conn, customer, last + timedelta(days=1), by="test")
+
+
+def test_numbers_have_no_gap_whoever_issues_at_once_and_whatever_is_rolled_back(books: Books) -> None:
+    customers = [books.organisation(f"tenant-{number}") for number in range(20)]
+    chance = random.Random(20)
+    failing = set(chance.sample(range(20), 6))
+
+    def one(number: int) -> str | None:
+        def work(conn: Any) -> str | None:
+            made = books.billing.issue(conn, customers[number], books.month, by="test")
+            if number in failing:
+                raise RuntimeError("rolled back, with its number in hand")
+            return made.number if made else None
+
+        try:
+            return books.deployment.database.transact("an invoice", work)
+        except RuntimeError:
+            return None
+
+    made = sorted(number for number in together(20, one) if number is not None)
+    year = books.deployment.now().year
+    assert made == [f"F{year}-{number:05d}" for number in range(1, 15)]
+    assert sorted(row["number"] for row in books.deployment.rows("SELECT number FROM invoices")) == made
+
+
+def test_two_that_issue_the_same_month_at_once_make_one(books: Books) -> None:
+    customer = books.organisation("alpha")
+
+    def one(_: int) -> bool:
+        try:
+            return bool(issue(books, customer))
+        except AlreadyIssued:
+            return False
+
+    assert sorted(together(4, one)) == [False, False, False, True]
+
+
+def test_issued_month_keeps_its_prices(books: Books) -> None:
+    customer = books.organisation("alpha")
+    issued = issue(books, customer)
+    with books.deployment.begin() as conn:
+        with pytest.raises(PriceRefused, match=f"until {issued.last_on} are on issued invoices"):
+            prices.change(conn, {"monthly_fee": D("60.00")}, by="test", valid_from=issued.last_on)
+        since = prices.change(conn, {"monthly_fee": D("60.00")}, by="test")
+        assert prices.current(conn).monthly_fee == D("60.00")
+        later = since + timedelta(days=300)
+        prices.change(conn, {"monthly_fee": D("70.00"), "vat_rate_chli": D("8.50")}, by="test", valid_from=later)
+        assert prices.current(conn).monthly_fee == D("60.00")  # until that day comes
+        with pytest.raises(PriceRefused, match="the currency of this installation stays"):
+            prices.change(conn, {}, by="test", currency="EUR")
+        for name, wrong in (("monthly_fee", "0.001"), ("setup_fee", "-1"), ("vat_rate_chli", "100"),
+                            ("per_message_price", "NaN"), ("monthly_fee", "100000")):  # fmt: skip
+            with pytest.raises(PriceRefused, match=name):
+                prices.change(conn, {name: D(wrong)}, by="test")
+        again = books.billing.preview(conn, organisations.get(conn, customer), issued.first_on, issued.last_on)
+    assert to_document(again) == to_document(_as_preview(issued))
+    books.deployment.advance(301 * 24)
+    with books.deployment.begin() as conn:
+        assert prices.current(conn).monthly_fee == D("70.00")
+
+
+def _as_preview(issued: Issued) -> Invoice:
+    return replace(issued.invoice, number=None, iban=None, reference=None, issued_on=None, due_on=None)
+
+
+def test_payment_in_parts_pays_in_full_and_no_more(books: Books) -> None:
+    issued = issue(books, books.organisation("alpha"))
+
+    def pay(amount: str | None) -> Issued:
+        with books.deployment.begin() as conn:
+            return invoices_pay.pay(conn, issued.id, None if amount is None else D(amount), by="test")
+
+    for wrong, why in (("52.98", "more than that"), ("0", "no amount"), ("0.001", "no amount"), ("-1", "only 0 was")):
+        with pytest.raises(PaymentRefused, match=why):
+            pay(wrong)
+    assert (pay("20.00").state, pay("-5.00").open) == ("partly_paid", D("37.97"))
+    assert (pay(None).state, pay("-52.97").state) == ("paid", "open")
+    books.deployment.advance(32 * 24)
+    with books.deployment.begin() as conn:
+        assert invoices.get(conn, issued.number).state == "overdue"
+
+
+def transfer(issued: Issued, identity: str, **more: Any) -> Any:
+    """Return a payment as a bank reports it."""
+    shown = {"identity": identity, "account": CREDITOR.iban, "booked_on": issued.issued_on, "amount": D("52.97")}
+    return SimpleNamespace(**{**shown, "currency": "CHF", "reference": issued.reference, "payer": "A", **more})
+
+
+def test_bank_file_books_each_payment_once_and_leaves_the_rest_to_people(books: Books) -> None:
+    issued = issue(books, books.organisation("alpha"))
+    credited = issue(books, books.organisation("beta"))
+    with books.deployment.begin() as conn:
+        books.billing.credit(conn, credited.id, by="test")
+    reported = [
+        transfer(issued, "a", amount=D("50.00")),
+        transfer(issued, "b", amount=D("10.00")),
+        transfer(issued, "c", reference=None),
+        transfer(issued, "d", reference="RF00NOBODY"),
+        transfer(issued, "e", currency="EUR"),
+        transfer(issued, "f", account="CH4431999123000889012"),
+        transfer(credited, "g"),
+    ]
+    with books.deployment.begin() as conn:
+        found = invoices_pay.import_transfers(conn, reported, source="camt", by="test")
+    assert found.booked == ((issued.number, D("50.00")), (issued.number, D("10.00")))
+    words = ("names no reference", "no invoice has", "it is in EUR", "to another account", "was credited by")
+    assert all(word in each.why for word, each in zip(words, found.unmatched, strict=True))
+    with books.deployment.begin() as conn:
+        again = invoices_pay.import_transfers(conn, reported[:2], source="camt", by="test")
+        assert (again.booked, again.repeated) == ((), 2)
+        assert (invoices.get(conn, issued.id).state, invoices.get(conn, issued.id).paid) == ("paid", D("60.00"))
