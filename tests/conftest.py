@@ -10,20 +10,24 @@ import os
 import random
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import hypothesis
-import psycopg
 import pytest
 import redis
-from psycopg import sql
 
 from storage.embedded import Postgres, Redis
+from tests.databases import Databases
 
 for name in [name for name in os.environ if name.startswith(("FORBEAR_", "STRIPE_", "BILLING_"))]:
     del os.environ[name]
+
+# The tests start some hundred Pythons: each would compile the whole project again where bytecode may not be written.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Who runs the tests in the background of a shell leaves SIGINT ignored, and what is started here would inherit that.
 if threading.current_thread() is threading.main_thread():
@@ -33,8 +37,6 @@ if threading.current_thread() is threading.main_thread():
 # searches are in `make soak`.
 hypothesis.settings.register_profile("forbear", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("forbear")
-
-TEMPLATE = "forbear_template"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,50 +62,25 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 
 
 @pytest.fixture(scope="session")
-def template_database(postgres_server: Postgres) -> str:
-    """The name of a database that is migrated once and then only copied."""
-    from storage.migrate import upgrade
-
-    with closing(psycopg.connect(postgres_server.superuser_url, autocommit=True)) as connection:
-        statement = sql.SQL("CREATE DATABASE {} OWNER forbear TEMPLATE template0")
-        connection.execute(statement.format(sql.Identifier(TEMPLATE)))
-    upgrade(_url_of(postgres_server, TEMPLATE))
-    return TEMPLATE
-
-
-_database_numbers = itertools.count(1)
+def databases(postgres_server: Postgres) -> Iterator[Databases]:
+    """The databases of this test process, for fixtures that keep one for longer than a test."""
+    made = Databases(postgres_server)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def database_url(postgres_server: Postgres, template_database: str) -> Iterator[str]:
-    """The address of a fresh, migrated database, dropped afterwards whoever is still connected."""
-    with fresh_database(postgres_server, template_database) as url:
+def database_url(databases: Databases) -> Iterator[str]:
+    """The address of a fresh, migrated database; whoever is still connected afterwards is cut off."""
+    with databases.lend() as url:
         yield url
 
 
-@contextmanager
-def fresh_database(postgres_server: Postgres, template_database: str) -> Iterator[str]:
-    """Make what `database_url` is, for whatever time a fixture keeps it."""
-    database = sql.Identifier(name := f"test_{next(_database_numbers)}")
-    with closing(psycopg.connect(postgres_server.superuser_url, autocommit=True)) as connection:
-        statement = sql.SQL("CREATE DATABASE {} OWNER forbear TEMPLATE {} STRATEGY FILE_COPY")
-        connection.execute(statement.format(database, sql.Identifier(template_database)))
-        yield _url_of(postgres_server, name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
-
-
 @pytest.fixture
-def empty_database_url(postgres_server: Postgres) -> Iterator[str]:
+def empty_database_url(databases: Databases) -> Iterator[str]:
     """The address of a fresh database without any table, for the tests of migrations."""
-    database = sql.Identifier(name := f"test_{next(_database_numbers)}")
-    with closing(psycopg.connect(postgres_server.superuser_url, autocommit=True)) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} OWNER forbear TEMPLATE template0").format(database))
-        yield _url_of(postgres_server, name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
-
-
-def _url_of(server: Postgres, database: str) -> str:
-    return server.url.rpartition("/")[0] + f"/{database}"
+    with databases.lend_bare() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
