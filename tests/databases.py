@@ -125,7 +125,7 @@ def _way_back(session: psycopg.Connection[Any]) -> sql.Composed:
     As a replica: foreign keys do not count, and neither do the triggers that let a table only grow.
     """
     session.execute("CREATE SCHEMA kept")
-    steps = [sql.SQL("SET lock_timeout = '5s'; SET session_replication_role = replica")]
+    steps: list[sql.Composable] = [sql.SQL("SET lock_timeout = '5s'; SET session_replication_role = replica")]
     for (name,) in session.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall():
         table = sql.Identifier(name)
         steps.append(sql.SQL("DELETE FROM public.{}").format(table))

@@ -50,6 +50,7 @@ class System:
         self.admin = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=150)
         self.stripe = httpx.Client(base_url=self.url, timeout=60)
         self.customers = 0  # made so far
+        self.offset_seconds = 0.0  # of the test clock
 
     def start(self, *options: str) -> float:
         """Start it, wait for its `ready` line, and return the seconds that took."""
@@ -122,6 +123,7 @@ class System:
         """Move the test clock and let everything that follows happen."""
         answer = self.admin.post("/api/admin/clock/advance", json={"hours": hours})
         assert answer.status_code == 200, answer.text
+        self.offset_seconds += hours * 3600
 
     def drain(self) -> int:
         """Let everything that can proceed now happen; return what waits."""
@@ -163,8 +165,6 @@ class System:
     def now(self) -> int:
         """Return the system's own idea of now, seconds since the epoch: real time plus the test clock's offset."""
         return int(time.time() + self.offset_seconds)
-
-    offset_seconds: float = 0
 
     def deliver(self, event: dict[str, Any]) -> httpx.Response:
         """Sign and deliver one event."""
