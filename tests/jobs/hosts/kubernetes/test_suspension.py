@@ -14,9 +14,9 @@ import pytest
 
 from jobs.hosts.base import Observation, ServerSpec
 from jobs.hosts.kubernetes import KubernetesHost
-from storage.embedded import Postgres, Redis
+from storage.embedded import Redis
 from storage.intents import TRIES_UNTIL_TOLD
-from tests.conftest import fresh_database
+from tests.databases import Databases
 from tests.doubles.kubernetes import Found, KubernetesDouble
 from tests.doubles.kubernetes_http import TOKEN
 from tests.jobs.floor import Floor
@@ -55,7 +55,7 @@ class Case:
 
 @pytest.fixture(scope="module")
 def cases(
-    postgres_server: Postgres, template_database: str, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
+    databases: Databases, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Case]]:
     """Suspend under every fault, look, let the faults end, and look again."""
     with ExitStack() as stack:
@@ -65,7 +65,7 @@ def cases(
             cluster.serve()
             stack.callback(cluster.close)
         hosts = {name: HastyHost(name, options_for(cluster)) for name, cluster in clusters.items()}
-        url = stack.enter_context(fresh_database(postgres_server, template_database))
+        url = stack.enter_context(databases.lend())
         floor = Floor(url, redis_server.url, tmp_path_factory.mktemp("suspension"), hosts=hosts)
         stack.callback(floor.close)
         yield play(floor, clusters)
