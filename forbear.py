@@ -65,6 +65,7 @@ COMMANDS = (
     Deferred("up", "jobs.up:up", "Run everything on the embedded default, until stopped."),
     Deferred("smoke", "web.smoke:smoke", "Show that a running system works, with evidence; cleans up after itself."),
     Deferred("doctor", "jobs.doctor:doctor", "Say what is wrong with a running system, and what to do."),
+    Deferred("stripe", "jobs.commands_stripe:stripe", "Catch up with Stripe where webhooks did not come."),
     Deferred("policy", "engine.commands:policy", "Check, read and deploy the policy."),
     Deferred("audit", "storage.commands:audit", "Verify the audit chains."),
     Deferred("operations", "storage.commands_operations:operations", "Settle operations that failed."),

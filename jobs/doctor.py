@@ -9,14 +9,14 @@ import json
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Literal
+from dataclasses import asdict
 
 import click
 from sqlalchemy.exc import DBAPIError
 
 from engine.commands import colored
+from jobs.doctor_stripe import examine_stripe
+from jobs.finding import Finding, span
 from jobs.queues import QUEUES, connect
 from storage import figures, migrate, policies, processes
 from storage.beside import data_option, settings_beside
@@ -24,26 +24,12 @@ from storage.database import Database
 from storage.errors import StorageError
 from storage.figures import Figures
 from storage.settings import Settings
-from storage.stripe_event import API_VERSION
-
-Verdict = Literal["ok", "warning", "fault"]
 
 LATE_SECONDS = 120.0  # work that could have been done for so long is waiting for somebody who is not there
 SILENT_SECONDS = 30.0  # the controller looks every second
-QUIET_DAYS = 3  # without any event: a host with customers hears of renewals every day
 ROOM_BYTES = 1024**3
 
 SHADES = {"ok": "green", "warning": "yellow", "fault": "red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    subject: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
 
 
 @click.command()
@@ -97,7 +83,8 @@ def _below(settings: Settings, database: Database) -> Iterator[Finding]:
     yield from _processes(seen, policy.digest)
     yield from _work(seen)
     yield from _trouble(seen)
-    yield _stripe(settings, seen)
+    with database.begin() as conn:
+        yield from examine_stripe(settings, conn)
 
 
 def _queue(settings: Settings) -> Finding:
@@ -131,7 +118,7 @@ def _processes(seen: Figures, digest: str) -> Iterator[Finding]:
     for words in processes.stale(seen.processes, digest):
         yield Finding("stale process", "fault", words, "restart it")
     if seen.worked_seconds is None or seen.worked_seconds > SILENT_SECONDS:
-        since = "never" if seen.worked_seconds is None else f"{_span(seen.worked_seconds)} ago"
+        since = "never" if seen.worked_seconds is None else f"{span(seen.worked_seconds)} ago"
         advice = "its log tells which step fails: nothing is swept, observed or repaired meanwhile"
         yield Finding("controller's last success", "fault", since, advice)
 
@@ -141,10 +128,10 @@ def _work(seen: Figures) -> Iterator[Finding]:
         waits = seen.staleness_of(queue)
         if waits > LATE_SECONDS:
             advice = "is a worker of it at work? `forbear audit show` and its log tell what it does"
-            yield Finding(f"queue {queue}", "fault", f"its oldest work has waited {_span(waits)}", advice)
+            yield Finding(f"queue {queue}", "fault", f"its oldest work has waited {span(waits)}", advice)
     due = seen.oldest_due_seconds or 0.0
     if due > LATE_SECONDS:
-        yield Finding("due rows", "fault", f"the oldest has waited {_span(due)}", "is the controller at work?")
+        yield Finding("due rows", "fault", f"the oldest has waited {span(due)}", "is the controller at work?")
     drifting = sum(each.count for each in seen.fleet if each.drifts)
     if drifting:
         advice = "`forbear controller --dry-run --once` tells what would be done about each"
@@ -158,7 +145,7 @@ def _trouble(seen: Figures) -> Iterator[Finding]:
             yield Finding(f"brake {brake.name}", "fault", f"tripped at {brake.latched_at:%Y-%m-%d %H:%M} UTC", advice)
     for unsettled in seen.unsettled:
         advice = "GET /api/admin/stripe-events lists them; making the account applies what is parked"
-        words = f"{unsettled.count}, the oldest {_span(float(unsettled.age_seconds))} old"
+        words = f"{unsettled.count}, the oldest {span(float(unsettled.age_seconds))} old"
         yield Finding(f"{unsettled.status} events", "warning", words, advice)
     for status in ("unknown", "failed"):
         count = sum(each.count for each in seen.intents if each.status == status)
@@ -166,23 +153,8 @@ def _trouble(seen: Figures) -> Iterator[Finding]:
             advice = "GET /api/admin/intents lists them; a person says whether they are sent or done again"
             yield Finding(f"{status} intents", "warning", str(count), advice)
     if seen.alerts and (seen.alert_age_seconds or 0.0) > LATE_SECONDS:
-        words = f"{seen.alerts} not told, the oldest for {_span(seen.alert_age_seconds or 0.0)}"
+        words = f"{seen.alerts} not told, the oldest for {span(seen.alert_age_seconds or 0.0)}"
         yield Finding("alerts", "warning", words, "does Discord answer? the controller's log tells")
-
-
-def _stripe(settings: Settings, seen: Figures) -> Finding:
-    if not settings.stripe_webhook_secrets:
-        advice = "set STRIPE_WEBHOOK_SECRET to the signing secret of the endpoint; this sees its own environment alone"
-        return Finding("webhook", "fault", "no secret is set here; where it serves so, every event is refused", advice)
-    if seen.event_received_at is None:
-        advice = "point Stripe at POST /api/billing/webhook; `stripe trigger invoice.payment_failed` sends one"
-        return Finding("webhook", "warning", "no event has arrived within 31 days", advice)
-    ago = datetime.now(UTC) - seen.event_received_at
-    words = f"the last event arrived {_span(ago.total_seconds())} ago; read as version {API_VERSION}"
-    if ago.days >= QUIET_DAYS:
-        advice = "does the endpoint's page at Stripe show failures? Stripe gives up an endpoint after days of them"
-        return Finding("webhook", "warning", words, advice)
-    return Finding("webhook", "ok", words)
 
 
 def _configured(settings: Settings) -> Iterator[Finding]:
@@ -248,10 +220,3 @@ def _show(findings: list[Finding]) -> None:
             click.echo(f"{'':<7}  {'':<{subjects}}  {each.advice}")
     wrong = [each for each in findings if each.verdict != "ok"]
     click.echo(f"\n{len(wrong)} of {len(findings)} need a look" if wrong else "\nall is well")
-
-
-def _span(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -245,15 +245,18 @@ class StandingPoll:
 
     def refresh(
         self, policy: Policy, account_id: UUID, *, fence: Fence | None = None, deadline: float = float("inf")
-    ) -> None:
-        """Ask about one account without holding any lock, then write down what was answered. Raises StandingUnknown."""
+    ) -> frozenset[UUID]:
+        """Ask about one account without holding any lock, then write down what was answered. Raises StandingUnknown.
+
+        Returns the accounts of which it said something that was not known.
+        """
         if self._client is None:
             self._client = client_of(self._settings, self._read_seconds)
         with self._database.begin() as conn:
             asking = asking_about(conn, policy, account_id)
         fetched = fetch_standing(self._client, asking, deadline)
         world = World.of(self._settings)
-        self._database.transact(
+        return self._database.transact(
             f"account `{account_id}`", lambda conn: record_fetched(conn, policy, fetched, world=world, fence=fence)
         )
 

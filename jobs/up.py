@@ -105,6 +105,7 @@ def start(
         raise UpError(f"port {port} of 127.0.0.1 is in use", "stop what listens there, or choose another --port")
     servers = start_servers(data, stack)
     environment = environment_of_children(data, port, test_clock=test_clock) | double | addresses(servers)
+    up_double.tell_commands(data, double)
     prepare_database(environment)
     beside = [up_double.service_of(environment, data)] if stripe_double else []
     supervisor = Supervisor([*beside, *services(data)], environment, say)
@@ -198,11 +199,13 @@ def own_secret(file: Path, prefix: str, name: str) -> str:
 
 def prepare_database(environment: dict[str, str]) -> None:
     """Bring the tables up to date and put the policy folder in force."""
+    from jobs.stripe_reader import require_key
     from storage.migrate import upgrade
     from storage.policies import deploy_folder
     from storage.settings import Settings
 
     settings = Settings.from_env(environment)
+    require_key(settings)
     upgrade(settings.database_url)
     deploy_folder(settings.database_url, settings.policy_dir, settings.policy_overrides, by="forbear up")
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from jobs.supervisor import Service
-from storage.embedded.folder import is_free
+from storage.beside import STRIPE_FILE as BESIDE_FILE
+from storage.embedded.folder import is_free, write_private
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "tests" / "doubles" / "stripe_program.py"
@@ -42,6 +43,16 @@ def environment_beside(port: int) -> dict[str, str]:
         "STRIPE_API_BASE": f"http://127.0.0.1:{_port_beside(port)}",
         "FORBEAR_PAY_URL": os.environ.get("FORBEAR_PAY_URL") or f"{portal.rstrip('/')}/plan",
     }
+
+
+def tell_commands(data: Path, environment: dict[str, str]) -> None:
+    """Let commands typed beside this system find the stand-in, or none where there is none."""
+    file = data / "secrets" / BESIDE_FILE
+    told = {name: environment[name] for name in ("STRIPE_API_KEY", "STRIPE_API_BASE") if name in environment}
+    file.unlink(missing_ok=True)
+    if told:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        write_private(file, "".join(f"{name}={value}\n" for name, value in told.items()))
 
 
 def service_of(environment: dict[str, str], data: Path) -> Service:

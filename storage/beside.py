@@ -20,6 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., object])
 META: Final = "storage.beside"  # where the option is kept, so that no function between has to hand it down
 DATA: Final = Path(".forbear")
 SECRETS: Final = ("FORBEAR_ADMIN_TOKEN", "STRIPE_WEBHOOK_SECRET")
+STRIPE_FILE: Final = "stripe-double"  # where a stand-in for Stripe is, while one runs beside
 
 
 def data_option(command: Command) -> Command:
@@ -60,6 +61,9 @@ def environment_of(given: Mapping[str, str], data: Path) -> dict[str, str]:
         file = home / "secrets" / name.lower()
         if not environment.get(name) and file.is_file():
             environment[name] = file.read_text("ascii").strip()
+    double = home / "secrets" / STRIPE_FILE
+    if double.is_file() and not environment.get("STRIPE_API_KEY"):
+        environment |= dict(line.split("=", 1) for line in double.read_text("ascii").splitlines())
     return environment
 
 

@@ -24,7 +24,7 @@ from storage.evidence_standing import Standing
 from storage.gather import World
 from storage.inbox_owners import owner_of
 from storage.leases import Fence
-from storage.ledger import Recorded, record_many
+from storage.ledger import record_many
 from storage.stripe_event import About, InvoiceSeen, StripeEvent, SubscriptionSeen
 
 ACTOR: Final = "stripe"
@@ -118,10 +118,11 @@ def asking_about(conn: Connection, policy: Policy, account_id: UUID) -> Asking:
 
 def record_fetched(
     conn: Connection, policy: Policy, fetched: Fetched, *, world: World, fence: Fence | None = None
-) -> list[Recorded]:
+) -> frozenset[UUID]:
     """Fold a complete answer into the mirror, mark the standing fresh, and decide, in one transaction.
 
-    Objects of the same Stripe customer that are another account's count there. Raises OwnerMoved and FenceLost.
+    Returns the accounts whose standing is another than was known. Objects of the same Stripe customer that are another
+    account's count there. Raises OwnerMoved and FenceLost.
     """
     asking = fetched.asking
     abouts = [about for about, _ in fetched.objects]
@@ -149,7 +150,8 @@ def record_fetched(
     notes = {
         account_id: _note(standing) for account_id, standing in standings.items() if standing != before[account_id]
     }
-    return record_many(conn, policy, sorted(mirror.touched), actor=ACTOR, evidence=notes, fence=fence, world=world)
+    record_many(conn, policy, sorted(mirror.touched), actor=ACTOR, evidence=notes, fence=fence, world=world)
+    return frozenset(notes)
 
 
 def _note(standing: Standing) -> AuditNote:

@@ -31,12 +31,20 @@ MARK: Final = text(
     f"WHERE webhook_at IS NULL OR webhook_at < {NOW} - CAST(:every AS interval)"
 )
 SETTLED: Final = text("SELECT id FROM stripe_events WHERE id = ANY(:ids) AND status NOT IN ('parked', 'quarantined')")
-UNASKED: Final = text(
-    """
-    SELECT id FROM accounts
-    WHERE stripe_customer_id IS NOT NULL AND id > :after
-      AND (standing_fetched_at IS NULL OR standing_fetched_at < :since)
-    ORDER BY id LIMIT :limit
+ASKABLE: Final = """
+FROM accounts WHERE stripe_customer_id IS NOT NULL AND (standing_fetched_at IS NULL OR standing_fetched_at < :since)
+"""
+UNASKED: Final = text(f"SELECT id {ASKABLE} AND id > :after ORDER BY id LIMIT :limit")
+COUNT_UNASKED: Final = text(f"SELECT count(*) {ASKABLE}")
+# The index of ranges on `received_at` keeps it to the rows of a month.
+ARRIVALS: Final = text(
+    f"""
+    SELECT (SELECT extract(epoch FROM {NOW} - webhook_at) FROM stripe_reader),
+           extract(epoch FROM clock_timestamp() - max(received_at) FILTER (WHERE came_by = 'webhook')),
+           count(*) FILTER (WHERE came_by = 'reader' AND received_at > clock_timestamp() - interval '7 days'
+                            AND received_at - created_at > interval '15 minutes'),
+           (array_agg(api_version ORDER BY received_at DESC))[1]
+    FROM stripe_events WHERE received_at > clock_timestamp() - interval '31 days'
     """
 )
 
@@ -87,3 +95,27 @@ def unasked(conn: Connection, since: datetime | None, after: UUID, limit: int) -
     """Return accounts with a customer at Stripe that were never asked about, or not since then, in the order of ids."""
     given = {"since": since or "-infinity", "after": after, "limit": limit}
     return list(conn.execute(UNASKED, given).scalars())
+
+
+def count_unasked(conn: Connection, since: datetime | None) -> int:
+    """Return how many accounts that would be."""
+    return int(conn.execute(COUNT_UNASKED, {"since": since or "-infinity"}).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How Stripe's events have come in of late."""
+
+    webhook_seconds: float | None
+    """Since a webhook came last; None: within a month none did."""
+    missed: int
+    """Events of the last week that no webhook had brought when they were a quarter of an hour old."""
+    version: str | None
+    """In which version of the API the newest event was written."""
+
+
+def arrivals(conn: Connection) -> Arrivals:
+    """Return how events have come in."""
+    by_mark, by_event, missed, version = conn.execute(ARRIVALS).one()
+    ages = [float(age) for age in (by_mark, by_event) if age is not None]
+    return Arrivals(min(ages, default=None), missed, version)

@@ -103,6 +103,17 @@ class Books:
         self.events.append(event)
         self.save()
 
+    def endpoint(self, url: str, *, is_enabled: bool = True, types: list[str] | None = None, version: str = "") -> None:
+        """Know where webhooks go. The account has one endpoint."""
+        self.objects["we_1"] = {
+            "id": "we_1",
+            "object": "webhook_endpoint",
+            "url": url,
+            "status": "enabled" if is_enabled else "disabled",
+            "enabled_events": types or ["*"],
+            "api_version": version or shapes.API_VERSION,
+        }
+
     # ---- customers and checkouts -------------------------------------------------------------------------------------
 
     def customer(self, given: Mapping[str, Any]) -> Document:

@@ -118,9 +118,8 @@ class StripeDouble:
         if path == "billing_portal/sessions":
             return self._portal(given)
         if path == "webhook_endpoints":
-            made = {"id": new_id("we"), "object": "webhook_endpoint", "status": "enabled", **given}
-            books.objects[made["id"]] = made
-            return made
+            books.endpoint(str(given.get("url")), types=list(given.get("enabled_events", {}).values()))
+            return books.objects["we_1"]
         if found := re.fullmatch(r"checkout/sessions/(\w+)/expire", path):
             return books.expire(books.get(found[1], "checkout.session"))
         if found := re.fullmatch(r"invoices/(\w+)/pay", path):

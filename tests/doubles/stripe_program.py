@@ -80,6 +80,8 @@ def main() -> None:
         if environment.get("FORBEAR_TEST_CLOCK") == "1":
             token = environment["FORBEAR_ADMIN_TOKEN"]
             double.desk.let_pass = lambda hours: let_pass(system, token, hours)
+        double.desk.delivery.off = environment.get("FORBEAR_STRIPE_MODE") == "poll"
+        double.books.endpoint(f"{system}/api/billing/webhook", is_enabled=not double.desk.delivery.off)
         secret = environment["STRIPE_WEBHOOK_SECRET"].split(",")[0].strip()
         deliverer = Deliverer(double.books, double.desk.delivery, f"{system}/api/billing/webhook", secret)
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from engine.load import load_policy
-from jobs.doctor import Finding, doctor, examine
+from jobs.doctor import doctor, examine
+from jobs.finding import Finding
 from jobs.queues import QUEUES
 from storage import policies, processes
-from storage.settings import SHIPPED_POLICY, Settings
+from storage.settings import SHIPPED_POLICY, Settings, StripeMode
+from tests.doubles.stripe_api import KEY
+from tests.doubles.stripe_double import StripeDouble
 from tests.storage.deployment import Deployment
 
 ROLES = ["serve", "controller", *(f"worker {queue}" for queue in QUEUES)]
@@ -114,6 +118,61 @@ def test_trouble_is_found(settings: Settings, deployment: Deployment, statement:
     found = wrong(settings)
     assert set(found) == {subject}
     assert says in found[subject].found
+
+
+READ_NOW = "UPDATE stripe_reader SET read_at = clock_timestamp(), reconciled_at = clock_timestamp()"
+FOUND = (
+    "INSERT INTO stripe_events (id, type, created_at, payload, status, came_by) "
+    "VALUES ('r', 't', now() - interval '1 hour', '', 'ignored', 'reader')"
+)
+ASKED: list[
+    tuple[StripeMode, dict[str, Any], str, str | None, str]
+] = [  # mode, the endpoint at Stripe, what happened before, what is not well, and what is said of it
+    ("both", {}, "", "Stripe's list of events", "never read"),
+    ("webhook", {}, READ_NOW, None, ""),
+    ("poll", {"is_enabled": False}, READ_NOW, None, ""),
+    ("both", {"is_enabled": False}, READ_NOW, "endpoint at Stripe", "switched off"),
+    ("webhook", {"types": ["invoice.paid"]}, READ_NOW, "endpoint at Stripe", "does not send"),
+    ("webhook", {"version": "2020-08-27"}, READ_NOW, "endpoint at Stripe", "sends 2020-08-27"),
+    ("poll", {}, READ_NOW.replace("()", "() - interval '3 min'"), "Stripe's list of events", "read 3 min ago"),
+    ("webhook", {}, "UPDATE stripe_events SET api_version = 'x'", "version of events", "written as x"),
+    ("webhook", {}, f"UPDATE stripe_events SET api_version = NULL; {FOUND}", "missed webhooks", "1 of the last 7 days"),
+]
+
+
+@pytest.fixture
+def stripe(settings: Settings) -> Iterator[StripeDouble]:
+    with StripeDouble() as double:
+        double.books.endpoint(f"{settings.public_url}/api/billing/webhook")
+        yield double
+
+
+@pytest.mark.usefixtures("at_work")
+def test_stripe_is_asked_and_what_keeps_events_away_is_named(
+    settings: Settings, deployment: Deployment, stripe: StripeDouble
+) -> None:
+    for mode, endpoint, before, subject, says in ASKED:
+        stripe.books.endpoint(f"{settings.public_url}/api/billing/webhook", **endpoint)
+        with deployment.begin() as conn:
+            conn.exec_driver_sql(before or "SELECT 1")
+        asking = replace(settings, stripe_mode=mode, stripe_api_key=KEY, stripe_api_base=stripe.url)
+        found = wrong(asking)
+        assert set(found) == ({subject} if subject else set()), mode
+        assert subject is None or says in found[subject].found
+
+
+@pytest.mark.usefixtures("at_work")
+def test_a_stripe_that_does_not_answer_or_knows_no_endpoint_is_a_warning(
+    settings: Settings, deployment: Deployment, stripe: StripeDouble
+) -> None:
+    with deployment.begin() as conn:
+        conn.exec_driver_sql(READ_NOW)
+    asking = replace(settings, stripe_api_key=KEY, stripe_api_base=stripe.url)
+    stripe.books.objects.pop("we_1")
+    assert "leads here" in wrong(asking)["endpoint at Stripe"].found
+    stripe.fail_with = 503
+    assert "503" in wrong(asking)["endpoint at Stripe"].found
+    assert wrong(replace(settings, stripe_mode="poll"))["Stripe's list of events"].verdict == "fault"
 
 
 def test_database_that_is_away_is_one_finding_among_those_that_need_none(tmp_path: Path, redis_url: str) -> None:
