@@ -10,7 +10,7 @@ from typing import Literal
 
 Form = Literal["text", "json"]
 
-KEPT_QUIET = ("rq", "rq.worker", "rq.queue", "rq.job", "httpx", "httpcore")
+KEPT_QUIET = ("rq", "rq.worker", "rq.queue", "rq.job", "httpx", "httpcore", "stripe")
 
 
 class JsonLines(logging.Formatter):

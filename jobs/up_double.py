@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "tests" / "doubles" / "stripe_program.py"
 NAME = "stripe-double"
 KEY = "sk_test_of_the_double"
+STRIPE_NAMES = ("STRIPE_API_KEY", "STRIPE_API_BASE")
 
 
 class DoubleRefused(Exception):
@@ -32,7 +33,7 @@ def environment_beside(port: int) -> dict[str, str]:
     INVARIANT: whoever has given a key of Stripe's gets no stand-in: real customers would be told of payments that
     nobody made.
     """
-    for name in ("STRIPE_API_KEY", "STRIPE_API_BASE"):
+    for name in STRIPE_NAMES:
         if os.environ.get(name, "").strip():
             raise DoubleRefused(f"{name} is set, and `--stripe-double` would take its place", "unset one of the two")
     if not PROGRAM.is_file():
@@ -48,7 +49,9 @@ def environment_beside(port: int) -> dict[str, str]:
 def tell_commands(data: Path, environment: dict[str, str]) -> None:
     """Let commands typed beside this system find the stand-in, or none where there is none."""
     file = data / "secrets" / BESIDE_FILE
-    told = {name: environment[name] for name in ("STRIPE_API_KEY", "STRIPE_API_BASE") if name in environment}
+    told: dict[str, str] = {name: environment[name] for name in STRIPE_NAMES if name in environment}
+    if told and (mode := os.environ.get("FORBEAR_STRIPE_MODE", "").strip()):
+        told["FORBEAR_STRIPE_MODE"] = mode
     file.unlink(missing_ok=True)
     if told:
         file.parent.mkdir(mode=0o700, exist_ok=True)

@@ -61,10 +61,14 @@ def environment_of(given: Mapping[str, str], data: Path) -> dict[str, str]:
         file = home / "secrets" / name.lower()
         if not environment.get(name) and file.is_file():
             environment[name] = file.read_text("ascii").strip()
-    double = home / "secrets" / STRIPE_FILE
-    if double.is_file() and not environment.get("STRIPE_API_KEY"):
-        environment |= dict(line.split("=", 1) for line in double.read_text("ascii").splitlines())
-    return environment
+    return with_double(environment, home / "secrets" / STRIPE_FILE)
+
+
+def with_double(environment: Mapping[str, str], file: Path) -> dict[str, str]:
+    """Return the environment; without a key of Stripe's own, with the stand-in that a file tells of."""
+    if environment.get("STRIPE_API_KEY") or not file.is_file():
+        return dict(environment)
+    return {**environment, **dict(line.split("=", 1) for line in file.read_text("ascii").splitlines())}
 
 
 def _keep(context: click.Context, _: click.Parameter, data: Path) -> None:

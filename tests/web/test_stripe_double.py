@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from jobs import up_double
+from storage.beside import STRIPE_FILE, with_double
 from tests.doubles.stripe_api import KEY
 from tests.doubles.stripe_books import DAY, RETRY_DAYS
 from tests.doubles.stripe_delivery import Deliverer
@@ -103,6 +104,18 @@ def test_events_are_listed_in_pages_and_foreign_forms_and_keys_are_refused() -> 
         foreign = {"Origin": "https://evil.example"}
         assert client.post("/delivery", data={"off": "1"}, headers=foreign).status_code == 403
         assert not double.desk.delivery.off
+
+
+def test_commands_beside_it_find_it_while_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORBEAR_STRIPE_MODE", "poll")
+    told = {"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": "http://127.0.0.1:2"}
+    up_double.tell_commands(tmp_path, told)
+    file = tmp_path / "secrets" / STRIPE_FILE
+    assert file.stat().st_mode & 0o077 == 0
+    assert with_double({}, file) == {**told, "FORBEAR_STRIPE_MODE": "poll"}
+    assert with_double({"STRIPE_API_KEY": "sk_own"}, file) == {"STRIPE_API_KEY": "sk_own"}
+    up_double.tell_commands(tmp_path, {})
+    assert with_double({}, file) == {}
 
 
 @pytest.mark.parametrize("name", ["STRIPE_API_KEY", "STRIPE_API_BASE"])
