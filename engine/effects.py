@@ -16,6 +16,7 @@ IMPLEMENTED = frozenset(
         "force_stop_server",
         "mark_server_retained",
         "provision_server",
+        "move_edge_to_hold_page",
         "prune_backups",
         "reinstall_server",
         "restart_server",

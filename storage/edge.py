@@ -20,7 +20,7 @@ LIVING: Final = ("starting", "running", "stopping", "stopped", "backing_up", "re
 # What a name server shows once may be old; what it shows twice in a row counts, as `jobs.observe` asks.
 ENOUGH_LOOKS: Final = 2
 
-COLUMNS: Final = "server_id, label, wanted, address, port, published_at, withdrawn_at, state, looks, seen_at"
+COLUMNS: Final = "server_id, label, wanted, address, port, published_at, withdrawn_at, held_at, state, looks, seen_at"
 WATCHED: Final = text(
     "SELECT s.id, s.name, s.kind, s.host, s.port, e.label, e.state, e.looks FROM servers s "
     "JOIN accounts a ON a.id = s.account_id LEFT JOIN edges e ON e.server_id = s.id "
@@ -40,6 +40,8 @@ class Published:
     port: int | None
     published_at: datetime | None
     withdrawn_at: datetime | None
+    held_at: datetime | None
+    """Since when it leads to the hold page, while billing stops the server."""
     state: str | None
     looks: int
     seen_at: datetime | None
@@ -85,10 +87,20 @@ def claim_label(conn: Connection, server_id: UUID, *candidates: str) -> str | No
 def note_published(conn: Connection, server_id: UUID, address: str, port: int) -> None:
     """Write down that the server's entry stands, as far as whoever was told has answered."""
     write = text(
-        "UPDATE edges SET address = :address, port = :port, published_at = :now, withdrawn_at = NULL "
+        "UPDATE edges SET address = :address, port = :port, published_at = :now, withdrawn_at = NULL, held_at = NULL "
         "WHERE server_id = :id AND wanted"
     )
     conn.execute(write, {"id": server_id, "address": address, "port": port, "now": clock.now(conn)})
+
+
+def hold(conn: Connection, server_id: UUID) -> Published | None:
+    """Write down that what leads to a server is being moved to the hold page; `None`: nothing leads to it."""
+    write = text(
+        "UPDATE edges SET held_at = :now WHERE server_id = :id AND wanted AND published_at IS NOT NULL RETURNING "
+        + COLUMNS
+    )
+    row = conn.execute(write, {"id": server_id, "now": clock.now(conn)}).one_or_none()
+    return None if row is None else Published(*row)
 
 
 def unwant(conn: Connection, server_id: UUID) -> Published | None:

@@ -137,6 +137,7 @@ edges = Table(
     Column("port", Integer),
     instant("published_at"),
     instant("withdrawn_at"),
+    instant("held_at"),  # since when it leads to the hold page, as the policy has chosen for what is suspended
     Column("state", Text),  # what was shown last; null: never looked at
     required("looks", Integer, server_default=text("0")),  # how many looks in a row showed it
     instant("seen_at"),  # of the first of them

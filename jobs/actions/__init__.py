@@ -43,6 +43,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "dns_republish": edge.dns_republish,
     "velocity_reregister": edge.velocity_reregister,
     "withdraw_edge": edge.withdraw_edge,
+    "move_edge_to_hold_page": edge.move_edge_to_hold_page,
     "create_backup": backups.create_backup,
     "restore_backup": backups.restore_backup,
     "reinstall_server": backups.reinstall_server,

@@ -1,4 +1,4 @@
-"""Publishing again what leads to a server, and taking it back. What is suspended is left as it is."""
+"""Publishing again what leads to a server, taking it back, and moving it to the hold page where the policy says so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobs.actions.enforcement import unless_wanted
 from jobs.actions.targets import locked_server
 from jobs.context import Context
 from jobs.edge.base import Driver, EdgeMisconfigured, EdgeTaken, EdgeUnavailable
-from jobs.edge.publication import put_up, take_down
+from jobs.edge.publication import hold, put_up, take_down
 from storage.edge import LIVING
 from storage.intents import Again, Claim, Done, GiveUp, Outcome
 
@@ -42,6 +42,20 @@ def withdraw_edge(context: Context, claim: Claim) -> Outcome:
     if not gone:
         return GiveUp(f"`{server.name}` was not deleted by its owner; what leads to it stays")
     return Done("nothing of ours leads there any more")
+
+
+def move_edge_to_hold_page(context: Context, claim: Claim) -> Outcome:
+    """Let what leads to a suspended server lead to the page that says so, until it is given back."""
+    if lapsed := unless_wanted(context, claim):
+        return lapsed
+    server = locked_server(context, claim.server_id)
+    try:
+        held = hold(context, server)
+    except EdgeUnavailable as error:
+        return Again(delay(claim), str(error))
+    except (EdgeTaken, EdgeMisconfigured) as error:
+        return GiveUp(str(error))
+    return Done("what leads there leads to the hold page" if held else "nothing leads there that could be moved")
 
 
 def _republish(context: Context, claim: Claim, drivers: Sequence[Driver]) -> Outcome:

@@ -125,6 +125,8 @@ class Edge:
     dns: Driver | None = None
     proxy: Driver | None = None
     look_every_seconds: float = 0.0
+    hold: Site | None = None
+    """Where a page says why a server is stopped, for a policy that moves what leads there."""
 
     @property
     def drivers(self) -> tuple[Driver, ...]:

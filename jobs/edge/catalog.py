@@ -61,10 +61,11 @@ class _Reader:
         services = root.get("services")
         names = self._dns(node) if (node := root.get("dns")) is not None else None
         proxy = self._proxy(node) if (node := root.get("proxy")) is not None else None
+        hold = self._site(node) if (node := root.get("hold")) is not None else None
         look_every = self._duration(root.get("look_every"), LOOK_EVERY)
         self.file.stop_at_faults()
         kinds = services.plain() if services is not None else SERVICES
-        return Edge(sites, kinds, names, proxy, look_every.total_seconds())
+        return Edge(sites, kinds, names, proxy, look_every.total_seconds(), hold)
 
     def _site(self, node: Node) -> Site:
         address, port = node.entries["address"][1], node.get("port")

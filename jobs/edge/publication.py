@@ -1,7 +1,7 @@
 """Publishing a server and taking it back: what is told to names and proxy, and written down.
 
 INVARIANT: a server that billing has stopped is not published, and one that its owner has deleted never again. Billing
-takes nothing back: what leads to a suspended server is left as it is.
+takes nothing back: what leads to a suspended server is left as it is, or leads to the hold page until it is given back.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from engine.model import STOPPED_BILLING_STATES
-from jobs.edge.base import Driver, EdgeError, Entry
+from jobs.edge.base import Driver, EdgeError, EdgeMisconfigured, Entry
 from jobs.edge.labels import label_of
 from jobs.logs import say
 from storage import edge as rows
-from storage import policies
+from storage import policies, servers
 from storage.intents_ask import ask_server
 
 if TYPE_CHECKING:
@@ -44,15 +44,48 @@ def publish(context: Context, server: Server) -> bool:
 def catch_up(context: Context, server: Server) -> bool:
     """Publish a server that was made while billing stopped it, now that it is given back; tell whether that was so.
 
-    One that was published before is left to repairs: what leads to it was never taken back.
+    So is one that leads to the hold page. Any other that was published before is left to repairs: what leads to it was
+    never taken back.
     """
-    if server.lifecycle not in rows.LIVING:
-        return False
     with context.database.begin() as conn:
         row = rows.get(conn, server.id)
-    if row is not None and (row.published_at is not None or not row.wanted):
+    if row is not None and not row.wanted:
+        return False
+    is_held = row is not None and row.held_at is not None
+    if not is_held and (server.lifecycle not in rows.LIVING or (row is not None and row.published_at is not None)):
         return False
     return publish(context, server)
+
+
+def hold(context: Context, server: Server) -> bool:
+    """Let what leads to a server that billing has stopped lead to the hold page; tell whether it does.
+
+    Nothing is made that did not stand, and nothing is removed. Raises EdgeError.
+    """
+    page = context.edge.hold
+    if page is None:
+        raise EdgeMisconfigured("hold", "the edge file says nothing under `hold`, where the page answers")
+    if server.server_billing_state not in STOPPED_BILLING_STATES:
+        return False
+    # written down first: whoever gives the server back from here on sees that it has to be moved back
+    row = context.database.transact(f"server `{server.id}`", lambda conn: rows.hold(conn, server.id))
+    if row is None:
+        return False
+    service = context.edge.services.get(server.kind, "")
+    refused = _tell(
+        context.edge.drivers, Entry(str(server.id), row.label, page.address, page.port if row.port else 0, service)
+    )
+    with context.database.begin() as conn:
+        after, now = rows.get(conn, server.id), servers.get(conn, server.id)
+    if after is not None and not after.wanted:
+        withdraw(context, server)  # deleted by its owner in the meantime
+        return False
+    if now.server_billing_state not in STOPPED_BILLING_STATES:
+        publish(context, now)  # given back in the meantime: whoever did so may have been overtaken
+        return False
+    if refused:
+        raise refused[0]
+    return True
 
 
 def withdraw(context: Context, server: Server) -> bool:
@@ -80,14 +113,12 @@ def put_up(context: Context, server: Server, drivers: Sequence[Driver]) -> bool:
     entry = _entry(context, server)
     if entry is None:
         return False
-    refused: list[EdgeError] = []
-    for driver in drivers:
-        try:
-            driver.publish(entry)
-        except EdgeError as error:
-            refused.append(error)
+    refused = _tell(drivers, entry)
     with context.database.begin() as conn:
-        row = rows.get(conn, server.id)
+        row, now = rows.get(conn, server.id), servers.get(conn, server.id)
+    if row is not None and row.held_at is not None and now.server_billing_state in STOPPED_BILLING_STATES:
+        hold(context, now)  # suspended and moved while the drivers were told: either sees the other, as below
+        return False
     if row is not None and not row.wanted:
         # Its owner has deleted it while the drivers were told: whatever was taken back before stands again. Either the
         # deletion sees what was published, or this sees the deletion.
@@ -98,6 +129,17 @@ def put_up(context: Context, server: Server, drivers: Sequence[Driver]) -> bool:
     with context.database.begin() as conn:
         rows.note_published(conn, server.id, entry.address, entry.port)
     return True
+
+
+def _tell(drivers: Sequence[Driver], entry: Entry) -> list[EdgeError]:
+    """Let each driver publish an entry; return why some did not."""
+    refused: list[EdgeError] = []
+    for driver in drivers:
+        try:
+            driver.publish(entry)
+        except EdgeError as error:
+            refused.append(error)
+    return refused
 
 
 def take_down(context: Context, server: Server) -> bool:

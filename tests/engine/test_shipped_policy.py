@@ -275,7 +275,8 @@ def test_every_cause_is_lifted_by_its_own_cure(policy: Policy) -> None:
 
 def test_what_is_implemented_is_what_the_policy_declares(policy: Policy) -> None:
     refused = {"delete_suspended_server", "wipe_server_data"}
-    assert set(policy.intents) - refused == IMPLEMENTED
+    left_to_others = {"move_edge_to_hold_page"}  # a choice, which examples/policies/gentle makes
+    assert set(policy.intents) - refused == IMPLEMENTED - left_to_others
 
 
 def test_every_word_to_customers_is_plain_and_complete(policy: Policy) -> None:

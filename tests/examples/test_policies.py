@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from engine.commands import check
 from engine.compiled import compiled
 from engine.load import load_policy
-from engine.model import Policy
+from engine.model import IntentKind, Policy
 from engine.prove.judge import Verdict, judge
 from engine.scenario import read_scenarios
 from engine.scenario_run import run_scenario
@@ -104,6 +104,18 @@ def test_an_editor_finds_the_schema_of_every_file(folder: Path) -> None:
         named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", file.read_text())
         assert named is not None, file
         assert (file.parent / named[1]).is_file(), file
+
+
+@every_policy
+def test_repairs_and_windows_are_those_that_ship(folder: Path) -> None:
+    policy, shipped = loaded(folder), loaded(SHIPPED)
+    assert policy.repairs is not None
+    assert shipped.repairs is not None
+    assert [line.id for line in policy.repairs.lines] == [line.id for line in shipped.repairs.lines]
+    assert policy.repairs.maintenance == shipped.repairs.maintenance
+    repairs = {name for name, intent in shipped.intents.items() if intent.kind is IntentKind.REPAIR}
+    assert repairs | {"withdraw_edge"} <= set(policy.intents)
+    assert policy.announce == shipped.announce
 
 
 @every_policy
