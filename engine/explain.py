@@ -21,7 +21,7 @@ from engine.guards import Facts, atoms_of, holds
 from engine.model import All, Any, Atom, FactType, Guard, Named, Not, Origin, Policy, Rule, RuleKind, Value
 from engine.servers import server_state
 from engine.snapshot import Command, ServerState, Settlement, Snapshot
-from engine.timeline import Timeline, play
+from engine.timeline import onwards, play
 
 Turned = Callable[[Settlement], str | None]
 AHEAD = timedelta(days=400)
@@ -373,8 +373,7 @@ def _atoms(policy: Policy) -> Iterator[Atom]:
 
 def _ahead(policy: Policy, snapshot: Snapshot, now: datetime) -> Iterator[Next]:
     """Yield what follows if nothing changes, notices arriving and the host obeying."""
-    timeline = Timeline(now, snapshot.zone, (), (), snapshot=snapshot)
-    for moment in play(policy, timeline, now + AHEAD):
+    for moment in play(policy, onwards(policy, snapshot, now), now + AHEAD):
         rules = tuple(step.because for step in moment.steps)
         if rules or moment.notices:
             yield Next(moment.at, rules, moment.snapshot.states, moment.notices)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from engine.compiled import ALWAYS, compiled
 from engine.decide import settle
@@ -23,8 +23,8 @@ from engine.timeline_servers import Servers
 from engine.wanted import wanted
 
 __all__ = [
-    "START", "Item", "Moment", "Player", "Sent", "Timeline", "good_standing", "newcomer", "next_instant", "play",
-    "promises",
+    "START", "Item", "Moment", "Player", "Sent", "Timeline", "good_standing", "newcomer", "next_instant", "onwards",
+    "play", "promises",
 ]  # fmt: skip
 
 MOST_MOMENTS = 20_000  # a timeline that never comes to an end is a fault of the policy, and is shown as one
@@ -36,6 +36,16 @@ def play(policy: Policy, timeline: Timeline, until: datetime | None = None) -> l
     The first moment is the start itself, before any item. Each item has exactly one moment.
     """
     return list(Player(policy, timeline).run(until))
+
+
+def onwards(policy: Policy, snapshot: Snapshot, now: datetime) -> Timeline:
+    """Return how an account's life goes on from here if nothing changes.
+
+    An answer that has only grown old, such as when Stripe was asked last, is asked for again once it is needed.
+    """
+    aging = [name for name, permit in policy.permits.items() if permit.younger_than is not None]
+    asked_again = Item(timedelta(0), permits=dict.fromkeys(aging, True))
+    return Timeline(now, snapshot.zone, (asked_again,), (), snapshot=snapshot)
 
 
 def promises(policy: Policy, snapshot: Snapshot) -> dict[str, datetime]:

@@ -103,6 +103,7 @@ def start(
     stack.enter_context(only_one(data))
     if not is_free(port):
         raise UpError(f"port {port} of 127.0.0.1 is in use", "stop what listens there, or choose another --port")
+    (data / "port").write_text(f"{port}\n", encoding="ascii")  # for the links that commands beside it print
     servers = start_servers(data, stack)
     environment = environment_of_children(data, port, test_clock=test_clock) | double | addresses(servers)
     up_double.tell_commands(data, double)

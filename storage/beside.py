@@ -57,6 +57,8 @@ def environment_of(given: Mapping[str, str], data: Path) -> dict[str, str]:
             f"is not set, and no `forbear up` runs on `{data}`; start one, or name the folder of another with --data",
         )
     environment["FORBEAR_DATA"] = str(home)
+    if not environment.get("FORBEAR_PORT") and (home / "port").is_file():
+        environment["FORBEAR_PORT"] = (home / "port").read_text("ascii").strip()
     for name in SECRETS:
         file = home / "secrets" / name.lower()
         if not environment.get(name) and file.is_file():

@@ -9,9 +9,9 @@ import click
 from storage import audit, letters, logins, migrate
 from storage.accounts import token_hash
 from storage.audit import AuditNote
+from storage.beside import data_option, settings_beside
 from storage.database import Database
 from storage.errors import AlreadyTaken
-from storage.settings import Settings
 
 
 @click.group()
@@ -24,6 +24,7 @@ def admin() -> None:
 @click.option("--name", required=True, help="How the desk greets them.")
 @click.option("--mail-it", "mailed", is_flag=True, help="Mail the link instead of printing it.")
 @click.option("--by", help="Who adds them; the system's user by default.")
+@data_option
 def add(mail: str, name: str, *, mailed: bool, by: str | None) -> None:
     """Let MAIL sign in at the desk, by a link to choose a password that is good for an hour.
 
@@ -39,7 +40,7 @@ def add(mail: str, name: str, *, mailed: bool, by: str | None) -> None:
         raise click.UsageError(f"`{mail[:60]}` is no mail address; write it as ada@example.org")
     if not name or not name.isprintable() or len(name) > 100:
         raise click.UsageError("the name is empty, too long or holds what cannot be shown; give at most 100 characters")
-    settings = Settings.from_env(os.environ)
+    settings = settings_beside()
     who = f"operator:{by or os.environ.get('USER') or 'unknown'}"
     database = Database(settings, pool_size=1)
     try:

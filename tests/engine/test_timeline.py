@@ -8,7 +8,7 @@ import pytest
 
 from engine.model import Value
 from engine.snapshot import Command, Hold, NoticeStatus
-from engine.timeline import Item, Moment, Timeline, play, promises
+from engine.timeline import Item, Moment, Timeline, onwards, play, promises
 from tests.factories import START, at, hours, shipped_policy
 
 LATE: dict[str, Value] = {"overdue_invoices": 1, "past_due_since": START}
@@ -137,3 +137,11 @@ def test_timeline_goes_on_from_a_snapshot() -> None:
     later = play(shipped_policy(), Timeline(at(80), snapshot=first), at(130))
     assert [s.because for m in later for s in m.steps] == ["billing.suspend"]
     assert first.notices["send_final_warning"].status is NoticeStatus.DELIVERED
+
+
+def test_what_follows_asks_again_for_an_answer_that_grew_old_and_not_for_one_that_was_no() -> None:
+    policy = shipped_policy()
+    for permit, follows in (("fresh_standing", ["billing.suspend", "billing.retain"]), ("suspension_brake", [])):
+        first = lived(Item(hours(0), set=LATE), Item(hours(80), permits={permit: False}))[-1].snapshot
+        moments = play(policy, onwards(policy, first, at(80)), at(200))
+        assert [step.because for moment in moments for step in moment.steps] == follows, permit

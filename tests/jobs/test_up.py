@@ -24,6 +24,7 @@ from jobs.commands import controller
 from jobs.doctor import doctor
 from storage.commands import audit
 from storage.commands import db as database
+from storage.commands_admin import add
 from storage.commands_explain import explain
 from storage.commands_operations import operations
 from storage.commands_policy import history as policy_history
@@ -208,6 +209,12 @@ def test_commands_beside_it_find_it_by_its_folder(
     told = CliRunner().invoke(command, [*map(str, arguments), "--data", str(running.data)], env=env)
     assert words in told.output
     assert told.exception is None or isinstance(told.exception, SystemExit), told.output
+
+
+def test_link_for_an_admin_leads_to_the_system_beside_it(running: Up) -> None:
+    given = ["ada@desk.example", "--name", "Ada", "--data", str(running.data)]
+    told = CliRunner().invoke(add, given, env={"FORBEAR_DATABASE_URL": None, "FORBEAR_PORT": None})
+    assert f"\nhttp://127.0.0.1:{running.port}/password/new?token=" in told.output, told.output
 
 
 def test_a_controller_beside_it_says_that_another_leads(running: Up) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Dialog, Error, Locator, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator, Page, Request, sync_playwright
 
 from tests.acceptance.system import ROOT, poll
 
@@ -17,11 +17,12 @@ PICTURES = ROOT / "build" / "screenshots"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING = "chromium is missing; Debian: apt-get install chromium; Ubuntu: snap install chromium"
 PHONE, DESK = (390, 844), (1280, 900)
+FEW = ((PHONE, "light"), (DESK, "dark"))  # on these two, axe looks on
+ALL = (*FEW, (PHONE, "dark"), (DESK, "light"))
 MOST_KEYS = 150  # to reach anything on a page
 WAIT_MS = 20_000
 
 Hand = Literal["mouse", "keys"]
-Scheme = Literal["light", "dark"]
 
 # What keeps a focus ring from being seen, if so.
 FOCUS = """element => {
@@ -62,7 +63,7 @@ class Person:
         self.context.set_default_timeout(WAIT_MS)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
-        self.page.on("console", lambda told: self._complain(told.text) if told.type in ("error", "warning") else None)
+        self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self._complain(str(error)))
         self.page.on("dialog", self._interrupted)
         self.page.on("request", self._asked)
@@ -70,6 +71,12 @@ class Person:
     def _complain(self, text: str) -> None:
         if self.page.url.startswith(self.url):  # not where Stripe would be
             self.complaints.append(f"{self.page.url}: {text}")
+
+    def _said(self, told: ConsoleMessage) -> None:
+        """A page that is itself an answer such as 404 is no fault; what it cannot load is one."""
+        is_itself = told.text.startswith("Failed to load resource") and told.location["url"] == self.page.url
+        if told.type in ("error", "warning") and not is_itself:
+            self._complain(told.text)
 
     def _interrupted(self, dialog: Dialog) -> None:
         """No page of ours opens a dialog; what does is a script that somebody smuggled in."""
@@ -150,23 +157,22 @@ class Person:
                 return
         raise AssertionError(f"`{words}` is not on {path}: {self.page.locator('main').inner_text()}")
 
-    def looks(self, name: str) -> list[str]:
+    def looks(self, name: str, screens: Iterable[tuple[tuple[int, int], str]] = ALL) -> list[str]:
         """Take the page's picture on a phone and at a desk, by day and at night; return what is wrong with it."""
         PICTURES.mkdir(parents=True, exist_ok=True)
         faults: list[str] = []
-        for width, scheme in ((PHONE, "light"), (PHONE, "dark"), (DESK, "light"), (DESK, "dark")):
-            self.turn(width, scheme)  # type: ignore[arg-type]
-            picture = PICTURES / f"{name}-{width[0]}-{scheme}.png"
-            self.page.screenshot(path=picture, full_page=True, caret="initial")
-            if (width, scheme) in ((PHONE, "light"), (DESK, "dark")):
-                faults += [f"{name} at {width[0]}, {scheme}: {fault}" for fault in self.faults()]
+        for size, scheme in screens:
+            self.turn(size, scheme)
+            self.page.screenshot(path=PICTURES / f"{name}-{size[0]}-{scheme}.png", full_page=True, caret="initial")
+            if (size, scheme) in FEW:
+                faults += [f"{name} at {size[0]}, {scheme}: {fault}" for fault in self.faults()]
         self.turn(DESK, "light")
         return faults
 
-    def turn(self, size: tuple[int, int], scheme: Scheme) -> None:
+    def turn(self, size: tuple[int, int], scheme: str) -> None:
         """Look at the page on another screen."""
         self.page.set_viewport_size({"width": size[0], "height": size[1]})
-        self.page.emulate_media(color_scheme=scheme)
+        self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
 
     def faults(self) -> list[str]:
         """Return what keeps somebody from using the page as it stands: what axe finds, and what is wider than it."""

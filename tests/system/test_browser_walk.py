@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.system import System
+from tests.system.newcomers import ordered, registered, subscribed
 from tests.system.people import Hand, Person
 
-PASSWORD = "a few words are easy"
 RUNGS = {  # what the overview says on each
     "past_due": "Account past due",
     "overdue_warning": "Payment required",
@@ -17,33 +17,6 @@ RUNGS = {  # what the overview says on each
     "suspended": "Server suspended due to billing status",
     "retained": "Data retained until",
 }
-
-
-def registered(shop: System, person: Person, email: str) -> None:
-    """Register, open the link in the letter, and sign in there."""
-    person.open("/register")
-    person.write("Name", "Ada Lovelace")
-    person.write("Mail address", email)
-    person.write("Password", PASSWORD)
-    person.press("Register")
-    person.sees("Look into your mail")
-    person.open(shop.mailed(email, "/verify"))
-    person.write("Password", PASSWORD)
-    person.press("Sign in")
-    person.sees("Hello Ada")
-
-
-def subscribed(shop: System, person: Person) -> str:
-    """Subscribe with a card that fails later, and return the account's id."""
-    person.open("/plan")
-    person.press("Subscribe to game")
-    person.page.wait_for_url(f"{shop.stand_in}/**")
-    person.choose("works now, fails at the next charge")
-    person.press("Subscribe")
-    person.sees("Your plan is active")
-    found = shop.admin.get("/api/admin/accounts").json()
-    newest = (found["accounts"] if isinstance(found, dict) else found)[0]
-    return str(newest["accountId"])
 
 
 @pytest.mark.parametrize("hand", ["mouse", "keys"])
@@ -60,10 +33,7 @@ def test_late_customer_walks_up_the_ladder_and_pays_and_starts_the_server(
     registered(shop, person, f"{hand}@shop.example")
     account_id = subscribed(shop, person)
 
-    person.open("/order")
-    person.write("Name", "Castle")
-    person.press("Order it")
-    person.sees("Your server runs.")
+    ordered(person, "Castle")
     looks("walk-0-running")
 
     # The renewal fails, and days go by. Nothing but the clock moves the account on.
@@ -76,6 +46,9 @@ def test_late_customer_walks_up_the_ladder_and_pays_and_starts_the_server(
         if rung not in met:
             met.append(rung)
             person.finds("/", RUNGS[rung])
+            person.sees("Times in Europe/Zurich.")
+            if rung not in ("suspended", "retained"):
+                person.sees("Your servers would be stopped; your files and backups stay")
             looks(f"walk-{len(met)}-{rung}")
         if rung == "retained":
             break

@@ -15,8 +15,7 @@ from litestar import Response
 from engine.errors import EngineError
 from engine.model import STOPPED_BILLING_STATES, Policy
 from engine.snapshot import Snapshot, Step, StepKind
-from engine.timeline import Player
-from engine.timeline_items import Timeline
+from engine.timeline import Player, onwards
 from web.inputs import bounded_query, line
 from web.pages.render import go_to, page
 from web.problems import Problem, bad_input, translated
@@ -94,7 +93,7 @@ def grade(server_billing_state: str, *, at_rest: bool = False) -> str:
 def coming(policy: Policy, snapshot: Snapshot, now: datetime) -> Coming:
     """Return what is next for an account and when, notices arriving and hosts obeying."""
     try:
-        for moment in Player(policy, Timeline(now, snapshot.zone, (), (), snapshot=snapshot)).run(now + AHEAD):
+        for moment in Player(policy, onwards(policy, snapshot, now)).run(now + AHEAD):
             if moment.at <= now and not moment.steps and moment.waiting:
                 held = tuple(f"{each.rule} waits for {each.permit}" for each in moment.waiting)
                 return Coming(None, (), held)

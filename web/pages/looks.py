@@ -32,6 +32,8 @@ WORDS = {
     "deleting": ("Being deleted", "warn", "You asked for this server to be deleted."),
 }
 
+SERVER_KINDS = {"game": "Game server", "dev": "Development server"}
+
 KINDS = {
     "create_server": "Setting up your server",
     "create_backup": "Making a backup",
@@ -68,6 +70,17 @@ class Step:
 
     words: str
     state: str
+
+
+def heading(billing_status: str, server_billing_state: str) -> str:
+    """Return an account's state in the words that customers read everywhere."""
+    if server_billing_state in STOPPED_BILLING_STATES:
+        return SUSPENDED
+    if server_billing_state == "backup_blocked":
+        return "Backups disabled due to billing status"
+    if billing_status in {"overdue_warning", "final_warning"}:
+        return "Payment required"
+    return "Account past due" if billing_status == "past_due" else "Everything is in order"
 
 
 def look_of(server: RowMapping, account: RowMapping, told: Mapping[str, Any]) -> Look:

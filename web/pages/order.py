@@ -12,6 +12,7 @@ from storage import accounts, operations
 from web.gates import find
 from web.instances import Order, order_server
 from web.pages.forms import form_of
+from web.pages.looks import SERVER_KINDS
 from web.pages.render import go_to, page
 from web.pages.server import why_not
 from web.pages.visitor import owner_of, people_only
@@ -19,7 +20,6 @@ from web.problems import Problem, bad_input
 from web.services import HttpRequest, Services, TheServices
 
 GATE = "instance.create"
-KINDS = {"game": "Game server", "dev": "Development server"}
 
 
 @get("/order", guards=[people_only], sync_to_thread=True)
@@ -45,7 +45,7 @@ def _form(
             there = find(conn, request.state.caller, account_id=str(each.id))
             shown.append((each, why_not(conn, request, there, GATE)))
     return page(
-        request, "order.html", status=status, accounts=shown, kinds=KINDS, order_key=key, fault=fault, name=name
+        request, "order.html", status=status, accounts=shown, kinds=SERVER_KINDS, order_key=key, fault=fault, name=name
     )
 
 
@@ -57,7 +57,7 @@ async def order(request: HttpRequest, services: TheServices) -> Response[Any]:
 
     def place() -> Response[Any]:
         kind = form.get("kind", "")
-        if kind not in KINDS or not key:
+        if kind not in SERVER_KINDS or not key:
             raise bad_input("The form was not whole. Open it again.")
         wish = Order(name=form.get("name", ""), kind=kind, account_id=form.get("account", ""))  # type: ignore[arg-type]
         try:

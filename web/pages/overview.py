@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,43 +10,19 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection, select
 
 from engine.model import STOPPED_BILLING_STATES
-from storage import accounts, audit, clock, policies
+from jobs.notices import amounts
+from storage import accounts, clock, policies
 from storage.accounts import AccountView
+from storage.owed import owed_invoices
 from storage.tables import accounts as rows
 from web.announcements import everybody, planned
 from web.auth import Caller
+from web.pages.looks import SERVER_KINDS, heading
 from web.pages.render import go_to, page
+from web.pages.timeline import timeline
 from web.pages.visitor import people_only
 from web.services import HttpRequest, Services, TheServices
 from web.told import Teller
-
-SHOWN_EVENTS = 12
-
-# What of the audit a customer reads in the timeline; everything else is for the desk.
-HAPPENED = {
-    "late": "A payment failed",
-    "warn": "We wrote to you about it",
-    "warn_finally": "We wrote to you a last time before stopping your servers",
-    "block_backups": "Backups were paused",
-    "suspend": "Your servers were stopped",
-    "retain": "Your data is kept for you",
-    "warn_retention": "We wrote to you about how long your data is kept for certain",
-    "paid_early": "Your payment arrived",
-    "paid": "Your payment arrived, and everything was given back",
-    "end": "Your subscription ended",
-    "stop": "Your servers were stopped",
-    "renewed": "Your subscription was renewed",
-    "renewed_early": "Your subscription was renewed",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """One line of an account's timeline."""
-
-    at: datetime | None
-    words: str
-    is_next: bool = False
 
 
 def grade_of(view: AccountView) -> str:
@@ -62,13 +36,7 @@ def grade_of(view: AccountView) -> str:
 
 def heading_of(view: AccountView) -> str:
     """Return the state in the words that customers read everywhere."""
-    if view.server_billing_state in STOPPED_BILLING_STATES:
-        return "Server suspended due to billing status"
-    if view.server_billing_state == "backup_blocked":
-        return "Backups disabled due to billing status"
-    if view.billing_status in {"overdue_warning", "final_warning"}:
-        return "Payment required"
-    return "Account past due" if view.billing_status == "past_due" else "Everything is in order"
+    return heading(view.billing_status, view.server_billing_state)
 
 
 @get("/", guards=[people_only], sync_to_thread=True)
@@ -83,12 +51,18 @@ def show_overview(request: HttpRequest, services: TheServices) -> Response[Any]:
         shown = [_account(conn, services, view) for view in accounts.accounts_of(conn, customer.id)]
         announced = planned(policy, now, customer.zone) + everybody(conn)
     return page(
-        request, "overview.html", zone=customer.zone, customer=customer, accounts=shown, announced=announced[:3]
+        request,
+        "overview.html",
+        zone=customer.zone,
+        customer=customer,
+        accounts=shown,
+        announced=announced[:3],
+        kinds=SERVER_KINDS,
     )
 
 
 def _account(conn: Connection, services: Services, view: AccountView) -> dict[str, Any]:
-    policy = policies.in_force(conn)
+    policy, now = policies.in_force(conn), clock.now(conn)
     row = conn.execute(select(rows).where(rows.c.id == view.id)).mappings().one()
     told = Teller(conn, services.settings, policy).account(row)
     return {
@@ -96,24 +70,10 @@ def _account(conn: Connection, services: Services, view: AccountView) -> dict[st
         "grade": grade_of(view),
         "heading": heading_of(view),
         "told": told,
-        "timeline": timeline(conn, view, told["nextStep"]),
+        "owed": amounts(owed_invoices(conn, policy, view.id)) if told["payUrl"] else None,
+        "timeline": timeline(conn, policy, view, told["nextStep"], world=services.world, now=now),
         "servers": view.servers,
     }
-
-
-def timeline(conn: Connection, view: AccountView, next_step: dict[str, Any] | None) -> list[Happening]:
-    """Return what happened since the running trouble began, and what comes next."""
-    if view.billing_status == "active" and view.server_billing_state == "allowed":
-        return []
-    found = [
-        Happening(datetime.fromisoformat(row["at"]), HAPPENED[row["action"]])
-        for row in audit.read(conn, view.id)[-200:]
-        if row["kind"] == "transition" and row["action"] in HAPPENED
-    ][-SHOWN_EVENTS:]
-    if next_step is not None:
-        at = next_step["at"]
-        found.append(Happening(datetime.fromisoformat(at) if at else None, next_step["what"], is_next=True))
-    return found
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (show_overview,)

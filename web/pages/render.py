@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
 
+from engine.calendar import zone_of
 from engine.languages import written_instant
 from web.browsers import PROOF_FIELD
 from web.pages.visitor import kept
@@ -67,6 +69,8 @@ def page(request: HttpRequest, template: str, *, status: int = 200, **given: Any
             path=request.url.path,
             support_email=services.settings.support_email,
             instant=lambda at: instant(at, zone),
+            when=lambda at: When(at, zone),
+            zone_words=zone_words(zone) if visitor.login and "zone" in given else "",
             **given,
         )
     )
@@ -114,6 +118,27 @@ def static(name: str) -> str:
     """Return the address of a file; it changes with its content, so that browsers may keep it for ever."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """An instant written shortly, for lists; the page says below in which zone. None: a dash."""
+
+    at: datetime | None
+    zone: str
+
+    def __html__(self) -> str:
+        """Write it as markup. What it holds is digits and names of days: nothing that anybody typed."""
+        if self.at is None:
+            return "–"
+        local = self.at.astimezone(zone_of(self.zone) or UTC)
+        words = f"{local:%a} {local.day} {local:%b %Y}, {local:%H:%M}"
+        return f'<time datetime="{self.at.isoformat(timespec="seconds")}">{words}</time>'
+
+
+def zone_words(zone: str) -> str:
+    """Write the zone in which a page tells its instants."""
+    return zone.replace("_", " ") if zone_of(zone) is not None else "UTC"
 
 
 def instant(at: datetime | None, zone: str) -> str:

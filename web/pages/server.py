@@ -13,7 +13,7 @@ from storage import operations
 from web.auth import Caller
 from web.gates import Permitted, find, refusal
 from web.pages.forms import form_of
-from web.pages.looks import KINDS, look_of, steps_of
+from web.pages.looks import KINDS, heading, look_of, steps_of
 from web.pages.render import go_to, page
 from web.pages.visitor import people_only
 from web.problems import nothing_here
@@ -63,6 +63,7 @@ def shell(conn: Connection, request: HttpRequest, there: Permitted) -> dict[str,
         "account": there.account,
         "look": look,
         "told": told,
+        "heading": heading(there.account["billing_status"], there.account["server_billing_state"]),
         "zone": there.account["zone"],
         "waits": look.is_under_way,
     }
@@ -74,8 +75,15 @@ def show_server(request: HttpRequest, services: TheServices, server_id: PathId) 
     with services.database.begin() as conn:
         there = theirs(conn, request, server_id)
         shown = shell(conn, request, there)
-        shown["buttons"] = [_button(conn, request, there, button) for button in BUTTONS]
+        buttons = [_button(conn, request, there, button) for button in BUTTONS]
         recent = operations.of_server(conn, UUID(server_id), SHOWN_OPERATIONS)
+    reasons: dict[str, list[str]] = {}  # each once, with the buttons that it blocks
+    for each in buttons:
+        if each["reason"]:
+            reasons.setdefault(each["reason"], []).append(each["words"])
+    places = {reason: str(place) for place, reason in enumerate(reasons, 1)}
+    shown["buttons"] = [{**each, "why": places.get(each["reason"], "")} for each in buttons]
+    shown["reasons"] = reasons
     newest = recent[0] if recent else None
     making = newest if newest is not None and newest.kind == "create_server" and newest.state != "succeeded" else None
     shown["steps"] = steps_of(making) if making is not None else []

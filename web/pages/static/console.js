@@ -97,6 +97,7 @@
       fault.hidden = false;
     }
   });
+  lines.scrollTop = lines.scrollHeight;
   button.hidden = false;
   button.addEventListener("click", open);
   show(state.textContent, "Open console");
