@@ -112,7 +112,8 @@ def asking_about(conn: Connection, policy: Policy, account_id: UUID) -> Asking:
         ),
         {"id": account_id, "owed": list(policy.standing.owed_invoice_statuses)},
     ).scalars()
-    names = tuple(dict.fromkeys([row[0], *sorted(customers)]))
+    # Whoever has no customer there is not asked about as nobody: that would list everybody's.
+    names = tuple(dict.fromkeys(name for name in (row[0], *sorted(customers)) if name))
     return Asking(account_id, names, row[1], tuple(sorted(owed)), clock.now(conn))
 
 

@@ -29,6 +29,7 @@ from engine.source import parse
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "policy"
 TEXTS = bundle(SHIPPED)
+POLICIES = [SHIPPED, *sorted(each for each in (ROOT / "examples" / "policies").iterdir() if each.is_dir())]
 FREE_OTHERWISE = (("abuse", "clear"), ("ended", "none"), ("admin", "clear"))
 
 
@@ -248,6 +249,20 @@ def test_nothing_destructive_is_asked_for_by_any_rule(policy: Policy) -> None:
         "reinstall_server",
     } == destructive
     assert not asked & destructive
+
+
+@pytest.mark.parametrize("folder", POLICIES, ids=lambda folder: folder.name)
+def test_nothing_stops_servers_by_itself_on_a_standing_that_was_not_just_asked_for(folder: Path) -> None:
+    policy = load_policy(folder)
+    services = {name for name, permit in policy.permits.items() if permit.service == "standing"}
+    stopping = [
+        rule
+        for machine in policy.account_machines
+        for rule in machine.rules
+        if rule.event is None and any(ask.intent == "shutdown_suspended_server" for ask in rule.do)
+    ]
+    assert stopping
+    assert [rule.name for rule in stopping if not services & set(rule.needs)] == []
 
 
 def test_no_account_rule_and_no_lift_starts_a_server(policy: Policy) -> None:

@@ -249,6 +249,43 @@ def test_a_suspension_waits_for_stripes_word_and_follows_it(billing: Billing, ap
     assert billing.view(account)["billing_status"] == "suspended"
 
 
+def test_servers_of_an_ended_plan_are_not_stopped_before_stripe_has_answered(billing: Billing, api: StripeApi) -> None:
+    settings = settings_of(billing, api)
+    billing.terms = replace(billing.terms, world=World.of(settings))
+    account = billing.account("cus_1", subscription="sub_1")
+    billing.take(double.subscription_event("deleted", "sub_1", created=CREATED, ended_at=CREATED))
+    api.fail_with = 503
+    for hours in (0, 100, 100):
+        with billing.database.begin() as conn:
+            clock.advance(conn, hours, settings)
+        settle(billing, settings, account)
+        deliver_open_notices(billing, World.of(settings))
+        poll_of(billing, api).run(billing.policy)
+    assert ended(billing, account) == "ended", "unknown means wait"
+    assert "standing_stale" in [row["kind"] for row in billing.rows("SELECT kind FROM alerts")]
+    api.fail_with = 0
+    api.add(double.subscription("sub_1", status="canceled", ended_at=CREATED))
+    assert poll_of(billing, api).run(billing.policy) == 1
+    assert ended(billing, account) == "stopped"
+
+
+def ended(billing: Billing, account: UUID) -> str:
+    (row,) = billing.rows("SELECT states ->> 'ended' AS state FROM accounts WHERE id = :id", id=account)
+    return str(row["state"])
+
+
+def test_an_account_without_a_customer_at_stripe_is_not_asked_about_as_everybody(
+    billing: Billing, api: StripeApi
+) -> None:
+    account = late_account(billing)
+    with billing.database.begin() as conn:
+        conn.exec_driver_sql("UPDATE accounts SET stripe_customer_id = NULL")
+    api.add(double.invoice("in_1", status="paid"))
+    poll_of(billing, api).refresh(billing.policy, account)
+    assert api.requests == ["/v1/invoices/in_1"]
+    assert billing.view(account)["billing_status"] == "active"
+
+
 def test_a_suspension_that_was_due_is_called_off_by_a_payment_that_stripe_knows_of(
     billing: Billing, api: StripeApi
 ) -> None:
