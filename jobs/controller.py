@@ -31,6 +31,7 @@ from jobs.relay import relay
 from jobs.repair import boot, look_back, repair
 from jobs.stripe_client import StandingPoll
 from jobs.stripe_reader import EventReader
+from jobs.stripe_thin import ThinFetcher
 from jobs.sweep import Sweep
 from storage import clock, inbox, intents, leases, policies, processes, wakeups
 from storage.database import is_lost
@@ -98,6 +99,7 @@ class Controller:
         self.sweep = Sweep()
         self.standing = StandingPoll(context.settings, context.database)
         self.events = EventReader(context.settings, context.database)
+        self.thin = ThinFetcher(context.settings, context.database)
         self.lookout = Lookout(context)
         self.edge_watch = EdgeWatch(context)
         self.digest: str | None = None
@@ -190,7 +192,8 @@ class Controller:
             report.pending += repaired.pending
 
         def parked() -> None:
-            report.parked = self._retry_parked(policy, fence, force=forced)
+            report.parked = self.thin.run(policy, fence)
+            report.parked += self._retry_parked(policy, fence, force=forced)
 
         def end() -> None:
             report.ended = end_operations(context, policy, fence)

@@ -23,7 +23,7 @@ from storage.stripe_event import StripeEvent
 __all__ = ["Taken", "TakenMeanwhile", "Terms", "retry_parked", "take", "unpark"]
 
 PARKED_OF_KNOWN: Final = """
-SELECT payload FROM stripe_events e WHERE status = 'parked' AND received_at >= %(since)s AND (
+SELECT payload FROM stripe_events e WHERE status = 'parked' AND received_at >= %(since)s AND type NOT LIKE 'v1.%%' AND (
     EXISTS (SELECT FROM accounts a WHERE a.stripe_subscription_id = e.stripe_subscription_id)
     OR EXISTS (SELECT FROM subscriptions s WHERE s.id = e.stripe_subscription_id)
     OR EXISTS (SELECT FROM stripe_invoices i WHERE i.id = e.object_id)

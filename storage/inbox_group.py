@@ -30,11 +30,13 @@ from storage.stripe_event import (
     CheckoutDone,
     CustomerGone,
     InvoiceSeen,
+    Named,
     NotAnEvent,
     StripeEvent,
     SubscriptionSeen,
     parse,
 )
+from storage.stripe_thin import NO_KEY, TO_FETCH
 
 ACTOR: Final = "stripe"
 PARKED_AT_ONCE: Final = 500
@@ -158,6 +160,8 @@ class Group:
             return Verdict(event, "quarantined", event.fault)
         if event.subject is None:
             return Verdict(event, "ignored", "nothing here depends on this type")
+        if isinstance(event.subject, Named):
+            return Verdict(event, "parked", TO_FETCH if self.terms.world.stripe_key else NO_KEY)
         return Verdict(event, "applied")
 
     def _read(self, placing: list[StripeEvent], ids: list[str]) -> Mirror:
@@ -175,6 +179,8 @@ class Group:
         if known is not None and (known not in UNSETTLED or verdict.status != "applied"):
             return replace(verdict, status="duplicate")
         if verdict.status != "applied":
+            if verdict.reason == NO_KEY:
+                self._alert("event_parked", f"{event.type} `{event.id}` is parked: {NO_KEY}", None, "no_key")
             if verdict.status == "quarantined":
                 self._alert(
                     "event_quarantined", f"{event.type} `{event.id}` is quarantined: {verdict.reason}", None, event.id

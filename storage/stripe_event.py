@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn
 
+from storage import stripe_thin
 from storage.errors import StorageError
 from storage.stripe_event_fields import (
     Unreadable,
@@ -27,6 +28,7 @@ from storage.stripe_event_fields import (
     integer,
     reference,
 )
+from storage.stripe_thin import PREFIX
 
 # The version whose shapes were read last; older ones are read too. A test compares it with the SDK's own.
 API_VERSION = "2026-10-28.endive"
@@ -96,7 +98,15 @@ class CustomerGone:
     id: str
 
 
-Subject = InvoiceSeen | SubscriptionSeen | CheckoutDone | CustomerGone
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An object that a thin notification names and does not hold; `kind` as Stripe calls it. It has to be fetched."""
+
+    id: str
+    kind: str
+
+
+Subject = InvoiceSeen | SubscriptionSeen | CheckoutDone | CustomerGone | Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _event(document: Mapping[str, Any], text: str) -> StripeEvent:
+    document = stripe_thin.as_event(document)
     try:
         event_id, event_type = identifier(document, "id"), identifier(document, "type")
         created_at = instant(document, "created")
@@ -166,7 +177,7 @@ def _event(document: Mapping[str, Any], text: str) -> StripeEvent:
         api_version=version[:64].replace("\0", "") if isinstance(version, str) and version.isascii() else None,
         payload=text,
     )
-    reader = READERS.get(event_type)
+    reader = READERS.get(event_type) or (_named if event_type.removeprefix(PREFIX) in READERS else None)
     return event if reader is None else _with_subject(event, reader, subject)
 
 
@@ -320,6 +331,13 @@ def _checkout_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[Ab
 def _customer_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
     customer_id = identifier(document, "id") or ""
     return About(customer_id=customer_id, claims=_claims(document)), CustomerGone(customer_id)
+
+
+def _named(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
+    kind = identifier(document, "type")
+    if kind not in stripe_thin.LISTS:
+        raise Unreadable("related_object.type", f"one of {', '.join(stripe_thin.LISTS)}", kind)
+    return About(), Named(identifier(document, "id") or "", kind)
 
 
 def _claims(

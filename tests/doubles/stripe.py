@@ -10,6 +10,7 @@ import hmac
 import itertools
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 SECRET = "whsec_of_the_tests"
@@ -56,6 +57,28 @@ def event(
         "pending_webhooks": 1,
         "request": {"id": None, "idempotency_key": None},
         "type": kind,
+    }
+
+
+def notification(
+    kind: str, object_id: str, object_type: str, *, created: int, event_id: str | None = None, livemode: bool = False
+) -> Event:
+    """Return a thin notification: it names an object, in the newer API's shape, and does not hold it."""
+    number = event_id or f"evt_test_{next(_numbers)}"
+    at = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    lists = {"checkout.session": "checkout/sessions"}
+    return {
+        "id": number,
+        "object": "v2.core.event",
+        "type": kind,
+        "livemode": livemode,
+        "created": at,
+        "context": None,
+        "related_object": {
+            "id": object_id,
+            "type": object_type,
+            "url": f"/v1/{lists.get(object_type, f'{object_type}s')}/{object_id}",
+        },
     }
 
 

@@ -111,6 +111,14 @@ def test_without_a_secret_nothing_is_taken_and_stripe_sends_again(database_url: 
         assert endpoint.count("stripe_events") == 0
 
 
+def test_thin_notification_is_verified_and_kept_until_its_object_is_fetched(endpoint: Endpoint) -> None:
+    thin = double.notification("v1.invoice.paid", "in_1", "invoice", created=CREATED)
+    assert endpoint.sender.deliver(thin, secret="whsec_wrong").status_code == 400
+    answer = endpoint.sender.deliver(thin)
+    assert (answer.status_code, answer.json()["status"]) == (200, "parked")
+    assert endpoint.sender.deliver(thin).json()["status"] == "duplicate"
+
+
 def test_where_events_are_polled_no_webhook_is_taken(database_url: str) -> None:
     with Endpoint(database_url, mode="poll").open() as endpoint:
         answer = endpoint.sender.deliver(failed())
