@@ -45,7 +45,7 @@ from storage.tables_metering import (
     tenant_suspension_events,
     tenant_usage,
 )
-from storage.tables_portal import notes, tickets
+from storage.tables_portal import notes, ticket_files, ticket_messages, tickets
 from storage.tables_running import (
     alerts,
     announcements,
@@ -110,6 +110,8 @@ __all__ = [
     "tenant_skill_events",
     "tenant_suspension_events",
     "tenant_usage",
+    "ticket_files",
+    "ticket_messages",
     "tickets",
     "wakeups",
 ]

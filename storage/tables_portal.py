@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Table, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.tables_columns import EMPTY_OBJECT, NEW_ID, NOW, instant, metadata, required
@@ -33,7 +44,34 @@ tickets = Table(
     required("context", JSONB, server_default=EMPTY_OBJECT),  # how the account stood when it was written
     required("state", server_default=text("'open'")),
     instant("created_at", nullable=False, server_default=NOW),
+    instant("changed_at", nullable=False, server_default=NOW),  # when somebody last wrote, or closed it
     UniqueConstraint("customer_id", "key"),
+    Index("tickets_changed", "state", "changed_at"),
     Index("tickets_state", "state", "created_at"),
     CheckConstraint("state IN ('open', 'answered', 'closed')", name="state"),
+)
+
+ticket_messages = Table(
+    "ticket_messages",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("ticket_id", Uuid, ForeignKey("tickets.id")),
+    required("key"),  # the same key of a ticket is one message
+    required("author"),
+    required("by"),  # who it was, as the audit names them
+    required("text"),  # read by people alone
+    instant("created_at", nullable=False, server_default=NOW),
+    UniqueConstraint("ticket_id", "key"),
+    CheckConstraint("author IN ('customer', 'support')", name="author"),
+)
+
+ticket_files = Table(
+    "ticket_files",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("ticket_id", Uuid, ForeignKey("tickets.id"), index=True),
+    Column("message_id", Uuid, ForeignKey("ticket_messages.id")),  # null: came with the ticket itself
+    required("name"),
+    required("media_type"),  # what the content showed
+    required("content", LargeBinary),
 )

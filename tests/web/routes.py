@@ -87,6 +87,7 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/billing/plan"): Sound({"accountId": MISSING, "plan": "game"}),
     ("POST", "/api/billing/portal"): Sound({"accountId": MISSING}),
     ("POST", "/api/support/create"): Sound({"subject": "Help", "text": "It does not start."}),
+    ("POST", "/api/support/tickets/{number}/messages"): Sound({"text": "It does now."}),
     ("POST", "/api/instances"): Sound(
         {"name": "second", "kind": "game", "accountId": MISSING}, headers={"Idempotency-Key": "sound"}
     ),

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection
 
 from engine.model import Policy
-from storage import clock, figures, gather, policies
+from storage import clock, figures, gather, policies, tickets
 from storage import desk as rows
 from web.inputs import bounded_query
 from web.pages.desk_words import Coming, coming, desk
@@ -97,6 +97,7 @@ def _waits(conn: Connection, policy: Policy) -> list[Waits]:
         Waits(sum(brake.latched_at is not None for brake in read.brakes), "Brakes that have tripped", "brakes"),
         Waits(notices, "Notices unknown or failed", "notices"),
         Waits(sum(each.count for each in troubled) - notices, "Other intents that failed", "notices"),
+        Waits(tickets.counts(conn).get("open", 0), "Tickets that wait for an answer", "tickets"),
         Waits(number_of.get("parked", 0), "Parked events", "events"),
         Waits(number_of.get("quarantined", 0), "Quarantined events", "events"),
     ]

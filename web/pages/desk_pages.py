@@ -2,7 +2,7 @@
 
 from litestar.handlers import HTTPRouteHandler
 
-from web.pages import desk, desk_account, desk_actions, desk_holds, desk_notices, desk_policy, desk_review
+from web.pages import desk, desk_account, desk_actions, desk_holds, desk_notices, desk_policy, desk_review, desk_tickets
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *desk.HANDLERS,
@@ -12,4 +12,5 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *desk_notices.HANDLERS,
     *desk_policy.HANDLERS,
     *desk_review.HANDLERS,
+    *desk_tickets.HANDLERS,
 )

@@ -29,6 +29,7 @@ REASON_CHARACTERS = 500
 PLACES = (
     ("/admin", "Accounts"),
     ("/admin/review", "To review"),
+    ("/admin/tickets", "Tickets"),
     ("/admin/holds", "Holds and brakes"),
     ("/admin/policy", "Policy"),
     ("/admin/notices", "Notices"),
