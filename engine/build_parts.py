@@ -163,6 +163,8 @@ def build_standing(draft: Draft) -> Standing | None:
         plans=plans,
         facts={name: fact for name in own if (fact := draft.facts.get(name)) is not None},
         predicates={name: guard for name in guards if (guard := draft.predicates.get(name)) is not None},
+        open_dispute_statuses=_texts(root.get("open_dispute_statuses")),
+        lost_dispute_statuses=_texts(root.get("lost_dispute_statuses")),
     )
 
 
@@ -176,6 +178,10 @@ EVIDENCE: Mapping[str, str] = {
     "past_due_since": "instant",
     "subscription": "enum",
     "subscription_ended_at": "instant",
+    "open_disputes": "int",
+    "lost_disputes": "int",
+    "disputed_since": "instant",
+    "dispute_lost_at": "instant",
     "has_active_plan": "bool",
     "at_plan_limit": "bool",
     "exempt": "bool",

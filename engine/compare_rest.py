@@ -56,6 +56,8 @@ def _parts(policy: Policy) -> Mapping[str, object]:
             "owed_invoice_statuses": standing.owed_invoice_statuses,
             "late_subscription_statuses": standing.late_subscription_statuses,
             "active_subscription_statuses": standing.active_subscription_statuses,
+            "open_dispute_statuses": standing.open_dispute_statuses,
+            "lost_dispute_statuses": standing.lost_dispute_statuses,
         },
         "plans": standing.plans,
         "facts": policy.facts,

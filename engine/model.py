@@ -288,6 +288,8 @@ class Standing:
     plans: Mapping[str, Plan]
     facts: Mapping[str, Fact]
     predicates: Mapping[str, Guard]
+    open_dispute_statuses: tuple[str, ...] = ()
+    lost_dispute_statuses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ PROPERTIES: Mapping[str, Callable[[Policy], Entries]] = {
     "at_least": lambda policy: _known((name, other) for name, _, other in _settings(policy)),
     "owed": lambda policy: dict.fromkeys(policy.standing.owed_invoice_statuses, HAS),
     "late": lambda policy: dict.fromkeys(policy.standing.late_subscription_statuses, HAS),
+    "disputed": lambda policy: dict.fromkeys(policy.standing.open_dispute_statuses, HAS),
+    "disputed_and_lost": lambda policy: dict.fromkeys(policy.standing.lost_dispute_statuses, HAS),
     "with_plan": lambda policy: dict.fromkeys(policy.standing.active_subscription_statuses, HAS),
     "servers_of_plan": lambda policy: {name: plan.servers for name, plan in policy.standing.plans.items()},
 }

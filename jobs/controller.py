@@ -29,6 +29,7 @@ from jobs.logs import say
 from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
 from jobs.repair import boot, look_back, repair
+from jobs.stripe_charges import ChargePoll
 from jobs.stripe_client import StandingPoll
 from jobs.stripe_reader import EventReader
 from jobs.stripe_thin import ThinFetcher
@@ -100,6 +101,7 @@ class Controller:
         self.standing = StandingPoll(context.settings, context.database)
         self.events = EventReader(context.settings, context.database)
         self.thin = ThinFetcher(context.settings, context.database)
+        self.charges = ChargePoll(context.settings, context.database)
         self.lookout = Lookout(context)
         self.edge_watch = EdgeWatch(context)
         self.digest: str | None = None
@@ -245,6 +247,7 @@ class Controller:
         """Look again at events whose account was not known, now and then: making the account applies them at once."""
         if not force and time.monotonic() - self._parked_at < PARKED_EVERY_SECONDS:
             return 0
+        self.charges.run(fence)
 
         def work(conn: Connection) -> int:
             leases.check(conn, fence)

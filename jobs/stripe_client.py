@@ -22,15 +22,14 @@ from storage.gather import World
 from storage.leases import Fence
 from storage.settings import Settings
 from storage.stripe_event import (
-    About,
-    InvoiceSeen,
-    SubscriptionSeen,
+    Mirrored,
     about_invoice,
     about_subscription,
     read_fetched_invoice,
     read_subscription,
 )
-from storage.stripe_event_fields import Unreadable
+from storage.stripe_event_disputes import about_dispute, read_dispute
+from storage.stripe_event_fields import About, Unreadable
 
 if TYPE_CHECKING:
     from stripe import StripeClient
@@ -72,8 +71,8 @@ def client_of(settings: Settings, read_seconds: float = READ_SECONDS, *, retries
 
 
 def fetch_standing(client: StripeClient, asking: Asking, deadline: float = float("inf")) -> Fetched:
-    """Return everything that Stripe knows of an account's invoices and subscriptions. Raises StandingUnknown."""
-    found: dict[str, tuple[About, InvoiceSeen | SubscriptionSeen]] = {}
+    """Return all invoices, subscriptions and disputes that Stripe knows of an account. Raises StandingUnknown."""
+    found: dict[str, tuple[About, Mirrored]] = {}
     ask = Asker(client, deadline)
     for customer in asking.customers:
         for document in ask.pages("/v1/subscriptions", customer=customer, status="all"):
@@ -87,13 +86,16 @@ def fetch_standing(client: StripeClient, asking: Asking, deadline: float = float
     if asking.subscription_id is not None and asking.subscription_id not in found:
         document = ask.one(f"/v1/subscriptions/{quote(asking.subscription_id, safe='')}")
         _keep(found, document, lambda it: (about_subscription(it), read_subscription(it, asking.began_at)))
+    for dispute_id in asking.disputes:
+        document = ask.one(f"/v1/disputes/{quote(dispute_id, safe='')}")
+        _keep(found, document, lambda it: (about_dispute(it), read_dispute(it)))
     return Fetched(asking, tuple(found.values()))
 
 
 def _keep(
-    found: dict[str, tuple[About, InvoiceSeen | SubscriptionSeen]],
+    found: dict[str, tuple[About, Mirrored]],
     document: Mapping[str, Any],
-    read: Callable[[Mapping[str, Any]], tuple[About, InvoiceSeen | SubscriptionSeen]],
+    read: Callable[[Mapping[str, Any]], tuple[About, Mirrored]],
 ) -> None:
     """Read one object. Raises StandingUnknown where it cannot be read: half an answer is none."""
     try:

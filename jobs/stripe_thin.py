@@ -90,6 +90,7 @@ class ThinFetcher:
             "object_id": event.object_id,
             "customer": event.about.customer_id,
             "subscription": event.about.subscription_id,
+            "charge": event.about.charge_id,
             "claims": list(event.about.claims),
         }
 

@@ -50,6 +50,12 @@ SUBSCRIPTIONS: Final = text(
     "SELECT id, status, prices, started_at, ended_at, current_period_end, evidence_at, evidence_event_id "
     "FROM subscriptions WHERE account_id = :id ORDER BY evidence_at DESC, id LIMIT :limit"
 )
+DISPUTES: Final = text(
+    "SELECT d.id, d.status, d.amount_cents, d.currency, d.reason, d.opened_at, d.lost_at, d.respond_by, d.settled_at, "
+    "d.settled_by, d.stripe_charge_id, d.evidence_at, d.evidence_event_id, c.refunded_cents FROM disputes d "
+    "LEFT JOIN charges c ON c.id = d.stripe_charge_id "
+    "WHERE d.account_id = :id ORDER BY d.evidence_at DESC, d.id LIMIT :limit"
+)
 EVENTS: Final = text(
     "SELECT id, type, status, reason, created_at, received_at FROM stripe_events WHERE account_id = :id "
     "ORDER BY created_at DESC, id LIMIT :limit"
@@ -86,6 +92,7 @@ class Evidence:
 
     invoices: Sequence[Mapping[str, Any]]
     subscriptions: Sequence[Mapping[str, Any]]
+    disputes: Sequence[Mapping[str, Any]]
     events: Sequence[Mapping[str, Any]]
 
 
@@ -140,10 +147,8 @@ def rungs(conn: Connection, policy: Policy) -> list[tuple[str, str, int]]:
 def evidence(conn: Connection, account_id: UUID, limit: int = 30) -> Evidence:
     """Return what an account's standing rests on."""
     given = {"id": account_id, "limit": limit}
-    invoices, subscriptions, events = (
-        [dict(row) for row in conn.execute(find, given).mappings()] for find in (INVOICES, SUBSCRIPTIONS, EVENTS)
-    )
-    return Evidence(invoices, subscriptions, events)
+    found = (INVOICES, SUBSCRIPTIONS, DISPUTES, EVENTS)
+    return Evidence(*([dict(row) for row in conn.execute(find, given).mappings()] for find in found))
 
 
 def happened(conn: Connection, account_id: UUID, *, limit: int, offset: int = 0) -> list[Mapping[str, Any]]:

@@ -225,3 +225,20 @@ class EventSettled(StorageError):
         self.event_id = event_id
         self.status = status
         super().__init__(f"event `{event_id}` is {status} already; only parked and quarantined ones wait for a person")
+
+
+class UnknownDispute(StorageError):
+    """Stripe has told of no dispute with this id."""
+
+    def __init__(self, dispute_id: str) -> None:
+        self.dispute_id = dispute_id
+        super().__init__(f"no dispute has the id `{dispute_id[:60]}`")
+
+
+class DisputeNotLost(StorageError):
+    """The bank has not decided against us, so there is nothing to settle."""
+
+    def __init__(self, dispute_id: str, status: str) -> None:
+        self.dispute_id = dispute_id
+        self.status = status
+        super().__init__(f"dispute `{dispute_id}` is `{status}`; only one that is lost can be settled")

@@ -16,8 +16,16 @@ from uuid import UUID
 
 import psycopg
 
-from engine.model import Policy
+from engine.model import Policy, Value
 from storage.errors import StorageError
+from storage.evidence_disputes import (
+    DISPUTE_COLUMNS,
+    DISPUTE_VALUES,
+    READ_DISPUTES,
+    WRITE_DISPUTES,
+    DisputeRow,
+    fold_dispute,
+)
 from storage.evidence_mirror import (
     InvoiceRow,
     Sighting,
@@ -30,12 +38,14 @@ from storage.evidence_mirror import (
 from storage.evidence_standing import Standing, standing_of
 from storage.ledger_write import arrays
 from storage.stripe_event import InvoiceSeen
+from storage.stripe_event_disputes import DisputeSeen
 
 INVOICE_COLUMNS: Final = (
     ("id", "text"), ("account_id", "uuid"), ("stripe_customer_id", "text"), ("stripe_subscription_id", "text"),
     ("status", "text"), ("number", "text"), ("amount_remaining_cents", "bigint"), ("currency", "text"),
     ("first_failed_at", "timestamptz"),
     ("hosted_invoice_url", "text"), ("evidence_at", "timestamptz"), ("evidence_event_id", "text"),
+    ("settles_dispute", "text"),
 )  # fmt: skip
 SUBSCRIPTION_COLUMNS: Final = (
     "id", "account_id", "stripe_customer_id", "status", "prices", "plan_name", "known_plan", "known_plan_at",
@@ -47,6 +57,7 @@ STANDING_COLUMNS: Final = (
     ("has_active_plan", "boolean"), ("overdue_invoices", "bigint"), ("past_due_since", "timestamptz"),
     ("subscription_ended_at", "timestamptz"), ("last_billing_event_at", "timestamptz"),
     ("last_stripe_event_id", "text"), ("standing_fetched_at", "timestamptz"),
+    ("rare_facts", "jsonb"),
 )  # fmt: skip
 
 
@@ -75,11 +86,13 @@ FROM accounts WHERE id IN (
     UNION SELECT account_id FROM subscriptions WHERE id = ANY(%(subscriptions)s)
     UNION SELECT account_id FROM subscriptions WHERE stripe_customer_id = ANY(%(customers)s)
     UNION SELECT account_id FROM stripe_invoices WHERE id = ANY(%(invoices)s)
+    UNION SELECT account_id FROM disputes WHERE id = ANY(%(disputes)s)
 ) ORDER BY id FOR NO KEY UPDATE
 """
 READ_INVOICES: Final = f"""
 SELECT {_names(INVOICE_COLUMNS)} FROM stripe_invoices
-WHERE account_id = ANY(%(accounts)s) AND (id = ANY(%(invoices)s) OR status = ANY(%(owed)s))
+WHERE account_id = ANY(%(accounts)s)
+  AND (id = ANY(%(invoices)s) OR status = ANY(%(owed)s) OR settles_dispute IS NOT NULL)
 """
 READ_SUBSCRIPTIONS: Final = (
     f"SELECT {', '.join(SUBSCRIPTION_COLUMNS)} FROM subscriptions WHERE account_id = ANY(%(accounts)s)"
@@ -120,6 +133,7 @@ class Sought:
     subscriptions: frozenset[str] = frozenset()
     claims: frozenset[UUID] = frozenset()
     invoices: frozenset[str] = frozenset()
+    disputes: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -145,6 +159,7 @@ class Mirror:
     accounts: dict[UUID, AccountRow] = field(default_factory=dict)
     invoices: dict[str, InvoiceRow] = field(default_factory=dict)
     subscriptions: dict[str, SubscriptionRow] = field(default_factory=dict)
+    disputes: dict[str, DisputeRow] = field(default_factory=dict)
     touched: dict[UUID, None] = field(default_factory=dict)
     adopted: dict[str, UUID] = field(default_factory=dict)
     undecided: set[UUID] = field(default_factory=set)
@@ -152,12 +167,16 @@ class Mirror:
     _sent: list[tuple[str, int, psycopg.Cursor[Any]]] = field(default_factory=list)
     _changed_invoices: set[str] = field(default_factory=set)
     _changed_subscriptions: set[str] = field(default_factory=set)
+    _changed_disputes: set[str] = field(default_factory=set)
 
     def see(self, sighting: Sighting) -> None:
         """Fold one sighting into its row. The account that owns the row is locked."""
         self.touched[sighting.account_id] = None
         object_id = sighting.subject.id
         before: InvoiceRow | SubscriptionRow | None
+        if isinstance(sighting.subject, DisputeSeen):
+            self._see_dispute(object_id, sighting)
+            return
         if isinstance(sighting.subject, InvoiceSeen):
             before = self.invoices.get(object_id)
             invoice = self.invoices[object_id] = fold_invoice(before, sighting)
@@ -171,6 +190,12 @@ class Mirror:
                 self._changed_subscriptions.add(object_id)
         if before is not None and contradict(before, sighting):
             self.undecided.add(sighting.account_id)
+
+    def _see_dispute(self, dispute_id: str, sighting: Sighting) -> None:
+        before = self.disputes.get(dispute_id)
+        dispute = self.disputes[dispute_id] = fold_dispute(before, sighting)
+        if dispute != before:
+            self._changed_disputes.add(dispute_id)
 
     def credit(self, account_id: UUID, at: datetime, event_id: str) -> None:
         """Note an event on its account; the newest one shows, whichever came last."""
@@ -206,6 +231,7 @@ class Mirror:
             self.accounts[account_id].stripe_subscription_id,
             [row for row in self.invoices.values() if row.account_id == account_id],
             [row for row in self.subscriptions.values() if row.account_id == account_id],
+            [row for row in self.disputes.values() if row.account_id == account_id],
         )
 
     def settle(self) -> dict[UUID, Standing]:
@@ -226,6 +252,10 @@ class Mirror:
         if invoices:
             given = arrays(INVOICE_COLUMNS, [_INVOICE_VALUES(row) for row in invoices])
             self._sent.append((invoices[0].id, len(invoices), pg.execute(WRITE_INVOICES, given)))
+        disputes = [self.disputes[object_id] for object_id in sorted(self._changed_disputes)]
+        if disputes:
+            given = arrays(DISPUTE_COLUMNS, [DISPUTE_VALUES(row) for row in disputes])
+            self._sent.append((disputes[0].id, len(disputes), pg.execute(WRITE_DISPUTES, given)))
         if self._standing_rows:
             pg.execute(WRITE_STANDING, arrays(STANDING_COLUMNS, self._standing_rows))
 
@@ -260,6 +290,7 @@ class Mirror:
             account.last_billing_event_at,
             account.last_stripe_event_id,
             account.standing_fetched_at,
+            json.dumps(standing.rare, default=_written),
         )
 
 
@@ -276,6 +307,7 @@ def lock_and_read(
         "subscriptions": list(sought.subscriptions),
         "claims": list(sought.claims),
         "invoices": invoices,
+        "disputes": list(sought.disputes),
     }
     with pg.pipeline():  # so that BEGIN goes along with it
         found = pg.execute(LOCK, given)
@@ -285,7 +317,7 @@ def lock_and_read(
 
 
 def read(pg: psycopg.Connection[Any], mirror: Mirror, invoices: list[str], *, more: Sequence[Question] = ()) -> None:
-    """Fill the mirror of accounts that are locked already: what is owed, the invoices named, all subscriptions."""
+    """Fill the mirror of accounts that are locked already: what is owed, the invoices named, all else."""
     owed = list(mirror.policy.standing.owed_invoice_statuses)
     given = {"accounts": list(mirror.accounts), "invoices": invoices, "owed": owed}
     with pg.pipeline():
@@ -294,9 +326,11 @@ def read(pg: psycopg.Connection[Any], mirror: Mirror, invoices: list[str], *, mo
         if mirror.accounts:
             seen_invoices = pg.execute(READ_INVOICES, given)
             seen_subscriptions = pg.execute(READ_SUBSCRIPTIONS, given)
+            seen_disputes = pg.execute(READ_DISPUTES, given)
     if mirror.accounts:
         mirror.invoices = {row[0]: InvoiceRow(*row) for row in seen_invoices}
         mirror.subscriptions = {row[0]: _subscription_row(row) for row in seen_subscriptions}
+        mirror.disputes = {row[0]: DisputeRow(*row) for row in seen_disputes}
 
 
 @dataclass(slots=True)
@@ -315,6 +349,11 @@ class Question:
         """Return what came back."""
         assert self.answer is not None
         return self.answer.fetchall()
+
+
+def _written(value: Value) -> str:
+    assert isinstance(value, datetime)
+    return value.isoformat()
 
 
 def _subscription_row(row: tuple[Any, ...]) -> SubscriptionRow:

@@ -25,7 +25,9 @@ from storage.gather import World
 from storage.inbox_owners import owner_of
 from storage.leases import Fence
 from storage.ledger import record_many
-from storage.stripe_event import About, InvoiceSeen, StripeEvent, SubscriptionSeen
+from storage.stripe_event import InvoiceSeen, Mirrored, StripeEvent
+from storage.stripe_event_disputes import DisputeSeen
+from storage.stripe_event_fields import About
 
 ACTOR: Final = "stripe"
 STANDING: Final = "standing"
@@ -60,6 +62,8 @@ class Asking:
     owed_invoices: tuple[str, ...]
     """Invoices that the mirror holds to be owed: an answer without them is not complete."""
     began_at: datetime
+    disputes: tuple[str, ...] = ()
+    """Disputes that the mirror holds to be open or lost; no list of Stripe's is narrowed to a customer's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Fetched:
     """A complete answer."""
 
     asking: Asking
-    objects: tuple[tuple[About, InvoiceSeen | SubscriptionSeen], ...]
+    objects: tuple[tuple[About, Mirrored], ...]
 
 
 def waiting_accounts(conn: Connection, policy: Policy, limit: int) -> list[UUID]:
@@ -112,9 +116,14 @@ def asking_about(conn: Connection, policy: Policy, account_id: UUID) -> Asking:
         ),
         {"id": account_id, "owed": list(policy.standing.owed_invoice_statuses)},
     ).scalars()
+    statuses = [*policy.standing.open_dispute_statuses, *policy.standing.lost_dispute_statuses]
+    disputed = conn.execute(
+        text("SELECT id FROM disputes WHERE account_id = :id AND settled_at IS NULL AND status = ANY(:statuses)"),
+        {"id": account_id, "statuses": statuses},
+    ).scalars()
     # Whoever has no customer there is not asked about as nobody: that would list everybody's.
     names = tuple(dict.fromkeys(name for name in (row[0], *sorted(customers)) if name))
-    return Asking(account_id, names, row[1], tuple(sorted(owed)), clock.now(conn))
+    return Asking(account_id, names, row[1], tuple(sorted(owed)), clock.now(conn), tuple(sorted(disputed)))
 
 
 def record_fetched(
@@ -135,6 +144,7 @@ def record_fetched(
             subscriptions=frozenset(about.subscription_id for about in abouts if about.subscription_id),
             claims=frozenset({asking.account_id, *(claim for about in abouts for claim in about.claims)}),
             invoices=frozenset(subject.id for _, subject in fetched.objects if isinstance(subject, InvoiceSeen)),
+            disputes=frozenset(subject.id for _, subject in fetched.objects if isinstance(subject, DisputeSeen)),
         ),
     )
     before = {account_id: mirror.standing(account_id) for account_id in mirror.accounts}
@@ -161,10 +171,11 @@ def _note(standing: Standing) -> AuditNote:
         "past_due_since": standing.past_due_since,
         "subscription": standing.subscription_status,
         "plan": standing.plan,
+        **standing.rare,
     }
     return AuditNote("evidence", "standing_fetched", ACTOR, because="Stripe was asked", facts=facts)
 
 
-def _as_event(about: About, subject: InvoiceSeen | SubscriptionSeen, at: datetime) -> StripeEvent:
+def _as_event(about: About, subject: Mirrored, at: datetime) -> StripeEvent:
     """Ask for the owner of a fetched object as if an event had shown it."""
     return StripeEvent("", "", at, None, None, "", subject.id, about, subject)

@@ -12,13 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from engine.model import Standing
-from storage.stripe_event import (
-    INVOICE_RANKS,
-    SUBSCRIPTION_RANKS,
-    About,
-    InvoiceSeen,
-    SubscriptionSeen,
-)
+from storage.stripe_event import INVOICE_RANKS, SUBSCRIPTION_RANKS, InvoiceSeen, Mirrored, SubscriptionSeen
+from storage.stripe_event_disputes import DisputeSeen
+from storage.stripe_event_fields import About
 
 # A subscription that a checkout named and that nothing else is known of yet.
 UNSEEN = "none"
@@ -29,6 +25,7 @@ LATE_CANDIDATES = frozenset({"past_due", "unpaid"})
 
 HARMLESS_INVOICES = frozenset({"draft", "void", "paid"})
 HARMLESS_SUBSCRIPTIONS = frozenset({"active", "trialing", "paused", "incomplete", "incomplete_expired"})
+HARMFUL_DISPUTES = frozenset({"needs_response", "under_review", "lost"})
 
 # How much older a fetched state counts that would harm a customer: our clock may run ahead of Stripe's, and a payment
 # of the last moment must not lose against a list that was made before it.
@@ -43,7 +40,7 @@ class Sighting:
     at: datetime
     event_id: str
     about: About
-    subject: InvoiceSeen | SubscriptionSeen
+    subject: Mirrored
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +59,7 @@ class InvoiceRow:
     hosted_invoice_url: str | None
     evidence_at: datetime
     evidence_event_id: str
+    settles_dispute: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +84,16 @@ class SubscriptionRow:
     late_statuses: Mapping[str, str]
 
 
-def fetched_at(subject: InvoiceSeen | SubscriptionSeen, began_at: datetime) -> datetime:
+def fetched_at(subject: Mirrored, began_at: datetime) -> datetime:
     """Return as of when a fetched object counts: a harmful state a little earlier than the fetch began."""
-    harmless = HARMLESS_INVOICES if isinstance(subject, InvoiceSeen) else HARMLESS_SUBSCRIPTIONS
     whole_second = began_at.replace(microsecond=0)
-    return whole_second if subject.status in harmless else whole_second - FETCH_MARGIN
+    return whole_second if _is_harmless(subject) else whole_second - FETCH_MARGIN
+
+
+def _is_harmless(subject: Mirrored) -> bool:
+    if isinstance(subject, DisputeSeen):
+        return subject.status not in HARMFUL_DISPUTES
+    return subject.status in (HARMLESS_INVOICES if isinstance(subject, InvoiceSeen) else HARMLESS_SUBSCRIPTIONS)
 
 
 # ---- invoices --------------------------------------------------------------------------------------------------------
@@ -114,6 +117,7 @@ def fold_invoice(row: InvoiceRow | None, sighting: Sighting) -> InvoiceRow:
         hosted_invoice_url=invoice.hosted_url,
         evidence_at=sighting.at,
         evidence_event_id=sighting.event_id,
+        settles_dispute=invoice.settles_dispute,
     )
     if row is None:
         return fresh

@@ -5,11 +5,13 @@ What counts as owed, late and active is the policy's (`standing.yaml`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from engine.model import Standing as StandingPolicy
+from engine.model import Value
+from storage.evidence_disputes import DisputeRow, dispute_facts
 from storage.evidence_mirror import UNSEEN, InvoiceRow, SubscriptionRow, late_since, plan_of
 
 # These never come back to life.
@@ -26,6 +28,8 @@ class Standing:
     subscription_ended_at: datetime | None
     plan: str | None
     has_active_plan: bool | None  # None: no subscription was seen, what an admin said stands
+    rare: Mapping[str, Value] = field(default_factory=dict)
+    """Facts that few accounts have; one that is missing has nothing to say."""
 
 
 def standing_of(
@@ -33,13 +37,16 @@ def standing_of(
     linked_subscription_id: str | None,
     invoices: Iterable[InvoiceRow],
     subscriptions: Iterable[SubscriptionRow],
+    disputes: Iterable[DisputeRow] = (),
 ) -> Standing:
-    """Return the standing that follows from all invoices and subscriptions of one account."""
+    """Return the standing that follows from everything that is mirrored of one account."""
+    invoices = list(invoices)
+    rare = dispute_facts(policy, disputes, invoices)
     overdue = [at for invoice in invoices if (at := overdue_since(policy, invoice)) is not None]
     seen = [row for row in subscriptions if row.status != UNSEEN]
     chosen = choose(seen, linked_subscription_id)
     if chosen is None:
-        return Standing(len(overdue), min(overdue, default=None), "none", None, None, None)
+        return Standing(len(overdue), min(overdue, default=None), "none", None, None, None, rare)
     late = late_since(chosen, policy.late_subscription_statuses)
     past_due_since = min(overdue) if overdue else late
     return Standing(
@@ -49,6 +56,7 @@ def standing_of(
         subscription_ended_at=chosen.ended_at if chosen.status == "canceled" else None,
         plan=_plan(policy, chosen, seen),
         has_active_plan=chosen.status in policy.active_subscription_statuses,
+        rare=rare,
     )
 
 

@@ -32,6 +32,14 @@ STAMP_COLUMNS: Final = (
     "retention_until",
 )
 
+# What few accounts have, as a fact where there is nothing of it. The rest lies in `rare_facts`.
+NOTHING_RARE: Final[Mapping[str, Value]] = {
+    "open_disputes": 0,
+    "lost_disputes": 0,
+    "disputed_since": None,
+    "dispute_lost_at": None,
+}
+
 # The real clocks of the database and of this process may differ by so much before neither is believed.
 CLOCKS_DIFFER_AT_MOST: Final = timedelta(seconds=60)
 # An account's newest audit row may lie so far ahead: what a clock that is being slewed does in a moment.
@@ -45,8 +53,8 @@ FROM clock c, policy_in_force p
 """
 ACCOUNTS = f"""
 SELECT id::text, zone, plan, subscription_status, has_active_plan, overdue_invoices, past_due_since,
-       subscription_ended_at, exempt_until, standing_fetched_at, states::text, episodes::text, notices::text,
-       senders::text, stamps::text,
+       subscription_ended_at, rare_facts::text, exempt_until, standing_fetched_at, states::text, episodes::text,
+       notices::text, senders::text, stamps::text,
        {", ".join(STAMP_COLUMNS)}, server_billing_state, server_billing_machine, server_billing_code,
        policy_digest, epoch, due_at, held_until, waiting::text, audit_seq, audit_hash, audit_at
 FROM accounts WHERE id = ANY(%s::uuid[])
@@ -206,9 +214,9 @@ class Reader:
         """Read one row of ACCOUNTS."""
         (
             account_id, zone, plan, subscription, has_active_plan, overdue_invoices, past_due_since,
-            subscription_ended_at, exempt_until, standing_fetched_at, states, episodes, notices, senders, stamps,
-            warning_sent_at, final_warning_sent_at, backup_blocked_at, suspended_at, retention_until, server_state,
-            machine, code, digest, epoch, due_at, held_until, waiting, audit_seq, audit_hash, audit_at,
+            subscription_ended_at, rare_facts, exempt_until, standing_fetched_at, states, episodes, notices,
+            senders, stamps, warning_sent_at, final_warning_sent_at, backup_blocked_at, suspended_at, retention_until,
+            server_state, machine, code, digest, epoch, due_at, held_until, waiting, audit_seq, audit_hash, audit_at,
         ) = row  # fmt: skip
         servers = self.servers.get(account_id, ())
         exempt = exempt_until is not None and exempt_until > self.now
@@ -219,6 +227,7 @@ class Reader:
             "past_due_since": past_due_since,
             "subscription": subscription,
             "subscription_ended_at": subscription_ended_at,
+            **(NOTHING_RARE if rare_facts == "{}" else _rare(rare_facts)),
             "exempt": exempt,
             "has_active_plan": has_active_plan,
             "at_plan_limit": limit is not None and len(servers) >= limit,
@@ -295,6 +304,14 @@ def _texts(text: str) -> Mapping[str, str]:
 def _numbers(text: str) -> Mapping[str, int]:
     found: dict[str, int] = json.loads(text)
     return found
+
+
+def _rare(text: str) -> Mapping[str, Value]:
+    found = {
+        name: datetime.fromisoformat(value) if isinstance(value, str) else value
+        for name, value in json.loads(text).items()
+    }
+    return {**NOTHING_RARE, **found}
 
 
 def notices_of(text: str) -> dict[str, NoticeState]:

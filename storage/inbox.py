@@ -27,9 +27,11 @@ SELECT payload FROM stripe_events e WHERE status = 'parked' AND received_at >= %
     EXISTS (SELECT FROM accounts a WHERE a.stripe_subscription_id = e.stripe_subscription_id)
     OR EXISTS (SELECT FROM subscriptions s WHERE s.id = e.stripe_subscription_id)
     OR EXISTS (SELECT FROM stripe_invoices i WHERE i.id = e.object_id)
+    OR EXISTS (SELECT FROM disputes d WHERE d.id = e.object_id)
     OR EXISTS (SELECT FROM accounts a WHERE a.id = ANY(e.claims))
     OR (SELECT count(*) FROM accounts a WHERE a.customer_id = ANY(e.claims)) = 1
     OR (SELECT count(*) FROM accounts a WHERE a.stripe_customer_id = e.stripe_customer_id) = 1
+    OR (SELECT count(*) FROM accounts a JOIN charges c USING (stripe_customer_id) WHERE c.id = e.stripe_charge_id) = 1
     OR e.type = 'customer.deleted' AND EXISTS (SELECT FROM accounts a WHERE a.stripe_customer_id = e.stripe_customer_id)
 ) ORDER BY created_at, id LIMIT %(limit)s
 """

@@ -30,7 +30,7 @@ KNOWN: Final = "SELECT id, status FROM stripe_events WHERE id = ANY(%(ids)s)"
 EVENT_COLUMNS: Final = (
     ("id", "text"), ("type", "text"), ("created_at", "timestamptz"), ("livemode", "boolean"), ("api_version", "text"),
     ("payload", "text"), ("object_id", "text"), ("stripe_customer_id", "text"), ("stripe_subscription_id", "text"),
-    ("claims", "text"), ("account_id", "uuid"), ("status", "text"), ("reason", "text"),
+    ("stripe_charge_id", "text"), ("claims", "text"), ("account_id", "uuid"), ("status", "text"), ("reason", "text"),
 )  # fmt: skip
 _NAMES: Final = ", ".join(name for name, _ in EVENT_COLUMNS)
 _ARRAYS: Final = ", ".join(f"%({name})s::{kind}[]" for name, kind in EVENT_COLUMNS)
@@ -56,7 +56,14 @@ def inserting(verdicts: list[Verdict], came_by: Way) -> dict[str, Any]:
         event, about = verdict.event, verdict.event.about
         claims = "{" + ",".join(map(str, about.claims)) + "}"
         told = (event.id, event.type, event.created_at, event.livemode, event.api_version, event.payload)
-        concerned = (event.object_id, about.customer_id, about.subscription_id, claims, _only(verdict.accounts))
+        concerned = (
+            event.object_id,
+            about.customer_id,
+            about.subscription_id,
+            about.charge_id,
+            claims,
+            _only(verdict.accounts),
+        )
         rows.append((*told, *concerned, verdict.status, verdict.reason))
     return arrays(EVENT_COLUMNS, rows) | {"came_by": came_by}
 

@@ -20,6 +20,7 @@ from storage.evidence import AccountRow, Mirror, Question, lock_and_read
 from storage.evidence_mirror import Sighting, plan_of
 from storage.evidence_standing import Standing
 from storage.gather import World
+from storage.inbox_charges import PARKED_OF_CHARGES, charges_of, remember, with_customers
 from storage.inbox_events import INSERT, KNOWN, UNPARK, UNSETTLED, Status, Verdict, Way, inserting, unparking
 from storage.inbox_owners import Owner, link_checkout, owner_of, sought
 from storage.intents_outbox import Outbox
@@ -36,6 +37,7 @@ from storage.stripe_event import (
     SubscriptionSeen,
     parse,
 )
+from storage.stripe_event_disputes import ChargeSeen, DisputeSeen
 from storage.stripe_thin import NO_KEY, TO_FETCH
 
 ACTOR: Final = "stripe"
@@ -49,6 +51,7 @@ WHERE account_id = %s AND type = 'checkout.session.completed' AND status = 'appl
 PARKED_OF_ACCOUNT: Final = """
 SELECT payload FROM stripe_events e WHERE status = 'parked' AND (
     stripe_customer_id = %(customer)s OR stripe_subscription_id = ANY(%(subscriptions)s) OR claims && %(claims)s::uuid[]
+    OR stripe_charge_id IN (SELECT id FROM charges WHERE stripe_customer_id = %(customer)s)
 ) ORDER BY created_at, id LIMIT %(limit)s
 """
 
@@ -104,16 +107,27 @@ class Group:
         self.linked: list[UUID] = []
 
     def take(self, events: Sequence[StripeEvent]) -> list[Taken]:
-        unique = {event.id: event for event in events}
+        unique = {event.id: event for event in with_customers(self.pg, events)}
         verdicts = [self._screened(event) for event in unique.values()]
         placing = [verdict.event for verdict in verdicts if verdict.status == "applied"]
         mirror = self._read(placing, list(unique))
         decided = [self._place(mirror, verdict) for verdict in sorted(verdicts, key=_checkouts_first)]
         outcomes = self._write(mirror, decided)
+        charges = charges_of(placing)
+        if charges:
+            remember(self.pg, charges)
         taken = [outcomes.pop(event.id, Taken(event.id, "duplicate")) for event in events]
         for account_id in self.linked:
             Group(self.conn, self.policy, self.terms).welcome(account_id)
+        if charges:
+            self._take_disputes([charge.id for charge in charges])
         return taken
+
+    def _take_disputes(self, charges: list[str]) -> None:
+        """Take disputes that came before the charge that says whose they are."""
+        events = read_again(self.pg.execute(PARKED_OF_CHARGES, [charges, PARKED_AT_ONCE]))
+        if events:
+            Group(self.conn, self.policy, self.terms).take(events)
 
     def welcome(self, account_id: UUID) -> list[Taken]:
         """Take what waited for this account."""
@@ -162,6 +176,8 @@ class Group:
             return Verdict(event, "ignored", "nothing here depends on this type")
         if isinstance(event.subject, Named):
             return Verdict(event, "parked", TO_FETCH if self.terms.world.stripe_key else NO_KEY)
+        if isinstance(event.subject, ChargeSeen) and event.subject.customer_id is None:
+            return Verdict(event, "ignored", "a charge of nobody whom Stripe knows as a customer")
         return Verdict(event, "applied")
 
     def _read(self, placing: list[StripeEvent], ids: list[str]) -> Mirror:
@@ -186,6 +202,8 @@ class Group:
                     "event_quarantined", f"{event.type} `{event.id}` is quarantined: {verdict.reason}", None, event.id
                 )
             return verdict
+        if isinstance(event.subject, ChargeSeen) and not event.subject.is_refund:
+            return verdict  # remembered, and nobody's account changes
         owner = owner_of(mirror, event)
         if not owner.accounts:
             return self._parked(verdict, owner, known)
@@ -230,7 +248,11 @@ class Group:
         if isinstance(subject, SubscriptionSeen):
             facts["subscription_status"] = subject.status
             self._check_price(event, subject, account_id)
-        if isinstance(subject, InvoiceSeen | SubscriptionSeen):
+        if isinstance(subject, DisputeSeen):
+            facts |= {"dispute_status": subject.status, "amount_cents": subject.amount_cents, "reason": subject.reason}
+        if isinstance(subject, ChargeSeen):
+            facts |= {"refunded_cents": subject.refunded_cents, "amount_cents": subject.amount_cents}
+        if isinstance(subject, InvoiceSeen | SubscriptionSeen | DisputeSeen):
             mirror.see(Sighting(account_id, event.created_at, event.id, event.about, subject))
         if isinstance(subject, CustomerGone):
             words = f"Stripe customer `{subject.id}` was deleted in Stripe: nothing can be charged there any more"
@@ -348,5 +370,6 @@ def _note(event: StripeEvent, facts: dict[str, Value], standing: Standing, accou
         "past_due_since": standing.past_due_since,
         "subscription": standing.subscription_status,
         "plan": account.plan,
+        **standing.rare,
     }
     return AuditNote("evidence", event.type, ACTOR, because=event.id, facts={**facts, **after})

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from storage.evidence import AccountRow, Mirror, Sought
 from storage.stripe_event import CheckoutDone, CustomerGone, InvoiceSeen, StripeEvent
+from storage.stripe_event_disputes import DisputeSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ def sought(events: Iterable[StripeEvent]) -> Sought:
         subscriptions=frozenset(event.about.subscription_id for event in events if event.about.subscription_id),
         claims=frozenset(claim for event in events for claim in event.about.claims),
         invoices=frozenset(event.subject.id for event in events if isinstance(event.subject, InvoiceSeen)),
+        disputes=frozenset(event.subject.id for event in events if isinstance(event.subject, DisputeSeen)),
     )
 
 
@@ -37,6 +39,8 @@ def owner_of(mirror: Mirror, event: StripeEvent) -> Owner:
     """Return whose an event is."""
     if isinstance(event.subject, CustomerGone):
         return _all_of_customer(mirror, event)
+    if isinstance(event.subject, DisputeSeen) and event.subject.id in mirror.disputes:
+        return Owner((mirror.disputes[event.subject.id].account_id,))
     steps = (_by_claim, _by_subscription) if isinstance(event.subject, CheckoutDone) else (_by_subscription, _by_claim)
     for step in steps:
         account_id = step(mirror, event)
@@ -100,6 +104,8 @@ def _all_of_customer(mirror: Mirror, event: StripeEvent) -> Owner:
 
 def _why(event: StripeEvent, candidates: int) -> str:
     customer = f"Stripe customer `{event.about.customer_id}`" if event.about.customer_id else "no Stripe customer"
+    if isinstance(event.subject, DisputeSeen) and event.about.customer_id is None:
+        return f"nobody knows whose the charge `{event.about.charge_id}` is yet"
     if candidates:
         return f"{candidates} accounts belong to {customer}, and nothing else tells them apart"
     subscription = f" or subscription `{event.about.subscription_id}`" if event.about.subscription_id else ""

@@ -7,7 +7,6 @@ Pure. What is no event at all raises `NotAnEvent`; an event whose content cannot
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,9 +14,19 @@ from typing import Any, NoReturn
 
 from storage import stripe_thin
 from storage.errors import StorageError
+from storage.stripe_event_disputes import (
+    ChargeSeen,
+    DisputeSeen,
+    about_charge,
+    about_dispute,
+    read_charge,
+    read_dispute,
+)
 from storage.stripe_event_fields import (
+    NOBODY,
+    About,
     Unreadable,
-    claimed_ids,
+    claims_of,
     elements,
     https_url,
     identifier,
@@ -26,6 +35,7 @@ from storage.stripe_event_fields import (
     instant,
     instant_or_none,
     integer,
+    name_or_none,
     reference,
 )
 from storage.stripe_thin import PREFIX
@@ -69,6 +79,7 @@ class InvoiceSeen:
     hosted_url: str | None
     failed: bool  # a payment attempt on a finalized invoice with something owed did not succeed
     number: str | None = None  # as printed on it; None while it is a draft
+    settles_dispute: str | None = None  # from metadata: `disputeId`, a lost dispute whose amount this asks for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +117,8 @@ class Named:
     kind: str
 
 
-Subject = InvoiceSeen | SubscriptionSeen | CheckoutDone | CustomerGone | Named
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """Whom an event says it is about. `claims` are ids of ours, of an account or a customer, in order of trust."""
-
-    customer_id: str | None = None
-    subscription_id: str | None = None
-    claims: tuple[uuid.UUID, ...] = ()
+Mirrored = InvoiceSeen | SubscriptionSeen | DisputeSeen
+Subject = Mirrored | ChargeSeen | CheckoutDone | CustomerGone | Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class StripeEvent:
     api_version: str | None
     payload: str
     object_id: str | None = None
-    about: About = About()
+    about: About = NOBODY
     subject: Subject | None = None
     fault: str | None = None
 
@@ -222,6 +225,7 @@ def read_invoice(document: Mapping[str, Any], implied_status: str | None = None)
         hosted_url=https_url(document, "hosted_invoice_url"),
         failed=False,
         number=identifier_or_none(document, "number"),
+        settles_dispute=identifier_or_none(inner(document, "metadata"), "disputeId"),
     )
 
 
@@ -255,7 +259,7 @@ def about_invoice(document: Mapping[str, Any]) -> About:
     return About(
         customer_id=reference(document, "customer"),
         subscription_id=subscription or reference(document, "subscription"),
-        claims=_claims(document, parent, older),
+        claims=claims_of(document, parent, older),
     )
 
 
@@ -281,7 +285,7 @@ def read_subscription(document: Mapping[str, Any], seen_at: datetime, *, deleted
         id=identifier(document, "id") or "",
         status=status,
         prices=_prices(document, items),
-        plan_name=_name(inner(document, "metadata").get("plan")),
+        plan_name=name_or_none(inner(document, "metadata").get("plan")),
         ended_at=_ended_at(document, period_end_at, seen_at) if status == "canceled" else None,
         period_end_at=period_end_at,
         created_at=instant_or_none(document, "created"),
@@ -302,35 +306,39 @@ def _prices(document: Mapping[str, Any], items: list[Mapping[str, Any]]) -> tupl
         for key in ("price", "plan"):
             price = source.get(key)
             for name in (price.get("id"), price.get("lookup_key")) if isinstance(price, dict) else (price,):
-                if (text := _name(name)) is not None:
+                if (text := name_or_none(name)) is not None:
                     found[text] = None
     return tuple(found)[:100]
 
 
-def _name(value: object) -> str | None:
-    try:
-        return identifier({"name": value}, "name")
-    except Unreadable:
-        return None
-
-
 def about_subscription(document: Mapping[str, Any]) -> About:
     """Return whom a subscription is about. Raises Unreadable."""
-    return About(reference(document, "customer"), identifier(document, "id"), _claims(document))
+    return About(reference(document, "customer"), identifier(document, "id"), claims_of(document))
+
+
+# ---- disputes and charges --------------------------------------------------------------------------------------------
+
+
+def _dispute_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
+    return about_dispute(document), read_dispute(document)
+
+
+def _charge_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
+    return about_charge(document), read_charge(document, is_refund=event.type == "charge.refunded")
 
 
 # ---- checkouts and customers -----------------------------------------------------------------------------------------
 
 
 def _checkout_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
-    claims = _claims(document, extra=((document, "client_reference_id"),))
+    claims = claims_of(document, extra=((document, "client_reference_id"),))
     about = About(reference(document, "customer"), reference(document, "subscription"), claims)
     return about, CheckoutDone(identifier(document, "id") or "")
 
 
 def _customer_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
     customer_id = identifier(document, "id") or ""
-    return About(customer_id=customer_id, claims=_claims(document)), CustomerGone(customer_id)
+    return About(customer_id=customer_id, claims=claims_of(document)), CustomerGone(customer_id)
 
 
 def _named(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
@@ -338,15 +346,6 @@ def _named(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subj
     if kind not in stripe_thin.LISTS:
         raise Unreadable("related_object.type", f"one of {', '.join(stripe_thin.LISTS)}", kind)
     return About(), Named(identifier(document, "id") or "", kind)
-
-
-def _claims(
-    *documents: Mapping[str, Any], extra: tuple[tuple[Mapping[str, Any], str], ...] = ()
-) -> tuple[uuid.UUID, ...]:
-    metadata = [inner(document, "metadata") for document in documents]
-    accounts = tuple((source, key) for source in metadata for key in ("accountId", "account_id"))
-    users = tuple((source, key) for source in metadata for key in ("userId", "user_id"))
-    return claimed_ids(*accounts, *extra, *users)
 
 
 Reader = Callable[[StripeEvent, Mapping[str, Any]], tuple[About, Subject]]
@@ -372,6 +371,11 @@ READERS: dict[str, Reader] = {
         f"customer.subscription.{name}": _subscription_event
         for name in ("created", "deleted", "paused", "resumed", "updated")
     },
+    **{
+        f"charge.dispute.{name}": _dispute_event
+        for name in ("closed", "created", "funds_reinstated", "funds_withdrawn", "updated")
+    },
+    **{f"charge.{name}": _charge_event for name in ("captured", "refunded", "succeeded", "updated")},
     "checkout.session.completed": _checkout_event,
     "customer.deleted": _customer_event,
 }

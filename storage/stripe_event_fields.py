@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from storage.errors import StorageError
 
@@ -135,3 +136,34 @@ def https_url(source: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str) or not value.startswith("https://") or len(value) > 2048:
         return None
     return None if UNPRINTABLE.search(value) or any(mark in value for mark in " <>\"'\\^`{}|") else value
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Whom an event says it is about. `claims` are ids of ours, of an account or a customer, in order of trust."""
+
+    customer_id: str | None = None
+    subscription_id: str | None = None
+    claims: tuple[uuid.UUID, ...] = ()
+    charge_id: str | None = None
+
+
+NOBODY: Final = About()
+
+
+def claims_of(
+    *documents: Mapping[str, Any], extra: tuple[tuple[Mapping[str, Any], str], ...] = ()
+) -> tuple[uuid.UUID, ...]:
+    """Return ids of ours in the metadata of objects: accounts, then what `extra` names, then customers."""
+    metadata = [inner(document, "metadata") for document in documents]
+    accounts = tuple((source, key) for source in metadata for key in ("accountId", "account_id"))
+    users = tuple((source, key) for source in metadata for key in ("userId", "user_id"))
+    return claimed_ids(*accounts, *extra, *users)
+
+
+def name_or_none(value: object) -> str | None:
+    """Return a text that merely informs, or None where it cannot be read."""
+    try:
+        return identifier({"name": value}, "name")
+    except Unreadable:
+        return None

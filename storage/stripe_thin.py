@@ -24,6 +24,8 @@ LISTS: Final = {
     "invoice": "invoices",
     "subscription": "subscriptions",
     "customer": "customers",
+    "charge": "charges",
+    "dispute": "disputes",
     "checkout.session": "checkout/sessions",
 }
 
@@ -36,7 +38,8 @@ WAITING: Final = text(
 FILL: Final = text(
     """
     UPDATE stripe_events SET type = :type, payload = :payload, reason = :reason, object_id = :object_id,
-           stripe_customer_id = :customer, stripe_subscription_id = :subscription, claims = CAST(:claims AS uuid[])
+           stripe_customer_id = :customer, stripe_subscription_id = :subscription, stripe_charge_id = :charge,
+           claims = CAST(:claims AS uuid[])
     WHERE id = :id AND status = 'parked' AND type LIKE 'v1.%'
     """
 )

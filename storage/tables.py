@@ -59,7 +59,14 @@ from storage.tables_running import (
     repair_events,
     wakeups,
 )
-from storage.tables_stripe import stripe_events, stripe_invoices, stripe_reader, subscriptions
+from storage.tables_stripe import (
+    charges,
+    disputes,
+    stripe_events,
+    stripe_invoices,
+    stripe_reader,
+    subscriptions,
+)
 
 __all__ = [
     "accounts",
@@ -71,8 +78,10 @@ __all__ = [
     "backups",
     "brake_slots",
     "brakes",
+    "charges",
     "clock",
     "customers",
+    "disputes",
     "edges",
     "holds",
     "intents",
@@ -144,6 +153,7 @@ accounts = Table(
     required("overdue_invoices", Integer, server_default=text("0")),
     instant("past_due_since"),
     instant("subscription_ended_at"),
+    required("rare_facts", JSONB, server_default=EMPTY_OBJECT),  # facts that few accounts have: fact -> value
     instant("exempt_until"),
     instant("standing_fetched_at"),  # when Stripe was last asked, by the clock that decisions use
     instant("last_billing_event_at"),

@@ -23,6 +23,40 @@ stripe_invoices = Table(
     Column("hosted_invoice_url", Text),
     instant("evidence_at", nullable=False),  # `created` of the newest event
     required("evidence_event_id"),  # empty: seen by a fetch
+    Column("settles_dispute", Text),  # from metadata: the lost dispute whose amount this asks for again
+    Index("stripe_invoices_settling", "account_id", postgresql_where=text("settles_dispute IS NOT NULL")),
+)
+
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("id", Text, primary_key=True),  # Stripe's
+    required("account_id", Uuid, ForeignKey("accounts.id"), index=True),
+    Column("stripe_charge_id", Text),
+    required("status"),
+    required("amount_cents", BigInteger),
+    Column("currency", Text),
+    Column("reason", Text),
+    instant("opened_at", nullable=False),
+    instant("lost_at"),  # earliest evidence that it is lost
+    instant("respond_by"),  # evidence is taken by the bank until then
+    instant("evidence_at", nullable=False),  # `created` of the newest event
+    required("evidence_event_id"),  # empty: seen by a fetch
+    instant("settled_at"),  # by a person, who forgave it; an invoice that names it settles it too
+    Column("settled_by", Text),
+    Column("settled_reason", Text),
+)
+
+# Whose a charge is: a dispute names nothing else. Not of an account, as the customer may not have one yet.
+charges = Table(
+    "charges",
+    metadata,
+    Column("id", Text, primary_key=True),  # Stripe's
+    required("stripe_customer_id"),
+    required("amount_cents", BigInteger),
+    required("refunded_cents", BigInteger),  # the most that was ever told
+    Column("currency", Text),
+    Index("charges_stripe_customer_id", "stripe_customer_id"),
 )
 
 subscriptions = Table(
@@ -59,6 +93,7 @@ stripe_events = Table(
     Column("object_id", Text),
     Column("stripe_customer_id", Text),
     Column("stripe_subscription_id", Text),
+    Column("stripe_charge_id", Text),
     required("claims", ARRAY(Uuid), server_default=text("'{}'::uuid[]")),  # ids of ours in its metadata
     Column("account_id", Uuid),  # no foreign key: a check per event would cost more than the insert, and rows stay
     required("status"),
@@ -78,6 +113,7 @@ stripe_events = Table(
     # A parked event is found by whatever may make its account known.
     Index("stripe_events_parked_customer", "stripe_customer_id", postgresql_where=text("status = 'parked'")),
     Index("stripe_events_parked_subscription", "stripe_subscription_id", postgresql_where=text("status = 'parked'")),
+    Index("stripe_events_parked_charge", "stripe_charge_id", postgresql_where=text("status = 'parked'")),
     Index("stripe_events_parked_object", "object_id", postgresql_where=text("status = 'parked'")),
     Index("stripe_events_parked_claims", "claims", postgresql_using="gin", postgresql_where=text("status = 'parked'")),
 )

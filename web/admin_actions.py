@@ -44,6 +44,12 @@ class Exemption(Input):
     reason: str = ""
 
 
+class Settlement(Input):
+    """Why a lost dispute is settled."""
+
+    reason: str
+
+
 class Event(Input):
     """A person's command to the ladders, such as `abuse_reported`."""
 
@@ -125,6 +131,17 @@ def command_account(request: HttpRequest, services: TheServices, account_id: Pat
     return {"accountId": str(wanted), "states": dict(recorded.settlement.snapshot.states)}
 
 
+@post("/disputes/{dispute_id:str}/settle", opt={"takes": Settlement}, status_code=200, sync_to_thread=True)
+def settle_dispute(
+    request: HttpRequest, services: TheServices, dispute_id: PathId, body: RawBody
+) -> dict[str, str | bool]:
+    """Count a lost dispute as settled: it was paid elsewhere, or is not asked for any more."""
+    wish = decode(Settlement, body)
+    named = line(dispute_id, "disputeId")
+    deeds.settle_dispute(services, request.state.caller, named, line(wish.reason, "reason", REASON_CHARACTERS))
+    return {"disputeId": named, "settled": True}
+
+
 @get("/brakes", sync_to_thread=True)
 def list_brakes(services: TheServices) -> list[dict[str, Any]]:
     """Show every brake: whether it has tripped, and how many slots of the present window are taken."""
@@ -153,6 +170,7 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (
     end_hold,
     exempt_account,
     command_account,
+    settle_dispute,
     list_brakes,
     release_brake,
 )

@@ -15,6 +15,7 @@ from storage import (
     accounts,
     brakes,
     clock,
+    disputes,
     holds,
     inbox,
     inbox_review,
@@ -96,6 +97,22 @@ def exempt(services: Services, caller: Caller, account_id: UUID, until: datetime
         return accounts.exempt(conn, policies.in_force(conn), account_id, until, **more).intents
 
     services.wake(services.database.transact("the exemption", write))
+
+
+def settle_dispute(
+    services: Services, caller: Caller, dispute_id: str, reason: str, *, account_id: UUID | None = None
+) -> None:
+    """Count a lost dispute as settled: paid elsewhere, or not asked for any more. Settled twice, it is settled once.
+
+    account_id: whose it has to be, where somebody has looked at that account.
+    """
+
+    def write(conn: Connection) -> tuple[Outbox, ...]:
+        more: dict[str, Any] = {"by": caller.actor, "reason": reason, "world": services.world}
+        recorded = disputes.settle(conn, policies.in_force(conn), dispute_id, account_id=account_id, **more)
+        return recorded.intents if recorded is not None else ()
+
+    services.wake(services.database.transact("the dispute", write))
 
 
 # ---- commands to the ladders -----------------------------------------------------------------------------------------

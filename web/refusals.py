@@ -42,6 +42,8 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (storage.OperationRefused, 409, "OPERATION_REFUSED"),
     (storage.UnknownEvent, 404, "NOT_FOUND"),
     (storage.EventSettled, 409, "ALREADY_SETTLED"),
+    (storage.UnknownDispute, 404, "NOT_FOUND"),
+    (storage.DisputeNotLost, 409, "NOT_LOST"),
     (storage.UnknownBackup, 404, "NOT_FOUND"),
     (storage.UnknownHold, 404, "NOT_FOUND"),
     (storage.KeyReused, 409, "IDEMPOTENCY_KEY_REUSED"),

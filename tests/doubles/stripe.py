@@ -213,3 +213,62 @@ def customer_deleted_event(customer: str, *, created: int, event_id: str | None 
     """Return `customer.deleted`."""
     document: dict[str, Any] = {"id": customer, "object": "customer", "email": None, "deleted": True, "metadata": {}}
     return event("customer.deleted", document, created=created, event_id=event_id)
+
+
+def charge_event(
+    kind: str,
+    charge_id: str,
+    *,
+    created: int,
+    customer: str | None = "cus_1",
+    cents: int = 1500,
+    refunded_cents: int = 0,
+    event_id: str | None = None,
+    **more: Any,
+) -> Event:
+    """Return `charge.KIND`. Since March 2025 a charge names no invoice."""
+    document: dict[str, Any] = {
+        "id": charge_id,
+        "object": "charge",
+        "amount": cents,
+        "amount_refunded": refunded_cents,
+        "refunded": refunded_cents == cents,
+        "currency": "usd",
+        "customer": customer,
+        "payment_intent": f"pi_{charge_id}",
+        "status": "succeeded",
+        "paid": True,
+        "disputed": False,
+        "metadata": {},
+        **more,
+    }
+    return event(f"charge.{kind}", document, created=created, event_id=event_id)
+
+
+def dispute(dispute_id: str, *, charge: str | None = "ch_1", status: str | None, created: int, **more: Any) -> Event:
+    """Return a dispute object: it names a charge, and no customer."""
+    return {
+        "id": dispute_id,
+        "object": "dispute",
+        "amount": 1500,
+        "currency": "usd",
+        "charge": charge,
+        "payment_intent": f"pi_{charge}",
+        "created": created,
+        "reason": "fraudulent",
+        "status": status,
+        "is_charge_refundable": False,
+        "evidence_details": {"due_by": created + 9 * 86_400, "has_evidence": False, "past_due": False},
+        "metadata": {},
+        **more,
+    }
+
+
+def dispute_event(
+    kind: str, dispute_id: str, *, created: int, opened: int | None = None, event_id: str | None = None, **more: Any
+) -> Event:
+    """Return `charge.dispute.KIND` with the status that this kind has, unless told otherwise."""
+    statuses = {"closed": "lost", "updated": "under_review", "funds_reinstated": "won"}
+    status = more.pop("status", statuses.get(kind, "needs_response"))
+    document = dispute(dispute_id, status=status, created=opened or created, **more)
+    return event(f"charge.dispute.{kind}", document, created=created, event_id=event_id)

@@ -23,6 +23,8 @@ LISTED = {
     "prices": "price",
     "subscriptions": "subscription",
     "invoices": "invoice",
+    "charges": "charge",
+    "disputes": "dispute",
     "checkout/sessions": "checkout.session",
     "webhook_endpoints": "webhook_endpoint",
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from tests.doubles import stripe_bank
 from tests.doubles.stripe_books import CARDS, Books, Document, Refused
 
 FRAME = (
@@ -60,6 +61,9 @@ def show(books: Books, desk: Desk, method: str, path: str, given: Mapping[str, A
                     return _invoice(books, books.get(invoice_id, "invoice"), method)
                 case ["subscriptions", subscription_id, what] if method == "POST":
                     return _act(books, books.get(subscription_id, "subscription"), what)
+                case ["disputes", dispute_id, "won" | "lost" as status] if method == "POST":
+                    stripe_bank.decide(books, books.get(dispute_id, "dispute"), status)
+                    return Shown(status=303, to="/")
                 case ["delivery"] if method == "POST":
                     return _switch(desk.delivery, given)
                 case [""]:
@@ -149,6 +153,10 @@ def _act(books: Books, subscription: Document, what: str) -> Shown:
         books.set_card(subscription["customer"], "fails_later")
     elif what == "cancel":
         books.cancel(subscription)
+    elif what == "dispute":
+        stripe_bank.dispute(books, stripe_bank.last_charge(books, subscription["customer"]))
+    elif what == "refund":
+        stripe_bank.refund(books, stripe_bank.last_charge(books, subscription["customer"]))
     else:
         raise Refused(404, "resource_missing", f"nothing is called `{what}`")
     return Shown(status=303, to="/")
@@ -177,8 +185,17 @@ def _desk(books: Books, desk: Desk) -> Shown:
         + _button(f"/subscriptions/{each['id']}/fail", "Let the card fail from now on")
         + _button(f"/subscriptions/{each['id']}/renew", "Renew now")
         + _button(f"/subscriptions/{each['id']}/cancel", "End it")
+        + _button(f"/subscriptions/{each['id']}/dispute", "Let the bank take the last payment back")
+        + _button(f"/subscriptions/{each['id']}/refund", "Give the last payment back")
         + "</td></tr>"
         for each in books.of("subscription")
+    )
+    disputes = "".join(
+        f"<tr><td>{each['id']}</td><td>{_money(each['amount'])}, {each['status']}</td><td>"
+        + _button(f"/disputes/{each['id']}/won", "The bank decides for the seller")
+        + _button(f"/disputes/{each['id']}/lost", "The bank decides for the customer")
+        + "</td></tr>"
+        for each in books.of("dispute")
     )
     delivery = desk.delivery
     checks = "".join(
@@ -197,6 +214,7 @@ def _desk(books: Books, desk: Desk) -> Shown:
     )
     body = (
         f"<h2>Subscriptions</h2><table>{rows or '<tr><td>None yet.</td></tr>'}</table>"
+        f"{f'<h2>Disputes</h2><table>{disputes}</table>' if disputes else ''}"
         f"{f'<h2>Time</h2>{clock}' if desk.let_pass else ''}"
         f"<h2>Delivery</h2><form method='post' action='/delivery'>{checks}<p><label>seconds late "
         f"<input name='delay' value='{delivery.delay_seconds:g}'></label></p><button>Keep it so</button></form>"

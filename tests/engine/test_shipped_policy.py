@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "policy"
 TEXTS = bundle(SHIPPED)
 POLICIES = [SHIPPED, *sorted(each for each in (ROOT / "examples" / "policies").iterdir() if each.is_dir())]
-FREE_OTHERWISE = (("abuse", "clear"), ("ended", "none"), ("admin", "clear"))
+FREE_OTHERWISE = (("dispute", "none"), ("abuse", "clear"), ("ended", "none"), ("admin", "clear"))
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +281,7 @@ def test_every_rule_climbs_one_rung_and_relief_descends(policy: Policy) -> None:
 
 def test_every_cause_is_lifted_by_its_own_cure(policy: Policy) -> None:
     assert {machine.name: machine.cause for machine in policy.account_machines} == {
-        "billing": "debt", "abuse": "abuse", "ended": "ended", "admin": "admin",
+        "billing": "debt", "dispute": "dispute", "abuse": "abuse", "ended": "ended", "admin": "admin",
     }  # fmt: skip
     for machine, event in (("abuse", "abuse_cleared"), ("admin", "admin_lifted")):
         (lift,) = policy.machines[machine].relief
@@ -314,6 +314,7 @@ def test_a_date_is_told_only_where_it_was_promised(policy: Policy) -> None:
     promises = {intent.name: intent.promises for intent in policy.intents.values() if intent.promises}
     assert promises == {
         "send_final_warning": "billing.suspend",
+        "send_dispute_lost_notice": "dispute.stop",
         "send_retention_warning": "billing.ask_deletion",
         "send_subscription_ended_notice": "ended.stop",
     }

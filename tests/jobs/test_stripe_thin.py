@@ -142,7 +142,7 @@ def test_of_an_unknown_account_it_is_parked_whole_and_taken_when_that_is_made(sh
     ("event", "status"),
     [
         (shapes.notification("v2.core.account.updated", "acct_1", "account", created=CREATED), "ignored"),
-        (shapes.notification("v1.charge.succeeded", "ch_1", "charge", created=CREATED), "ignored"),
+        (shapes.notification("v1.payout.paid", "po_1", "payout", created=CREATED), "ignored"),
         (shapes.notification("v1.invoice.paid", "px_1", "pixie", created=CREATED), "quarantined"),
         ({**shapes.notification("v1.invoice.paid", "in_1", "invoice", created=1), "related_object": 7}, "quarantined"),
         (shapes.notification("v1.invoice.paid", "../../x", "invoice", created=CREATED), "parked"),

@@ -30,10 +30,10 @@ from storage.evidence_standing import Standing, standing_of
 from storage.stripe_event import (
     INVOICE_RANKS,
     SUBSCRIPTION_RANKS,
-    About,
     InvoiceSeen,
     SubscriptionSeen,
 )
+from storage.stripe_event_fields import About
 
 HERE = Place("standing.yaml", 1, 1)
 ACCOUNT = uuid.UUID(int=1)

@@ -75,6 +75,7 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/admin/holds"): Sound({"kind": "extension", "accountId": MISSING}),
     ("POST", "/api/admin/accounts/{account_id}/exemption"): Sound({"until": "2199-01-01T00:00:00Z"}),
     ("POST", "/api/admin/accounts/{account_id}/commands"): Sound({"event": "abuse_reported"}),
+    ("POST", "/api/admin/disputes/{dispute_id}/settle"): Sound({"reason": "looked"}),
     ("POST", "/api/admin/intents/{intent_id}/resolve"): Sound({"outcome": "again"}),
     ("POST", "/api/admin/stripe-events/{event_id}/replay"): Sound({"reason": "looked"}),
     ("POST", "/api/admin/stripe-events/{event_id}/dismiss"): Sound({"reason": "looked"}),

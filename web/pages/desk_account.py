@@ -36,6 +36,8 @@ def show_account(request: HttpRequest, services: TheServices, account_id: PathId
         view = accounts.account_view(conn, UUID(identifier(account_id, "account")))
         snapshot = gather.snapshots(conn, policy, [view.id], services.world)[view.id]
         asked = intents.listed(conn, account_id=view.id, limit=SHOWN_INTENTS)
+        evidence = desk.evidence(conn, view.id)
+        lost = policy.standing.lost_dispute_statuses
         given = {
             **_head(conn, policy, view),
             "causes": causes(policy, view),
@@ -44,7 +46,8 @@ def show_account(request: HttpRequest, services: TheServices, account_id: PathId
             "amount": written_amount,
             "next": coming(policy, snapshot, now),
             "edges": edge.of_account(conn, view.id),
-            "evidence": desk.evidence(conn, view.id),
+            "evidence": evidence,
+            "settleable": [each for each in evidence.disputes if each["status"] in lost and each["settled_at"] is None],
             "holds": holds.active(conn, view.id),
             "intents": asked,
             "timeline": desk.happened(conn, view.id, limit=SHOWN_EVENTS),

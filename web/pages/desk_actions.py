@@ -83,6 +83,12 @@ def _ask_notice(services: Services, caller: Caller, account_id: UUID, form: Form
     return f"{notice} was not sent: no round of it is open, unknown or failed, and none is sent beside its rule."
 
 
+def _settle(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
+    dispute = line(form.get("dispute", ""), "dispute")
+    deeds.settle_dispute(services, caller, dispute, reason_of(form), account_id=account_id)
+    return f"Dispute {dispute} is settled. What was restricted because of it is lifted; no server is started by itself."
+
+
 def _route(path: str, work: Work) -> HTTPRouteHandler:
     """Make the route of a form: it reads it, does the deed, and goes back to the account."""
 
@@ -102,4 +108,5 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (
     _route("suspend", _suspend),
     _route("lift", _lift),
     _route("notice", _ask_notice),
+    _route("settle", _settle),
 )

@@ -39,6 +39,26 @@ BREAKING: dict[str, tuple[Change, ...]] = {
         ("ended.yaml", "after: {ended_stopped_at: keep_stopped}", "after: {ended_stopped_at: notice_before_stop}"),
         ("ended.yaml", "  keep_stopped:       {default: 72h}\n", ""),
     ),
+    "no_stop_for_a_dispute_without_warning": (
+        ("dispute.yaml", "dispute_lost_told_at: notice_before_settling}", "dispute_lost_told_at: 24h}"),
+        ("dispute.yaml", "{dispute_stopped_at: keep_for_settling}", "{dispute_stopped_at: notice_before_settling}"),
+        ("dispute.yaml", "  keep_for_settling:         {default: 72h}\n", ""),
+    ),
+    "an_open_dispute_stops_nothing": (
+        ("dispute.yaml", "    to: lost\n    when: charged_back", "    to: lost\n    when: disputed"),
+        ("dispute.yaml", "    to: stopped\n    when: charged_back", "    to: stopped\n    when: disputed"),
+        ("dispute.yaml", "    when: {not: charged_back}", "    when: {not: disputed}"),
+    ),
+    "settling_wins": (
+        (
+            "dispute.yaml",
+            "    when: {not: charged_back}",
+            "    when: {all: [{not: charged_back}, {fact: open_disputes, gt: 0}]}",
+        ),
+    ),
+    "lost_disputes_get_to_an_end": (
+        ("intents.yaml", "wanted_in: [dispute.opened, dispute.restricted]", "wanted_in: [dispute.restricted]"),
+    ),
     "nothing_owed_no_pressure": (
         (
             "billing.yaml",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
+from tests.doubles import stripe as double
 from tests.web.pages.browser import Browser
-from tests.web.site import Site, Tenant
+from tests.web.site import SECRET, Site, Tenant
 from tests.web.test_admin import fail_payment
 
 SOON = (datetime.now(UTC) + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M")
@@ -158,3 +160,47 @@ def test_everybody_is_held_and_a_brake_released(site: Site, desk: Browser) -> No
 def test_words_about_a_deed_are_shown_to_whom_they_were_sealed_for(desk: Browser) -> None:
     assert "call 555" not in desk.open("/admin?told=call+555&seal=00000000000000000000000000000000").text
     assert "call 555" not in desk.open("/admin?told=call+555&seal=%E9").text
+
+
+def test_a_lost_dispute_is_shown_and_settled_by_a_person(site: Site, desk: Browser) -> None:
+    tenant = site.tenant()
+    page, dispute = f"/admin/accounts/{tenant.account_id}", f"dp_{tenant.stripe_customer}"
+    now, charge = int(time.time()), f"ch_{tenant.stripe_customer}"
+    for event in (
+        double.charge_event("succeeded", charge, created=now, customer=tenant.stripe_customer),
+        double.dispute_event("created", dispute, created=now, charge=charge),
+    ):
+        deliver(site, event)
+    desk.open(page)
+    assert dispute in desk.text
+    assert "Settle a lost dispute" not in desk.text
+    deliver(site, double.dispute_event("closed", dispute, created=now + 1, charge=charge))
+    other = site.tenant()
+    desk.open(page).send(f"{page}/settle", dispute=dispute, reason=WHY)
+    assert f"Dispute {dispute} is settled" in desk.text
+    (row,) = [row for row in audit_of(site, tenant) if row["action"] == "settle_dispute"]
+    assert (row["because"], row["actor"]) == (WHY, "admin:ada@desk.example")
+    foreign = f"/admin/accounts/{other.account_id}"
+    fields = desk.open(foreign).form(f"{foreign}/hold").fields
+    answer = desk.client.post(f"{foreign}/settle", data={**fields, "dispute": dispute, "reason": WHY})
+    assert answer.status_code == 404
+
+
+def test_a_dispute_that_is_not_lost_is_not_settled(site: Site) -> None:
+    tenant = site.tenant()
+    now, charge, dispute = int(time.time()), f"ch_{tenant.stripe_customer}", f"dp_{tenant.stripe_customer}"
+    deliver(site, double.charge_event("succeeded", charge, created=now, customer=tenant.stripe_customer))
+    deliver(site, double.dispute_event("created", dispute, created=now, charge=charge))
+    answer = site.admin.post(f"/api/admin/disputes/{dispute}/settle", json={"reason": WHY})
+    assert (answer.status_code, answer.json()["code"]) == (409, "NOT_LOST")
+    deliver(site, double.dispute_event("closed", dispute, created=now + 1, charge=charge))
+    for _ in range(2):
+        assert site.admin.post(f"/api/admin/disputes/{dispute}/settle", json={"reason": WHY}).status_code == 200
+    assert site.admin.post("/api/admin/disputes/dp_other/settle", json={"reason": WHY}).status_code == 404
+
+
+def deliver(site: Site, event: double.Event) -> None:
+    """Send an event as Stripe does."""
+    body = double.body_of(event)
+    headers = {"Stripe-Signature": double.signature(body, SECRET)}
+    assert site.nobody.post("/api/billing/webhook", content=body, headers=headers).status_code == 200
