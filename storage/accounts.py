@@ -131,6 +131,12 @@ def customer(conn: Connection, customer_id: UUID) -> Customer:
     return Customer(*row)
 
 
+def customers_by_email(conn: Connection, email: str) -> list[UUID]:
+    """Return the customers with a mail address, two at most: whoever asks wants exactly one."""
+    find = text("SELECT id FROM customers WHERE lower(email) = lower(:email) ORDER BY id LIMIT 2")
+    return list(conn.execute(find, {"email": email.strip()}).scalars())
+
+
 def create_account(
     conn: Connection,
     policy: Policy,

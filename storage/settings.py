@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from storage.errors import SettingWrong
+from storage.settings_jwt import JwtSettings
 
 StripeMode = Literal["webhook", "poll", "both"]
 STRIPE_MODES: Final[tuple[StripeMode, ...]] = ("webhook", "poll", "both")
@@ -46,6 +47,8 @@ class Settings:
     support_email: str = "support@example.org"
     ticket_prefix: str = "ZLH"
     """What the numbers of support's tickets begin with."""
+    jwt: JwtSettings | None = None
+    """How bearer tokens of another portal are verified; None: none are taken."""
     admin_token: str = field(repr=False, default="")
     """Bearer token with the admin role; empty: nobody is an admin."""
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False, default=())
@@ -104,6 +107,7 @@ class Settings:
             pay_url=env.get("FORBEAR_PAY_URL", ""),
             support_email=env.get("FORBEAR_SUPPORT_EMAIL") or "support@example.org",
             ticket_prefix=_prefix(env, "FORBEAR_TICKET_PREFIX"),
+            jwt=JwtSettings.from_env(env),
             admin_token=env.get("FORBEAR_ADMIN_TOKEN", "").strip(),
             stripe_webhook_secrets=_list(env, "STRIPE_WEBHOOK_SECRET"),
             stripe_api_key=env.get("STRIPE_API_KEY", "").strip(),

@@ -37,6 +37,7 @@ from web import (
     support,
 )
 from web.pages import router
+from web.portal_tokens import PortalTokens
 from web.problems import HANDLERS, SAFE_HEADERS, Problem
 from web.schema import described
 from web.services import Services
@@ -79,6 +80,7 @@ def create_app(settings: Settings) -> Litestar:
         hosts=catalog.open(settings),
         catalog=catalog,
         redis=queues.connect(settings.redis_url),
+        portal_tokens=PortalTokens(settings.jwt) if settings.jwt else None,
     )
     app = Litestar(
         route_handlers=ROUTERS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import time
 from collections import OrderedDict, deque
@@ -16,6 +17,8 @@ from litestar.handlers import BaseRouteHandler
 from storage import accounts
 from storage.logins import Login
 from web.browsers import in_session
+from web.portal_keys import KeysAway
+from web.portal_tokens import PortalTokens, TokenRefused, is_signed
 from web.problems import Problem
 
 if TYPE_CHECKING:
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 FAILURES_PER_MINUTE = 100
 WINDOW_SECONDS = 60.0
 ADDRESSES = 10_000
-TOKEN = re.compile(r"[!-~]{1,512}")
+TOKEN = re.compile(r"[!-~]{1,4096}")  # signed ones are long
+
+log = logging.getLogger("forbear.web")
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -96,11 +101,27 @@ def identify(connection: Connection, services: Services) -> Caller:
     token = bearer_token(connection)
     if is_admin(token, services.settings.admin_token):
         return Caller("admin")
+    if services.portal_tokens is not None and is_signed(token):
+        return _of_portal(connection, services, services.portal_tokens, token)
     with services.database.begin() as conn:
         customer = accounts.customer_by_token(conn, token)
     if customer is None:
         raise refused(connection, "This token is not known.")
     return Caller("customer", str(customer.id))
+
+
+def _of_portal(connection: Connection, services: Services, portal: PortalTokens, token: str) -> Caller:
+    """Return the customer whom another portal's token names. Raises as `identify`, and the 503 of one without keys."""
+    try:
+        claims = portal.claims(token)
+        with services.database.begin() as conn:
+            return Caller("customer", str(portal.customer(conn, claims)))
+    except TokenRefused as error:
+        raise refused(connection, f"This token is not good: {error}.") from None
+    except KeysAway as error:
+        log.warning("no token of the other portal can be verified: %s", error)
+        words = "The keys that verify this token cannot be had at the moment. Try again in a minute."
+        raise Problem(503, "PORTAL_KEYS_AWAY", words, headers={"Retry-After": "60"}) from None
 
 
 def is_admin(token: str, admin_token: str) -> bool:

@@ -23,6 +23,7 @@ from storage.gather import World
 from storage.intents_outbox import Outbox
 from storage.settings import Settings
 from web.auth import FailureLimit
+from web.portal_tokens import PortalTokens
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
@@ -38,6 +39,8 @@ class Services:
     catalog: Catalog
     redis: redis.Redis
     failures: FailureLimit = field(default_factory=FailureLimit)
+    portal_tokens: PortalTokens | None = None
+    """Reads what another portal signs; None: none does."""
     console_streams: Counter[str] = field(
         default_factory=Counter
     )  # open ones by server; touched on the event loop alone
