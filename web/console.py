@@ -153,11 +153,13 @@ class Stream:
             await self.services.in_thread(self.still.now)
 
     async def _pump(self) -> None:
+        """Send what is printed. No `wait_for`: before 3.12 it swallows a cancellation that comes with its result."""
         lines = self.screenful
         while True:
             for line in lines:
                 try:
-                    await asyncio.wait_for(self.socket.send_text(line), SEND_SECONDS)
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await self.socket.send_text(line)
                 except TimeoutError:
                     raise Cut("the client does not read") from None
                 except OSError:
@@ -165,7 +167,8 @@ class Stream:
             if not lines:
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
             try:
-                lines = await asyncio.wait_for(self.services.in_thread(self.look), CONNECT_SECONDS)
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    lines = await self.services.in_thread(self.look)
             except TimeoutError:
                 raise Cut("the console does not answer") from None
 
@@ -184,7 +187,8 @@ class Stream:
     async def _close(self, code: int, reason: str) -> None:
         short = reason.encode()[:REASON_BYTES].decode(errors="ignore")
         with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-            await asyncio.wait_for(self.socket.close(code=code, reason=short), CLOSE_SECONDS)
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.socket.close(code=code, reason=short)
 
 
 async def deny(socket: WebSocket[Any, Any, Any], problem: Problem) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import uvicorn
+from litestar.exceptions import WebSocketDisconnect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -144,3 +148,37 @@ def test_a_client_that_answers_no_ping_is_let_go(site: Site) -> None:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+class Leaving:
+    """A client who leaves in the very moment in which the console has been looked at."""
+
+    def __init__(self) -> None:
+        self.state = SimpleNamespace()
+        self.looked: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self.left: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def receive_data(self, mode: str) -> str:
+        return await self.left
+
+    async def in_thread(self, work: Callable[[], object]) -> object:
+        return await self.looked
+
+    async def stay(self, stream: console.Stream, turns: int) -> None:
+        """Be served, leave, let the look end so many turns of the loop later, and return once the stream has ended."""
+        served = asyncio.create_task(stream.run())
+        await asyncio.sleep(console.LOOK_EVERY_SECONDS * 1.5)  # the pump waits for what it looks at
+        self.left.set_exception(WebSocketDisconnect(detail="left"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        self.looked.set_result([])
+        await asyncio.wait_for(served, 5)
+
+
+@pytest.mark.parametrize("turns", range(3))
+def test_a_client_that_leaves_as_the_console_is_looked_at_is_let_go(turns: int) -> None:
+    async def story() -> None:
+        client: Any = Leaving()
+        await client.stay(console.Stream(client, client, "server"), turns)
+
+    asyncio.run(story())
