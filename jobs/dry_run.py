@@ -19,10 +19,11 @@ from engine.decide import settle
 from engine.errors import EngineError
 from engine.model import Policy
 from jobs.context import Context
-from jobs.observe import Known, Lookout, Seat, fleet
+from jobs.observe import Lookout, Seat, fleet
 from jobs.repair import Need, judge, needs_of
 from storage import brakes, clock, gather, intents, ledger, policies, repairs
 from storage.impact import read_only
+from storage.servers import Known
 
 MOST_SHOWN = 1_000
 KEPT_BACK: Mapping[str, str] = {

@@ -27,20 +27,19 @@ from storage import clock, policies, servers
 from storage.leases import Fence
 from storage.ledger_batch import lock
 from storage.ledger_servers import Moved, due_servers, move_server
-from storage.servers import Change, Observed
+from storage.servers import Change, Known
 from storage.stale_locks import HOLDERS
 
 HOST_SECONDS = 4.0  # a host that takes longer is unknown, and is neither waited for nor asked again until it answers
 
 # In these a server may not have been made: what the host does not know does not run either.
 MAYBE_NOT_MADE = frozenset({"requested", "provisioning", "failed"})
-Known = tuple[Observed, bool | None]  # what is observed, and whether the host would start it by itself
 EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed_stopped"}
 
 FLEET = text(
     "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.lifecycle, s.lifecycle_since, s.autostart, "
     "a.server_billing_state, CASE WHEN e.wanted AND (e.state = 'present' OR e.looks >= 2) THEN e.state END, "
-    "s.observed_at, held.since FROM servers s JOIN accounts a ON a.id = s.account_id "
+    "s.observed_at, held.since, s.published_port FROM servers s JOIN accounts a ON a.id = s.account_id "
     "LEFT JOIN edges e ON e.server_id = s.id LEFT JOIN (SELECT server_id, min(started_at) AS since FROM intents "
     "WHERE status IN ('open', 'started') AND tries > 0 AND intent = ANY(:holders) GROUP BY server_id) held "
     "ON held.server_id = s.id WHERE s.lifecycle <> 'deleted'"
@@ -72,11 +71,13 @@ class Seat:
     observed_at: datetime | None
     locked_since: datetime | None
     """Since when an operation that has begun, and is not tried again either, keeps others off it."""
+    published_port: int | None = None
 
     def is_news(self, known: Known, now: datetime) -> bool:
         """Tell whether what is known now has to be written down: it is otherwise, or was written long ago."""
         stale = self.observed_at is None or self.observed_at < now - servers.SHOWN_AGAIN
-        return stale or known != (self.observed, self.autostart)
+        moved = known[2] is not None and known[2] != self.published_port
+        return stale or moved or known[:2] != (self.observed, self.autostart)
 
     def seen(self, now: datetime) -> Seen:
         """Return what repairs are asked about it."""
@@ -181,18 +182,18 @@ def _absent(host: str, seats: Sequence[Seat], answer: Mapping[str, Observation] 
 
 def _seen(seat: Seat, answer: Mapping[str, Observation] | None, *, whole: bool) -> Known:
     if answer is None:
-        return "unknown", None
+        return "unknown", None, None
     seen = answer.get(str(seat.id))
     if seen is None and not whole:
-        return "unknown", None  # it may be in the part that is missing
+        return "unknown", None, None  # it may be in the part that is missing
     return as_known(seat.lifecycle, seen)
 
 
 def as_known(lifecycle: str, seen: Observation | None) -> Known:
     """Turn what a host showed into what is known. A server that was made and that its host has lost is unknown."""
     if seen is None or seen.observed == "missing":
-        return ("stopped" if lifecycle in MAYBE_NOT_MADE else "unknown"), None
-    return seen.observed, seen.autostart
+        return ("stopped" if lifecycle in MAYBE_NOT_MADE else "unknown"), None, None
+    return seen.observed, seen.autostart, seen.port
 
 
 def follow(context: Context, policy: Policy, fence: Fence) -> int:

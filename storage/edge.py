@@ -22,7 +22,8 @@ ENOUGH_LOOKS: Final = 2
 
 COLUMNS: Final = "server_id, label, wanted, address, port, published_at, withdrawn_at, held_at, state, looks, seen_at"
 WATCHED: Final = text(
-    "SELECT s.id, s.name, s.kind, s.host, s.port, e.label, e.state, e.looks FROM servers s "
+    "SELECT s.id, s.name, s.kind, s.host, coalesce(s.published_port, s.port), e.label, e.state, e.looks, "
+    "CASE WHEN e.published_at IS NOT NULL THEN e.port END FROM servers s "
     "JOIN accounts a ON a.id = s.account_id LEFT JOIN edges e ON e.server_id = s.id "
     "WHERE s.lifecycle = ANY(:living) AND a.server_billing_state <> ALL(:stopped) AND e.wanted IS NOT FALSE"
 )
@@ -59,6 +60,8 @@ class Watched:
     label: str | None
     state: str | None
     looks: int | None
+    told_port: int | None
+    """Under which it was last published; null before."""
 
 
 def get(conn: Connection, server_id: UUID) -> Published | None:

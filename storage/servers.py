@@ -26,12 +26,15 @@ from storage.operations import DESTROYING
 
 COLUMNS: Final = (
     "s.id, s.account_id, s.name, s.kind, s.host, s.port, s.desired, s.observed, s.observed_at, s.lifecycle, "
-    "s.lifecycle_since, s.autostart, s.due_at, s.created_at, s.ran_at, a.customer_id, a.server_billing_state"
+    "s.lifecycle_since, s.autostart, s.due_at, s.created_at, s.ran_at, s.published_port, a.customer_id, "
+    "a.server_billing_state"
 )
 # An observation that is the same as before is written down again after this, so that its age says how fresh it is.
 SHOWN_AGAIN: Final = timedelta(seconds=30)
 PLACEMENT_LOCK: Final = 7_203_117  # the advisory lock of whoever chooses a host for a new server
 Observed = Literal["running", "stopped", "unknown"]
+Known = tuple[Observed, bool | None, int | None]
+"""What is observed, whether the host would start it by itself, and the port on which it is reached; None: not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,15 @@ class Server:
     created_at: datetime
     ran_at: datetime | None
     """When it was first observed running; None: it never ran, and holds nobody's work."""
+    published_port: int | None
+    """Where its host last said that it is reached; None: it has not told."""
     customer_id: UUID
     server_billing_state: str
+
+    @property
+    def reached_at(self) -> int:
+        """The port that leads to it: the one that its host told, else the one that it was asked for; 0: not known."""
+        return self.published_port or self.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +222,11 @@ def withdraw_deletion(
 
 def observe(
     conn: Connection,
-    seen: Mapping[UUID, tuple[Observed, bool | None]],
+    seen: Mapping[UUID, Known],
     *,
     fence: Fence | None = None,
 ) -> list[Change]:
-    """Write down what hosts show: for each server what is observed, and whether the host would start it by itself.
+    """Write down what hosts show of each server. A port that was told stays until another one is.
 
     Returns those whose observation is another one than before. Notices that waited for it are let go on.
     """
@@ -227,16 +237,17 @@ def observe(
     write = text(
         """
         WITH news AS (
-            SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:observed AS text[]), CAST(:autostart AS boolean[]))
-                          AS n(id, observed, autostart)
+            SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:observed AS text[]), CAST(:autostart AS boolean[]),
+                                 CAST(:ports AS integer[])) AS n(id, observed, autostart, port)
         ), before AS MATERIALIZED (
-            SELECT s.id, s.observed AS was, n.observed, n.autostart
+            SELECT s.id, s.observed AS was, n.observed, n.autostart, coalesce(n.port, s.published_port) AS port
             FROM servers s JOIN news n ON n.id = s.id
             WHERE (s.observed, s.autostart) IS DISTINCT FROM (n.observed, n.autostart)
-               OR s.observed_at IS NULL OR s.observed_at < :stale
+               OR s.observed_at IS NULL OR s.observed_at < :stale OR n.port <> coalesce(s.published_port, 0)
             ORDER BY s.id FOR NO KEY UPDATE OF s
         )
         UPDATE servers s SET observed = b.observed, autostart = b.autostart, observed_at = :now,
+               published_port = b.port,
                ran_at = coalesce(s.ran_at, CASE WHEN b.observed = 'running' THEN CAST(:now AS timestamptz) END)
         FROM before b WHERE s.id = b.id
         RETURNING s.id, s.account_id, b.was, b.observed, s.desired, s.lifecycle
@@ -248,6 +259,7 @@ def observe(
         "ids": ids,
         "observed": [seen[server_id][0] for server_id in ids],
         "autostart": [seen[server_id][1] for server_id in ids],
+        "ports": [seen[server_id][2] for server_id in ids],
         "now": now,
         "stale": now - SHOWN_AGAIN,
     }
@@ -259,6 +271,12 @@ def observe(
         )
         conn.execute(let_go, {"why": WAITS_OBSERVED, "accounts": sorted({each.account_id for each in changes})})
     return changes
+
+
+def note_port(conn: Connection, server_id: UUID, port: int | None) -> None:
+    """Write down where a host says that a server is reached; `None` says nothing."""
+    if port is not None:
+        conn.execute(text("UPDATE servers SET published_port = :port WHERE id = :id"), {"id": server_id, "port": port})
 
 
 def _servers(conn: Connection, where: str, given: Mapping[str, Any]) -> list[Server]:

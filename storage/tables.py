@@ -206,7 +206,8 @@ servers = Table(
     required("name"),
     required("kind"),
     required("host", server_default="local"),
-    required("port", Integer, server_default=text("0")),
+    required("port", Integer, server_default=text("0")),  # where it is asked to listen; 0: where it likes
+    Column("published_port", Integer),  # where its host says that it is reached; kept while it is down
     required("desired", server_default="stopped"),  # by people, and by the ledger when billing stops it
     required("observed", server_default="unknown"),  # by the controller
     instant("observed_at"),

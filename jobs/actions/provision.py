@@ -79,7 +79,7 @@ class _Making:
                 return self._fail(DIED)
             if began != "edge":
                 seen = self._start(self._create(seen))
-            self._edge()
+            self._edge(seen)
         except HostBusy as error:
             self._enter("allocate")  # another command holds the server: nothing was asked of its host
             return Again(MOMENT, str(error), counts=False)
@@ -126,10 +126,12 @@ class _Making:
             return self.host.stop(self.spec, STOP_SECONDS)
         return self.host.observe(self.spec)
 
-    def _edge(self) -> None:
+    def _edge(self, seen: Observation) -> None:
         """Let it be found. A name server that refuses is no fault of the server: it is told again later."""
         self._enter("edge")
         self._at("in_edge")
+        with self.context.database.begin() as conn:
+            servers.note_port(conn, self.server.id, seen.port)
         edge.publish(self.context, locked_server(self.context, self.server.id))
 
     def _ready(self, seen: Observation) -> None:
@@ -141,7 +143,7 @@ class _Making:
             policy = policies.in_force(conn)
             more: dict[str, Any] = {"actor": "worker", "world": self.context.world}
             move_server(conn, policy, self.server.id, "provisioned", **more)
-            servers.observe(conn, {self.server.id: ("running" if runs else "stopped", seen.autostart)})
+            servers.observe(conn, {self.server.id: ("running" if runs else "stopped", seen.autostart, seen.port)})
             move_server(conn, policy, self.server.id, "observed_running" if runs else "observed_stopped", **more)
             if self.operation is not None:
                 operations.progress(conn, self.operation.id, "succeeded", phase="ready", server_id=self.server.id)

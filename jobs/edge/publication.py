@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -171,7 +172,7 @@ def _entry(context: Context, server: Server) -> Entry | None:
     label = context.database.transact(f"server `{server.id}`", lambda conn: labelled(conn, server))
     if label is None:
         return None
-    return context.edge.entry(str(server.id), server.kind, server.host, server.port, label)
+    return context.edge.entry(str(server.id), server.kind, server.host, server.reached_at, label)
 
 
 def labelled(conn: Connection, server: Server | rows.Watched) -> str | None:
@@ -182,10 +183,17 @@ def labelled(conn: Connection, server: Server | rows.Watched) -> str | None:
     return label if row is not None and row.wanted else None
 
 
+def tell_again(
+    conn: Connection, context: Context, server_id: UUID, because: str, action: str = "edge_republish"
+) -> None:
+    """Ask a worker to tell names and proxy about a server again."""
+    policy = policies.in_force(conn)
+    if action in policy.intents:  # a policy that was deployed before there were edges has none of these
+        ask_server(conn, policy, server_id, action, actor="worker", because=because, world=context.world)
+
+
 def _ask(context: Context, server: Server, action: str, because: str) -> None:
     def work(conn: Connection) -> None:
-        policy = policies.in_force(conn)
-        if action in policy.intents:  # a policy that was deployed before there were edges has none of these
-            ask_server(conn, policy, server.id, action, actor="worker", because=because, world=context.world)
+        tell_again(conn, context, server.id, because, action)
 
     context.database.transact(f"server `{server.id}`", work)

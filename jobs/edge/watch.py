@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from jobs.context import Context
 from jobs.edge.base import Driver, EdgeError, Look
-from jobs.edge.publication import labelled
+from jobs.edge.publication import labelled, tell_again
 from jobs.isolation import made_anew_each_tick
 from jobs.logs import say
 from storage import edge as rows
@@ -98,6 +98,7 @@ class EdgeWatch:
         made_anew_each_tick(conn)
         edge = self.context.edge
         seen: dict[UUID, str] = {}
+        moved: list[UUID] = []
         for server in rows.watched(conn):
             if server.host not in edge.sites:
                 continue
@@ -105,7 +106,13 @@ class EdgeWatch:
             entry = edge.entry(str(server.id), server.kind, server.host, server.port, label) if label else None
             if entry is not None:
                 seen[server.id] = edge.state(entry, looks.get("dns"), looks.get("proxy"))
-        return rows.observe(conn, seen, fence=fence)
+                if server.port and server.told_port not in {None, server.port}:
+                    moved.append(server.id)
+        changed = rows.observe(conn, seen, fence=fence)
+        for server_id in moved:
+            # no repair, which the policy may leave out: what we have told ourselves is no longer so
+            tell_again(conn, self.context, server_id, "its host reaches it on another port than before")
+        return changed
 
     def _forget(self, fence: Fence) -> int:
         """Without an edge nothing is known of it: what was seen by an earlier one says nothing any more."""

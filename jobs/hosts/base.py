@@ -6,7 +6,7 @@ and reports what it *observed*, never what it accepted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, Self, runtime_checkable
 
 from jobs.hosts.errors import (
@@ -105,6 +105,11 @@ class Observation:
     """Whether the host would start it at its own boot; `None` when it cannot tell or the server is missing."""
     detail: str
     """A few words for an operator: why it stopped, or how it runs. Free of machine paths."""
+    port: int | None = field(default=None, compare=False)
+    """The TCP port on which it is reached at its host; `None` while the host does not know one.
+
+    It is no part of how a server is: one that has just been started is the same before and after it listens.
+    """
 
 
 @dataclass(frozen=True, slots=True)

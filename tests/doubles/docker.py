@@ -188,6 +188,12 @@ class DockerDouble:
         by_name = (each for each in self.containers.values() if each.name == target)
         return self.containers.get(target) or next(by_name, None)
 
+    def published(self, found: Container) -> dict[int, int]:
+        """Return the ports of a container that runs, inside and outside."""
+        bindings = found.config["HostConfig"].get("PortBindings", {}) if found.state in LIVING else {}
+        wished = {int(inside.removesuffix("/tcp")): each[0]["HostPort"] for inside, each in bindings.items()}
+        return {inside: int(port or 32_768 + inside % 1_000) for inside, port in wished.items()}
+
     # ---- the Engine as a whole ---------------------------------------------------------------------------------------
 
     def _version(self, _: str, _query: dict[str, str], _body: bytes) -> Answer:
@@ -199,7 +205,11 @@ class DockerDouble:
         for each in self.containers.values():
             if each.name not in self.hidden and _labelled(each.labels, wanted) and query.get("all") == "1":
                 shown = {"Id": each.id, "Names": [f"/{each.name}"], "State": each.state, "Labels": each.labels}
-                rows.append(shown | {"Status": "Up 2 hours", "HostConfig": {"NetworkMode": "default"}})
+                ports = [
+                    {"IP": "127.0.0.1", "PrivatePort": inside, "PublicPort": outside, "Type": "tcp"}
+                    for inside, outside in self.published(each).items()
+                ]
+                rows.append(shown | {"Status": "Up 2 hours", "HostConfig": {"NetworkMode": "default"}, "Ports": ports})
         return Answer.json(self.rewrite_list(rows))
 
     def _create(self, _: str, query: dict[str, str], body: bytes) -> Answer:
@@ -252,7 +262,12 @@ class DockerDouble:
         mounts = [{"Type": "volume", "Name": name, "Destination": at} for at, name in found.mounts.items()]
         state = {"Status": found.state, "Running": found.state in LIVING, "ExitCode": found.exit_code}
         shown = {"Id": found.id, "Name": f"/{found.name}", "State": state, "Mounts": mounts}
-        return Answer.json(shown | {"Config": found.config, "HostConfig": found.config["HostConfig"]})
+        bound = {
+            f"{inside}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(outside)}]
+            for inside, outside in self.published(found).items()
+        }
+        shown |= {"Config": found.config, "HostConfig": found.config["HostConfig"]}
+        return Answer.json(shown | {"NetworkSettings": {"Ports": bound}})
 
     def _start(self, found: Container, _query: dict[str, str], _body: bytes) -> Answer:
         if found.state in LIVING:

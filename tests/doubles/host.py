@@ -41,6 +41,8 @@ class HostDouble:
     autostart: dict[str, bool] = field(default_factory=dict)
     backups: dict[str, dict[str, bytes]] = field(default_factory=lambda: defaultdict(dict))
     files: dict[str, bytes] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    """Where servers that run are reached."""
     packages: dict[str, tuple[str, ...]] = field(default_factory=dict)
     suspended_at: dict[str, datetime] = field(default_factory=dict)
     """Since when servers are stopped; those that are not named here, `MADE_AT`."""
@@ -66,7 +68,8 @@ class HostDouble:
         if server_id not in self.running or server_id in self.hidden:
             return Observation("missing", None, "not known")
         observed: Observed = "running" if self.running[server_id] else "stopped"
-        return Observation(observed, self.autostart.get(server_id, False), "seen")
+        port = self.ports.get(server_id) if self.running[server_id] else None
+        return Observation(observed, self.autostart.get(server_id, False), "seen", port)
 
     def made(self, verb: str) -> list[str]:
         """Server ids that `verb` was asked for, in order."""

@@ -66,11 +66,11 @@ def test_lifecycles_follow_what_is_seen(floor: Floor, controller: Controller) ->
 
 
 def test_what_was_never_made_does_not_run_and_what_was_lost_is_unknown() -> None:
-    assert as_known("requested", None) == ("stopped", None)
-    assert as_known("failed", Observation("missing", None, "")) == ("stopped", None)
-    assert as_known("running", None) == ("unknown", None)
-    assert as_known("stopped", Observation("missing", None, "")) == ("unknown", None)
-    assert as_known("running", Observation("running", True, "")) == ("running", True)
+    assert as_known("requested", None) == ("stopped", None, None)
+    assert as_known("failed", Observation("missing", None, "")) == ("stopped", None, None)
+    assert as_known("running", None) == ("unknown", None, None)
+    assert as_known("stopped", Observation("missing", None, "")) == ("unknown", None, None)
+    assert as_known("running", Observation("running", True, "")) == ("running", True, None)
 
 
 @pytest.mark.parametrize("listed", [0, 1], ids=["an empty answer", "an answer cut short"])

@@ -147,9 +147,9 @@ def test_notice_waits_until_its_servers_are_observed_stopped(deployment: Deploym
     assert deployment.claim(notice) is None
     assert "send_suspended_notice" not in deployment.work()
     with deployment.begin() as conn:
-        (change,) = servers.observe(conn, {server: ("stopped", False)})
+        (change,) = servers.observe(conn, {server: ("stopped", False, None)})
         assert (change.before, change.observed) == ("running", "stopped")
-        assert servers.observe(conn, {server: ("stopped", False)}) == []
+        assert servers.observe(conn, {server: ("stopped", False, None)}) == []
     claim = claimed(deployment, notice)
     assert claim.waited_for
 

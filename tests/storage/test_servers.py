@@ -60,7 +60,7 @@ def stop(deployment: Deployment, server: UUID) -> Moved:
 def observe(deployment: Deployment, server: UUID, observed: servers.Observed) -> None:
     """Let the host show something, and the lifecycle follow."""
     with deployment.begin() as conn:
-        servers.observe(conn, {server: (observed, True)})
+        servers.observe(conn, {server: (observed, True, None)})
         if observed != "unknown":
             ledger.move_server(conn, deployment.policy, server, f"observed_{observed}")
 
@@ -190,14 +190,14 @@ def test_observation_is_written_when_it_is_news_or_old(deployment: Deployment) -
     account = deployment.account()
     one, other = deployment.server(account, observed="unknown"), deployment.server(account, observed="unknown")
     with deployment.begin() as conn:
-        changes = servers.observe(conn, {one: ("running", True), other: ("unknown", None)})
+        changes = servers.observe(conn, {one: ("running", True, None), other: ("unknown", None, None)})
         assert [(each.server_id, each.before, each.observed) for each in changes] == [(one, "unknown", "running")]
         first = servers.get(conn, one).observed_at
-        assert servers.observe(conn, {one: ("running", True)}) == []
+        assert servers.observe(conn, {one: ("running", True, None)}) == []
         assert servers.get(conn, one).observed_at == first
     deployment.advance(1)
     with deployment.begin() as conn:
-        servers.observe(conn, {one: ("running", True), uuid4(): ("running", True)})
+        servers.observe(conn, {one: ("running", True, None), uuid4(): ("running", True, None)})
         seen = servers.get(conn, one)
         assert first is not None
         assert seen.observed_at is not None
@@ -219,9 +219,25 @@ def test_how_hosts_are_used_counts_what_is_on_them_and_tells_those_that_show_not
     with deployment.begin() as conn:
         conn.execute(text("UPDATE servers SET host = 'away' WHERE id = :id"), {"id": three})
         assert servers.uses_of_hosts(conn)["away"] == servers.HostUse(1, silent=False)  # never asked: no evidence
-        servers.observe(conn, {one: ("unknown", None), two: ("stopped", False), three: ("unknown", None)})
+        servers.observe(
+            conn, {one: ("unknown", None, None), two: ("stopped", False, None), three: ("unknown", None, None)}
+        )
         conn.execute(text("UPDATE servers SET observed_at = now()"))
         uses = servers.uses_of_hosts(conn, lock=True)
         assert uses == {"local": servers.HostUse(2, silent=False), "away": servers.HostUse(1, silent=True)}
         conn.execute(text("UPDATE servers SET lifecycle = 'deleted'"))
         assert servers.uses_of_hosts(conn) == {}
+
+
+def test_a_port_that_was_told_stays_until_another_one_is(deployment: Deployment) -> None:
+    server = deployment.server(deployment.account())
+    seen: tuple[tuple[servers.Known, int], ...] = (
+        (("running", True, None), 0),
+        (("running", True, 40_000), 40_000),
+        (("stopped", True, None), 40_000),
+        (("stopped", True, 40_001), 40_001),
+    )
+    for known, reached_at in seen:
+        with deployment.begin() as conn:
+            servers.observe(conn, {server: known})
+            assert servers.get(conn, server).reached_at == reached_at

@@ -60,6 +60,9 @@ class Container:
     data: str
     """Where in the container they are."""
 
+    port: int | None = None
+    """Where the Engine publishes its port; `None` while it does not run."""
+
     @property
     def observed(self) -> Observed:
         return STATES.get(self.state, "unknown")
@@ -72,7 +75,7 @@ class Container:
     @property
     def observation(self) -> Observation:
         detail = f"exited with {self.exit_code}" if self.state == "exited" else self.state
-        return Observation(self.observed, self.autostart, detail)
+        return Observation(self.observed, self.autostart, detail, self.port)
 
 
 class Containers:
@@ -114,8 +117,8 @@ class Containers:
             raise ServerMissing(server_id)
         return found
 
-    def rows(self, server_id: str | None = None) -> list[tuple[str, str, str, str]]:
-        """List id, name, server and state of every container that has our labels and a name that we give.
+    def rows(self, server_id: str | None = None) -> list[tuple[str, str, str, str, int | None]]:
+        """List id, name, server, state and port of every container that has our labels and a name that we give.
 
         Raises HostUnavailable when any part of the answer is missing: then nothing follows from the others.
         """
@@ -129,12 +132,15 @@ class Containers:
             try:
                 container, state, owner = str(row["Id"]), str(row["State"]), str(row["Labels"][SERVER])
                 names = [str(name).removeprefix("/") for name in row["Names"]]
+                port = self._listed_port(row)
             except (KeyError, TypeError) as error:
                 raise HostUnavailable(self._host, "the Engine's list is not whole") from error
             ours = self.name_of(owner)
             # a container made from a copy of one of ours inherits the labels, and is somebody else's all the same
             found += [
-                (container, name, owner, state) for name in names if name == ours or name.startswith(ours + REPLACED)
+                (container, name, owner, state, port)
+                for name in names
+                if name == ours or name.startswith(ours + REPLACED)
             ]
         return found
 
@@ -222,6 +228,20 @@ class Containers:
         host |= {key: bound for key, bound in most.items() if bound}
         return config
 
+    def _listed_port(self, row: Any) -> int | None:
+        """Return where the Engine's list says that the port of a kind is published."""
+        kind = self._options.kinds.get(str(row["Labels"].get(KIND)))
+        listed = row.get("Ports") or []
+        found = [int(each["PublicPort"]) for each in listed if kind and _is_of(each, kind.port)]
+        return min(found, default=None)
+
+    def _bound_port(self, shown: Any, kind: str) -> int | None:
+        """Return the same of a container that is inspected."""
+        options = self._options.kinds.get(kind)
+        bound = ((shown.get("NetworkSettings") or {}).get("Ports") or {}) if options is not None else {}
+        there = bound.get(f"{options.port}/tcp") if options is not None else None
+        return min((int(each["HostPort"]) for each in there or [] if each.get("HostPort")), default=None)
+
     def _inspected(self, container: str, server_id: str) -> Container | None:
         try:
             return self._ours(self._client.inspect_container(container), server_id)
@@ -248,9 +268,14 @@ class Containers:
                 str(shown["HostConfig"]["RestartPolicy"]["Name"]),
                 volumes[0] if volumes else "",
                 data,
+                self._bound_port(shown, str(labels[KIND])),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise HostUnavailable(self._host, "what the Engine shows of a container is not whole") from error
+
+
+def _is_of(listed: Any, port: int | None) -> bool:
+    return bool(listed.get("PublicPort")) and listed.get("Type") == "tcp" and listed.get("PrivatePort") == port
 
 
 def _mount(volume: str, data: str, filled: bool) -> dict[str, Any]:

@@ -39,8 +39,8 @@ class Lifecycles:
         rows = self._containers.rows()
         autostart = self._read_policies({row[0]: row[2] for row in rows})
         seen: dict[str, Observation] = {}
-        for container, name, server_id, state in rows:
-            one = Observation(STATES.get(state, "unknown"), autostart.get(container), state)
+        for container, name, server_id, state, port in rows:
+            one = Observation(STATES.get(state, "unknown"), autostart.get(container), state, port)
             # a restore that died left two: what runs counts before what is known by the right name
             if server_id not in seen or one.observed == "running" or self._is_main(name, server_id, seen):
                 seen[server_id] = one

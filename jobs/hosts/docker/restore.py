@@ -73,8 +73,8 @@ class Volumes:
         """Remove what restores have replaced, or left when they died. keep: the volume in use; `None`: none is."""
         client = self._engine.client
         main = self._containers.name_of(server_id)
-        if keep is None or any(name == main for _, name, _, _ in self._containers.rows(server_id)):
-            for container, name, _, _ in self._containers.rows(server_id):
+        if keep is None or any(row[1] == main for row in self._containers.rows(server_id)):
+            for container, name, *_ in self._containers.rows(server_id):
                 if name != main:
                     client.remove_container(container, v=False, force=False)
         namespace = f"{NAMESPACE}={self._engine.options.namespace}"

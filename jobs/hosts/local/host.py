@@ -9,6 +9,7 @@ import functools
 import secrets
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -69,6 +70,11 @@ def stop_everything(data_dir: Path) -> int:
     return len(asked)
 
 
+def _seen(place: ServerPlace, launched: process.Launched = launched_processes) -> Observation:
+    seen = process.observe(place, launched)
+    return replace(seen, port=process.port_of(place, launched)) if seen.observed == "running" else seen
+
+
 def _machine_trouble(
     method: Callable[Concatenate[LocalHost, _Asked], _Answer],
 ) -> Callable[Concatenate[LocalHost, _Asked], _Answer]:
@@ -112,14 +118,14 @@ class LocalHost:
     @_machine_trouble
     def observe_all(self) -> Mapping[str, Observation]:
         launched = functools.cache(launched_processes)
-        seen = {place.server_id: process.observe(place, launched) for place in self._layout.all_places()}
+        seen = {place.server_id: _seen(place, launched) for place in self._layout.all_places()}
         if not self._layout.servers.is_dir():  # taken away in the middle: what was seen is not the whole
             raise HostUnavailable(self._name, "its servers' directory is gone")
         return {server_id: one for server_id, one in seen.items() if one.observed != "missing"}
 
     @_machine_trouble
     def observe(self, spec: ServerSpec) -> Observation:
-        return process.observe(self._layout.place(spec.server_id))
+        return _seen(self._layout.place(spec.server_id))
 
     @_machine_trouble
     def create(self, spec: ServerSpec) -> Observation:
@@ -137,7 +143,7 @@ class LocalHost:
                     place.write_spec(spec)
                 process.launch(place, spec, command)
                 tenancy.resumed(place)
-            return process.observe(place)
+            return _seen(place)
 
     @_machine_trouble
     def stop(self, spec: ServerSpec, timeout_seconds: float) -> Observation:

@@ -21,6 +21,7 @@ from jobs.hosts.base import LaunchFailed, Observation
 from jobs.hosts.local import locks
 from jobs.hosts.local.console import ALIVE_NAME
 from jobs.hosts.local.identity import LAUNCH_VARIABLE, ON_LINUX, identity_of, launched_processes, signal_if_same
+from jobs.hosts.local.ports import listening_port
 from jobs.hosts.local.shim import CONTROL_NAME, EXIT_NAME, RECORD_NAME, describe_exit
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ FORCED_SECONDS = 6.0
 """How long a supervisor may take to end a server by force, and everything that the server left behind."""
 
 _POLL_SECONDS = 0.01
+_PORTS_KEPT = 10_000
+_ports: dict[tuple[str, str], int] = {}
+"""Server's directory and launch -> port."""
 _PROJECT = Path(__file__).resolve().parents[3]
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -86,6 +90,22 @@ def observe(place: ServerPlace, launched: Launched = launched_processes) -> Obse
     if left:
         return Observation("running", autostart, f"{len(left)} of its processes outlived its supervisor")
     return Observation("stopped", autostart, "its supervisor was killed, and the server with it")
+
+
+def port_of(place: ServerPlace, launched: Launched = launched_processes) -> int | None:
+    """Return the port that a running server listens on; `None` until it listens. Looked for once in each launch."""
+    record = _read(place.run / RECORD_NAME)
+    if record is None:
+        return None
+    key = str(place.home), str(record["launch"])
+    if key not in _ports:
+        port = listening_port(launched().get(record["launch"], []), place.read_spec().port)
+        if port is None:
+            return None
+        if len(_ports) >= _PORTS_KEPT:
+            _ports.clear()
+        _ports[key] = port
+    return _ports[key]
 
 
 def is_supervised(place: ServerPlace) -> bool:

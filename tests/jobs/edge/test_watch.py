@@ -260,3 +260,35 @@ def test_without_an_edge_what_was_seen_is_forgotten(edged: Floor, leader: Contro
     assert leader.fence is not None
     watch.look(leader.fence)
     assert state(edged, server) == (None, 0)
+
+
+def test_a_server_is_led_to_on_the_port_that_its_host_tells(
+    edged: Floor, leader: Controller, server: UUID, names: DriverDouble, proxy: DriverDouble
+) -> None:
+    account = edged.seat(server).account_id
+    edged.host.ports[str(server)] = 32_768
+    edged.tick(leader)
+    look(leader)
+    look(leader)
+    assert edged.statuses(account) == [("edge_republish", "open")]
+    edged.carry_out()
+    assert [entry.port for driver in (names, proxy) for entry in driver.entries.values()] == [32_768] * 2
+    look(leader)
+    assert state(edged, server)[0] == "present"
+    edged.host.running[str(server)] = False
+    edged.tick(leader)
+    look(leader)
+    assert state(edged, server)[0] == "present", "a server that is down keeps its port"
+    assert edged.statuses(account) == [("edge_republish", "done")]
+
+
+def test_a_new_port_of_a_suspended_server_is_not_told(
+    edged: Floor, leader: Controller, server: UUID, names: DriverDouble
+) -> None:
+    edged.suspend_now(edged.seat(server).account_id)
+    edged.host.ports[str(server)] = 32_768
+    edged.tick(leader)
+    look(leader)
+    assert edged.seat(server).reached_at == 32_768
+    assert [entry.port for entry in names.entries.values()] == [25_565]
+    assert "edge_republish" not in {name for name, _ in edged.statuses(edged.seat(server).account_id)}

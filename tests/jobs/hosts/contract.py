@@ -473,6 +473,22 @@ class TenancyContract(ContractFloor):
             created.set_packages(self.SPEC, ["voice"])
 
 
+class PortContract(ContractFloor):
+    """Hosts that know where a server is reached."""
+
+    def test_a_running_server_is_reached_on_a_port_and_one_that_is_down_on_none(self, started: Host) -> None:
+        eventually(lambda: started.observe(self.SPEC).port is not None)
+        port = started.observe(self.SPEC).port
+        assert started.observe_all()[self.SPEC.server_id].port == port
+        self.assert_reached(port)
+        assert started.stop(self.SPEC, self.STOP_SECONDS).port is None
+        assert started.observe_all()[self.SPEC.server_id].port is None
+
+    def assert_reached(self, port: int | None) -> None:
+        """See that the port is the one."""
+        raise NotImplementedError
+
+
 class NoTenancyContract(ContractFloor):
     """Hosts that cannot tell what metering asks."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tests.jobs.hosts.contract import HostContract, NoTenancyContract
+from tests.jobs.hosts.contract import HostContract, NoTenancyContract, PortContract
 
 
-class TestDockerHost(HostContract, NoTenancyContract):
+class TestDockerHost(HostContract, NoTenancyContract, PortContract):
     """`empty_host` is a fixture of this folder."""
+
+    def assert_reached(self, port: int | None) -> None:
+        assert port == 32_768 + 565, "where the Engine published it"

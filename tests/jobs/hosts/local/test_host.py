@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,16 +13,50 @@ import pytest
 from jobs.hosts.base import HostMisconfigured, HostUnavailable, ServerSpec, Tenant
 from jobs.hosts.local.host import LocalHost, default_commands
 from jobs.hosts.local.layout import IdRefused
-from tests.jobs.hosts.contract import HostContract, TenancyContract
+from tests.jobs.hosts.contract import HostContract, PortContract, TenancyContract
+from tests.jobs.hosts.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class TestLocalHost(HostContract, TenancyContract):
+class TestLocalHost(HostContract, PortContract, TenancyContract):
     @pytest.fixture
     def empty_host(self, data_dir: Path) -> LocalHost:
         return LocalHost(data_dir, default_commands())
+
+    def assert_reached(self, port: int | None) -> None:
+        with socket.create_connection(("127.0.0.1", port or 0), timeout=5) as connection:
+            assert connection.recv(1), "the game says hello"
+
+
+def test_the_port_is_the_one_that_was_asked_for_where_a_server_listens_on_several(data_dir: Path) -> None:
+    program = (
+        "import os, socket, time; a = [socket.create_server(('127.0.0.1', int(p))) for p in (os.environ['PORT'], 0)];"
+        "open('ready', 'w').close(); time.sleep(60)"
+    )
+    host = LocalHost(data_dir, {"game": [sys.executable, "-S", "-c", program]})
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        free = reserved.getsockname()[1]
+    for wanted in (free, 0):
+        spec = ServerSpec(f"server-{wanted}", "x", "game", wanted)
+        host.create(spec)
+        host.start(spec)
+        eventually(lambda spec=spec: host.list_files(spec, "/").entries)  # type: ignore[misc]
+        port = host.observe(spec).port
+        assert port
+        assert wanted in {0, port}
+        host.kill(spec)
+
+
+def test_what_a_server_writes_about_its_port_is_not_believed(data_dir: Path) -> None:
+    host = LocalHost(data_dir, {"game": ["sh", "-c", "echo '{\"port\": 22}' > server.json; cat"]})
+    spec = ServerSpec("server-1", "x", "game", 0)
+    host.create(spec)
+    host.start(spec)
+    eventually(lambda: host.list_files(spec, "/").entries)
+    assert host.observe(spec).port is None
+    host.kill(spec)
 
 
 def test_a_kind_without_a_program_is_said_to_be_a_matter_of_set_up(data_dir: Path) -> None:
