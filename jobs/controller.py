@@ -26,6 +26,7 @@ from jobs.endings import end_operations
 from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.letters.sender import LetterSender
 from jobs.logs import say
+from jobs.metering import Meter
 from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
 from jobs.repair import boot, look_back, repair
@@ -104,6 +105,7 @@ class Controller:
         self.charges = ChargePoll(context.settings, context.database)
         self.lookout = Lookout(context)
         self.edge_watch = EdgeWatch(context)
+        self.meter = Meter(context.database, context.hosts)
         self.digest: str | None = None
         self.booted = False
         self._parked_at = float("-inf")
@@ -121,6 +123,7 @@ class Controller:
             self._step_down()
             self.lookout.close()
             self.edge_watch.close()
+            self.meter.close()
             self.alerts.close()
             self.letters.close()
             self._hang_up()
@@ -212,6 +215,7 @@ class Controller:
             self._renew(fence)
         self.alerts.nudge()
         self.letters.nudge()
+        self.meter.nudge()
         report.took_ms = round((time.monotonic() - began) * 1000)
         self._answer(fence, asked.requested, report)
         return report

@@ -23,10 +23,11 @@ from jobs.context import Context
 from jobs.hosts.base import HostError, HostUnavailable, Observation
 from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
-from storage import clock, policies, servers
+from storage import clock, metering, policies, servers
 from storage.leases import Fence
 from storage.ledger_batch import lock
 from storage.ledger_servers import Moved, due_servers, move_server
+from storage.metering import Down
 from storage.servers import Change, Known
 from storage.stale_locks import HOLDERS
 
@@ -240,5 +241,7 @@ def note_observation(context: Context, server_id: UUID, lifecycle: str, seen: Ob
         servers.observe(conn, {server_id: known})
         if event := EVENTS.get(known[0]):
             move_server(conn, policies.in_force(conn), server_id, event, actor="worker", world=context.world)
+        shown = [Down(server_id, known[0] == "stopped")]
+        metering.harmlessly(conn, f"server `{server_id}`", lambda: metering.suspensions(conn, shown))
 
     context.database.transact(f"server `{server_id}`", write)

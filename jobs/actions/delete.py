@@ -11,7 +11,7 @@ from jobs.actions.provision import operation_of
 from jobs.actions.targets import locked_server, spec_of, still_permitted
 from jobs.context import Context
 from jobs.hosts.base import HostBusy, HostError, StillRunning
-from storage import operations, operations_settle, policies
+from storage import metering, operations, operations_settle, policies
 from storage.intents import Again, Claim, Done, GiveUp, Outcome
 from storage.ledger_servers import move_server
 from storage.servers import Server
@@ -144,6 +144,7 @@ def _gone(context: Context, claim: Claim, server: Server) -> None:
     def write(conn: Connection) -> None:
         policy = policies.in_force(conn)
         move_server(conn, policy, server.id, "deletion_observed", actor="worker", world=context.world)
+        metering.harmlessly(conn, f"server `{server.id}`", lambda: metering.deleted(conn, server.id))
         if operation_id is None:
             return
         if claim.intent == "clean_up_server":

@@ -12,8 +12,9 @@ from jobs.actions.targets import locked_server, spec_of, still_wanted
 from jobs.context import Context
 from jobs.hosts.base import HostBusy, HostError, Observation, ServerMissing
 from jobs.observe import note_observation
-from storage import servers
+from storage import metering, servers
 from storage.intents import Again, Claim, Done, Outcome
+from storage.metering import Down
 from storage.servers import Server
 
 STOP_SECONDS = 20.0  # a world is saved in far less; the process that stops us waits a little longer than this
@@ -78,6 +79,9 @@ def restore_access(context: Context, claim: Claim) -> Outcome:
     """Give one server back. INVARIANT: it is not started, and starts with no host: that is its owner's to do."""
     server = locked_server(context, claim.server_id)
     edge.catch_up(context, server)
+    with context.database.begin() as conn:
+        back = [Down(server.id, down=False)]
+        metering.harmlessly(conn, f"server `{server.id}`", lambda: metering.suspensions(conn, back))
     return Done(f"`{server.name}` may be used again; it is {server.observed} and was not started")
 
 

@@ -18,9 +18,10 @@ from jobs.actions.targets import locked_server, may_run, spec_of, still_wanted
 from jobs.context import Context
 from jobs.faults import Moment, pause
 from jobs.hosts.base import HostBusy, HostError, Observation
-from storage import operations, policies, servers
+from storage import metering, operations, policies, servers
 from storage.intents import Again, Claim, Done, GiveUp, Outcome
 from storage.ledger_servers import move_server
+from storage.metering import Down
 from storage.operations import Operation
 from storage.slots import slot
 
@@ -66,6 +67,8 @@ class _Making:
         self.host = context.host(self.server.host)
         self.spec = spec_of(self.server)
         self.phase = "allocate"
+        self.packages: tuple[str, ...] = ()
+        """What its host holds switched on, once it has said so."""
 
     def run(self) -> Outcome:
         """Walk the phases, from where a try that died has come to."""
@@ -78,7 +81,9 @@ class _Making:
                 self.phase = began or self.phase
                 return self._fail(DIED)
             if began != "edge":
-                seen = self._start(self._create(seen))
+                seen = self._create(seen)
+                self._switch_packages()
+                seen = self._start(seen)
             self._edge(seen)
         except HostBusy as error:
             self._enter("allocate")  # another command holds the server: nothing was asked of its host
@@ -108,6 +113,11 @@ class _Making:
         seen = self.host.create(self.spec)
         self._at("after_create")
         return seen
+
+    def _switch_packages(self) -> None:
+        wanted = self.operation.args.get("packages", []) if self.operation is not None else []
+        if wanted:
+            self.packages = self.host.set_packages(self.spec, wanted).packages
 
     def _start(self, seen: Observation) -> Observation:
         """Start it if it may run and should; a start that lost the race with a suspension or a stop is undone."""
@@ -147,8 +157,13 @@ class _Making:
             move_server(conn, policy, self.server.id, "observed_running" if runs else "observed_stopped", **more)
             if self.operation is not None:
                 operations.progress(conn, self.operation.id, "succeeded", phase="ready", server_id=self.server.id)
+            metering.harmlessly(conn, f"server `{self.server.id}`", lambda: self._meter(conn, runs))
 
         self.context.database.transact(f"server `{self.server.id}`", write)
+
+    def _meter(self, conn: Connection, runs: bool) -> int:
+        count = metering.created(conn, self.server.id) + metering.packages(conn, self.server.id, self.packages)
+        return count + metering.suspensions(conn, [Down(self.server.id, not runs)])
 
     # ---- how far it has come -----------------------------------------------------------------------------------------
 

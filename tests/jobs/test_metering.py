@@ -1,0 +1,127 @@
+"""What is metered is what hosts committed: recorded where it was seen, healed by comparing, and in nobody's way."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from jobs.controller import Controller
+from jobs.hosts.base import HostUnavailable
+from jobs.metering import Mirrored, mirror
+from storage import metering
+from tests.jobs.actions.test_delete import wish
+from tests.jobs.actions.test_provision import ordered
+from tests.jobs.floor import Floor
+
+LIFE = "SELECT tenant, event, source FROM tenant_billing_lifecycle WHERE server_id = :id ORDER BY id"
+STOPS = "SELECT event, cause, source FROM tenant_suspension_events WHERE server_id = :id ORDER BY id"
+SKILLS = "SELECT skill, event, source FROM tenant_skill_events WHERE server_id = :id ORDER BY id"
+
+
+def life(floor: Floor, server: UUID) -> list[tuple[str, ...]]:
+    return [tuple(row.values()) for row in floor.rows(LIFE, id=server)]
+
+
+def stops(floor: Floor, server: UUID) -> list[tuple[str, ...]]:
+    return [tuple(row.values()) for row in floor.rows(STOPS, id=server)]
+
+
+def skills(floor: Floor, server: UUID) -> list[tuple[str, ...]]:
+    return [tuple(row.values()) for row in floor.rows(SKILLS, id=server)]
+
+
+def looked(floor: Floor) -> tuple[int, int, int, int]:
+    found = mirror(floor.database, floor.context.hosts, "backfill")
+    return found.examined, found.lifecycle, found.packages, found.suspensions
+
+
+def test_life_of_a_tenant_is_recorded_as_it_happens(floor: Floor, controller: Controller) -> None:
+    account = floor.known_account()
+    server, _ = ordered(floor, account)
+    assert life(floor, server) == []  # asked for, and nothing committed
+    floor.run(controller)
+    assert life(floor, server) == [("new", "created", "observed")]
+    floor.suspend(account, controller)
+    assert stops(floor, server) == [("suspended", "debt", "observed")]
+    floor.pay(account)
+    floor.run(controller)
+    assert stops(floor, server)[1:] == [("resumed", "debt", "observed")]
+    wish(floor, server)
+    floor.run(controller)
+    assert life(floor, server)[1:] == [("new", "deleted", "observed")]
+    with floor.begin() as conn:
+        (gone,) = metering.listed(conn, also_deleted=True)
+        assert metering.listed(conn) == []
+    assert (gone.organisation, gone.name) == ("Ada Lovelace", "new")
+    assert gone.deleted_at is not None
+    assert gone.created_at < gone.deleted_at
+    assert looked(floor) == (0, 0, 0, 0)
+
+
+def test_second_tenant_of_a_name_is_told_apart_for_ever(floor: Floor, controller: Controller) -> None:
+    account = floor.known_account()
+    first, _ = ordered(floor, account)
+    second, _ = ordered(floor, account)
+    floor.run(controller)
+    names = {life(floor, server)[0][0] for server in (first, second)}
+    assert names in ({"new", f"new-{str(second)[:8]}"}, {"new", f"new-{str(first)[:8]}"})
+
+
+def test_failure_to_record_stops_nothing_and_is_healed(floor: Floor, controller: Controller) -> None:
+    with floor.session() as session:
+        for table in ("tenant_billing_lifecycle", "tenant_suspension_events"):
+            session.execute(f"ALTER TABLE {table} ADD CONSTRAINT poison CHECK (false)")
+    account = floor.known_account()
+    server, _ = ordered(floor, account)
+    floor.run(controller)
+    assert floor.seat(server).lifecycle == "running"
+    floor.suspend(account, controller)
+    assert floor.seat(server).observed == "stopped"
+    assert (life(floor, server), stops(floor, server)) == ([], [])
+    with floor.session() as session:
+        for table in ("tenant_billing_lifecycle", "tenant_suspension_events"):
+            session.execute(f"ALTER TABLE {table} DROP CONSTRAINT poison")
+    assert looked(floor) == (1, 1, 0, 1)
+    assert life(floor, server) == [("new", "created", "backfill")]
+    assert stops(floor, server) == [("suspended", "debt", "backfill")]
+    assert looked(floor) == (1, 0, 0, 0)
+
+
+def test_backfill_mirrors_what_the_host_holds_once(floor: Floor) -> None:
+    account = floor.known_account()
+    plain, dressed, down, lost = (floor.machine(account, runs=runs) for runs in (True, True, False, True))
+    with floor.session() as session:
+        for number, server in enumerate((plain, dressed, down, lost)):
+            session.execute("UPDATE servers SET name = %s, desired = 'running' WHERE id = %s", (f"s{number}", server))
+    floor.host.packages[str(dressed)] = ("search", "voice")
+    floor.host.suspended_at[str(down)] = datetime(2026, 3, 5, tzinfo=UTC)
+    floor.host.hidden.add(str(lost))
+    assert looked(floor) == (3, 3, 2, 1)
+    assert skills(floor, dressed) == [("search", "enabled", "backfill"), ("voice", "enabled", "backfill")]
+    assert stops(floor, down) == [("suspended", "host", "backfill")]
+    made = floor.scalar("SELECT at FROM tenant_billing_lifecycle WHERE server_id = :id", id=down)
+    since = floor.scalar("SELECT at FROM tenant_suspension_events WHERE server_id = :id", id=down)
+    assert (made, since) == (datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 5, tzinfo=UTC))
+    assert looked(floor) == (3, 0, 0, 0)
+    floor.host.packages[str(dressed)] = ("voice",)
+    floor.host.running[str(down)] = True
+    assert looked(floor) == (3, 0, 1, 1)
+    assert skills(floor, dressed)[2:] == [("search", "disabled", "backfill")]
+    assert stops(floor, down)[1:] == [("resumed", "host", "backfill")]
+
+
+def test_owners_own_stop_is_no_suspension(floor: Floor) -> None:
+    server = floor.machine(floor.known_account(), runs=False)
+    assert looked(floor) == (1, 1, 0, 0)
+    assert stops(floor, server) == []
+
+
+def test_host_that_cannot_be_asked_changes_nothing(floor: Floor) -> None:
+    floor.machine(floor.known_account())
+
+    class Away:
+        def tenants(self) -> list[object]:
+            raise HostUnavailable("local", "no route")
+
+    found = mirror(floor.database, {"local": Away()}, "reconcile")  # type: ignore[dict-item] - it never answers
+    assert found == Mirrored(silent=("local",))
