@@ -73,3 +73,20 @@ class UsageRefused(InvoiceError):
     def __init__(self, faults: tuple[str, ...]) -> None:
         self.faults = faults
         super().__init__("\n".join(["the usage cannot be taken, and nothing of it was:", *faults]))
+
+
+class UnknownRequest(InvoiceError):
+    """No request has this id."""
+
+    def __init__(self, request_id: object) -> None:
+        self.request_id = request_id
+        super().__init__(f"there is no request `{request_id}`")
+
+
+class RequestSettled(InvoiceError):
+    """A request is decided once."""
+
+    def __init__(self, request_id: object, state: str) -> None:
+        self.request_id = request_id
+        self.state = state
+        super().__init__(f"the request `{request_id}` was {state} already")

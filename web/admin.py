@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar import Router
 
-from web import admin_accounts, admin_actions, admin_operations, admin_review, clock
+from web import admin_accounts, admin_actions, admin_operations, admin_review, admin_tenants, clock, tenant_requests
 from web.auth import admins_only
 
 router = Router(
@@ -14,6 +14,8 @@ router = Router(
         *admin_actions.HANDLERS,
         *admin_operations.HANDLERS,
         *admin_review.HANDLERS,
+        *admin_tenants.HANDLERS,
+        *tenant_requests.ADMIN_HANDLERS,
         *clock.HANDLERS,
     ],
     guards=[admins_only],

@@ -35,6 +35,8 @@ from web import (
     metrics,
     servers,
     support,
+    tenant_requests,
+    tenants,
 )
 from web.pages import router
 from web.portal_tokens import PortalTokens
@@ -65,6 +67,8 @@ ROUTERS: tuple[ControllerRouterHandler, ...] = (
     files.router,
     backups.router,
     support.router,
+    tenants.router,
+    tenant_requests.router,
     admin.router,
     metrics.router,
     router.router,

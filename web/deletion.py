@@ -15,7 +15,7 @@ from web.backups import ordered
 from web.gates import Permitted, locked
 from web.inputs import Input, decode, line, query
 from web.problems import conflict, nothing_here
-from web.services import HttpRequest, PathId, TheServices
+from web.services import HttpRequest, PathId, Services, TheServices
 
 BUSY = "The server is {} at the moment. Wait until that has ended, and ask again."
 
@@ -48,16 +48,7 @@ def delete_server(
     caller: Caller = request.state.caller
 
     def prepare(conn: Connection, allowed: Permitted) -> None:
-        assert allowed.server is not None
-        if (at := allowed.server["lifecycle"]) == "deleted":
-            raise nothing_here("server")
-        check_name(allowed, name)
-        if at == "deleting":
-            raise conflict("DELETION_UNDER_WAY", "The server is being deleted already.")
-        wanted = UUID(str(allowed.server["id"]))
-        moved = servers.request_deletion(conn, allowed.policy, wanted, actor=caller.actor, world=services.world)
-        if moved.to != "deleting":
-            raise conflict("SERVER_BUSY", BUSY.format(moved.to.replace("_", " ")))
+        want_gone(conn, services, caller, allowed, name)
 
     wish = {"name": name}
     return ordered(request, services, server_id, "delete_server", {}, prepare=prepare, wish=wish, also_gone=True)
@@ -78,6 +69,23 @@ def undelete_server(request: HttpRequest, services: TheServices, server_id: Path
     moved = locked(request, write, server_id=server_id, also_gone=True)
     services.wake(moved.intents)
     return {"serverId": str(moved.server_id), "lifecycle": moved.to}
+
+
+def want_gone(
+    conn: Connection, services: Services, caller: Caller, allowed: Permitted, typed: str | None = None
+) -> None:
+    """Write down that a server is to be deleted, if it can be now. typed: its name, where that was asked for."""
+    assert allowed.server is not None
+    if (at := allowed.server["lifecycle"]) == "deleted":
+        raise nothing_here("server")
+    if typed is not None:
+        check_name(allowed, typed)
+    if at == "deleting":
+        raise conflict("DELETION_UNDER_WAY", "The server is being deleted already.")
+    wanted = UUID(str(allowed.server["id"]))
+    moved = servers.request_deletion(conn, allowed.policy, wanted, actor=caller.actor, world=services.world)
+    if moved.to != "deleting":
+        raise conflict("SERVER_BUSY", BUSY.format(moved.to.replace("_", " ")))
 
 
 def check_name(allowed: Permitted, typed: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -14,9 +14,10 @@ from sqlalchemy import Connection, select
 
 from storage import operations, servers
 from storage.intents_outbox import Outbox
+from storage.operations import Operation
 from storage.tables import operations as rows
 from web.auth import Caller, signed_in
-from web.gates import ask, gate_of
+from web.gates import Permitted, ask, gate_of
 from web.inputs import Input, decode, idempotency_key, identifier, identifier_field, line
 from web.problems import Problem, nothing_here
 from web.services import HttpRequest, PathId, Services, TheServices
@@ -54,37 +55,55 @@ def order_server(request: HttpRequest, services: Services, order: Order, key: st
             if (there := ordered_before(conn, caller, key, digest)) is not None:
                 return there, ()
             raise
-        operation, new = operations.create(
-            conn,
-            customer_id=allowed.account["customer_id"],
-            account_id=allowed.account["id"],
-            idempotency_key=key,
-            request_hash=digest,
-            kind=KIND,
-            args={"name": name, "kind": order.kind},
-        )
-        if not new:
-            return operation.id, ()
-        host = services.place(conn, order.kind)
-        if host is None:
-            raise Problem(503, "NO_ROOM", FULL)
-        server_id, intents = servers.create(
-            conn,
-            allowed.policy,
-            allowed.account["id"],
-            name=name,
-            kind=order.kind,
-            actor=caller.actor,
-            host=host,
-            args={"operation_id": str(operation.id)},
-            world=services.world,
-        )
-        operations.progress(conn, operation.id, "queued", server_id=server_id)
+        operation, intents = place_order(conn, services, caller, allowed, name=name, kind=order.kind, key=key)
         return operation.id, intents
 
     operation_id, intents = services.database.transact("the order of a server", write)
     services.wake(intents)
     return operation_id
+
+
+def place_order(
+    conn: Connection,
+    services: Services,
+    caller: Caller,
+    allowed: Permitted,
+    *,
+    name: str,
+    kind: str,
+    key: str,
+    packages: Sequence[str] = (),
+) -> tuple[Operation, tuple[Outbox, ...]]:
+    """Write an order down that the gate has permitted, with its operation and the intent that makes the server."""
+    wish = {"name": name, "kind": kind} | ({"packages": list(packages)} if packages else {})
+    account_id: UUID = allowed.account["id"]
+    operation, new = operations.create(
+        conn,
+        customer_id=allowed.account["customer_id"],
+        account_id=account_id,
+        idempotency_key=key,
+        request_hash=request_hash(KIND, str(account_id), wish),
+        kind=KIND,
+        args=wish,
+    )
+    if not new:
+        return operation, ()
+    host = services.place(conn, kind)
+    if host is None:
+        raise Problem(503, "NO_ROOM", FULL)
+    server_id, intents = servers.create(
+        conn,
+        allowed.policy,
+        account_id,
+        name=name,
+        kind=kind,
+        actor=caller.actor,
+        host=host,
+        args={"operation_id": str(operation.id)},
+        world=services.world,
+    )
+    operations.progress(conn, operation.id, "queued", server_id=server_id)
+    return operations.get(conn, operation.id), intents
 
 
 @get("/operations/{operation_id:str}", sync_to_thread=True)

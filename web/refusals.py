@@ -10,6 +10,7 @@ from engine.errors import CommandRefused
 from jobs.checkout import CheckoutRefused, PaymentAway
 from jobs.hosts import errors as host
 from storage import errors as storage
+from storage import errors_invoices as invoices
 from storage.database import is_lost, is_passing
 from web.problems import Problem, log, sentence
 
@@ -52,6 +53,16 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (storage.AlreadyTaken, 409, "ALREADY_TAKEN"),
     (storage.ClockFixed, 409, "TEST_CLOCK_OFF"),
     (storage.DestructiveRefused, 409, "DESTRUCTIVE_ACTION_REJECTED"),
+    (invoices.UnknownInvoice, 404, "NOT_FOUND"),
+    (invoices.UnknownTenant, 404, "NOT_FOUND"),
+    (invoices.UnknownRequest, 404, "NOT_FOUND"),
+    (invoices.RequestSettled, 409, "ALREADY_SETTLED"),
+    (invoices.MonthNotOver, 409, "MONTH_NOT_OVER"),
+    (invoices.AlreadyIssued, 409, "ALREADY_ISSUED"),
+    (invoices.NotCreditable, 409, "NOT_CREDITABLE"),
+    (invoices.PaymentRefused, 409, "PAYMENT_REFUSED"),
+    (invoices.PriceRefused, 400, "PRICE_REFUSED"),
+    (invoices.UsageRefused, 400, "USAGE_REFUSED"),
     (CommandRefused, 409, "COMMAND_REFUSED"),
 )
 

@@ -27,7 +27,9 @@ def check(*arguments: str, env: dict[str, str] | None = None, cwd: Path = ROOT) 
 def test_without_a_folder_the_shipped_policy_is_checked() -> None:
     done = check()
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("policy: no fault; 5 machines (billing, abuse, ended, admin, server), ")
+    assert done.stdout.startswith(
+        "policy: no fault; 7 machines (billing, dispute, abuse, ended, admin, tenant, server), "
+    )
     assert done.stdout.count("\n") == 1
     assert "digest " in done.stdout
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "policy"
 TEXTS = bundle(SHIPPED)
 POLICIES = [SHIPPED, *sorted(each for each in (ROOT / "examples" / "policies").iterdir() if each.is_dir())]
-FREE_OTHERWISE = (("dispute", "none"), ("abuse", "clear"), ("ended", "none"), ("admin", "clear"))
+FREE_OTHERWISE = (("dispute", "none"), ("abuse", "clear"), ("ended", "none"), ("admin", "clear"), ("tenant", "in_use"))
 
 
 @pytest.fixture(scope="module")
@@ -282,8 +282,10 @@ def test_every_rule_climbs_one_rung_and_relief_descends(policy: Policy) -> None:
 def test_every_cause_is_lifted_by_its_own_cure(policy: Policy) -> None:
     assert {machine.name: machine.cause for machine in policy.account_machines} == {
         "billing": "debt", "dispute": "dispute", "abuse": "abuse", "ended": "ended", "admin": "admin",
+        "tenant": "tenant",
     }  # fmt: skip
-    for machine, event in (("abuse", "abuse_cleared"), ("admin", "admin_lifted")):
+    cures = (("abuse", "abuse_cleared"), ("admin", "admin_lifted"), ("tenant", "resumption_approved"))
+    for machine, event in cures:
         (lift,) = policy.machines[machine].relief
         assert (lift.event, lift.by, lift.when) == (event, "admin", None)
 

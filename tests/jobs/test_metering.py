@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from jobs.controller import Controller
-from jobs.hosts.base import HostUnavailable
+from jobs.hosts.base import HostUnavailable, Tenant
 from jobs.metering import Mirrored, mirror
 from storage import metering
 from tests.jobs.actions.test_delete import wish
@@ -120,8 +120,18 @@ def test_host_that_cannot_be_asked_changes_nothing(floor: Floor) -> None:
     floor.machine(floor.known_account())
 
     class Away:
-        def tenants(self) -> list[object]:
+        def tenants(self) -> list[Tenant]:
             raise HostUnavailable("local", "no route")
 
-    found = mirror(floor.database, {"local": Away()}, "reconcile")  # type: ignore[dict-item] - it never answers
+    found = mirror(floor.database, {"local": Away()}, "reconcile")
     assert found == Mirrored(silent=("local",))
+
+
+def test_packages_of_an_order_are_switched_on_before_it_is_started(floor: Floor, controller: Controller) -> None:
+    server, operation = ordered(floor, floor.known_account())
+    floor.rows("""UPDATE operations SET args = '{"packages": ["voice"]}' WHERE id = :id RETURNING 1""", id=operation.id)
+    held: list[object] = []
+    floor.host.before["start"] = lambda: held.append(floor.host.packages.get(str(server)))
+    floor.run(controller)
+    assert set(held) == {("voice",)}
+    assert skills(floor, server) == [("voice", "enabled", "observed")]

@@ -54,7 +54,8 @@ class Route:
 
     def at(self, tenant: Tenant, **ids: str) -> str:
         """Return the path with ids of a tenant filled in."""
-        known = {"server_id": tenant.server_id, "account_id": tenant.account_id, "name": "suspension_brake", **ids}
+        name = tenant.name if "/tenants/" in self.path else "suspension_brake"
+        known = {"server_id": tenant.server_id, "account_id": tenant.account_id, "name": name, **ids}
         return re.sub(r"\{(\w+)\}", lambda match: known.get(match[1], MISSING), self.path)
 
     def send(self, client: httpx.Client, tenant: Tenant, **changed: Any) -> httpx.Response:
@@ -89,6 +90,11 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/billing/portal"): Sound({"accountId": MISSING}),
     ("POST", "/api/support/create"): Sound({"subject": "Help", "text": "It does not start."}),
     ("POST", "/api/support/tickets/{number}/messages"): Sound({"text": "It does now."}),
+    ("POST", "/api/requests"): Sound({"kind": "provision", "name": "wished"}),
+    ("POST", "/api/admin/requests/{request_id}/approve"): Sound({"plan": "game"}),
+    ("POST", "/api/admin/requests/{request_id}/refuse"): Sound({"reason": "looked"}),
+    ("PATCH", "/api/tenants/{name}"): Sound({"packages": ["voice"]}),
+    ("POST", "/api/tenants/{name}/suspend"): Sound({"reason": "holidays"}),
     ("POST", "/api/instances"): Sound(
         {"name": "second", "kind": "game", "accountId": MISSING}, headers={"Idempotency-Key": "sound"}
     ),

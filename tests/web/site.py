@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from jobs.hosts.base import ServerSpec
 from jobs.hosts.local.host import LocalHost, default_commands, stop_everything
-from storage import accounts, policies, servers
+from storage import accounts, metering, policies, servers
 from storage.database import Database
 from storage.settings import SHIPPED_POLICY, Settings
 from web.app import create_app
@@ -39,6 +39,8 @@ class Tenant:
     server_id: str
     stripe_customer: str
     client: httpx.Client
+    name: str
+    """The one by which the tenant is billed."""
 
 
 class Site:
@@ -112,7 +114,10 @@ class Site:
             account_id = accounts.create_account(conn, policy, made.id, stripe_customer_id=f"cus_{number}", plan=plan)
         server_id = self.add_server(account_id, kind=kind)
         client = self.client(made.token)
-        return Tenant(str(made.id), made.token, str(account_id), server_id, f"cus_{number}", client)
+        with self.database.begin() as conn:
+            metering.created(conn, UUID(server_id))
+            (metered,) = metering.listed(conn, customer_id=made.id)
+        return Tenant(str(made.id), made.token, str(account_id), server_id, f"cus_{number}", client, metered.name)
 
     def add_server(self, account_id: UUID | str, *, kind: str = "game") -> str:
         """Make a server as a worker would have: it exists on the host and stands stopped."""

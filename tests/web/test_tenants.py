@@ -1,0 +1,115 @@
+"""Tenants by name: asked for, approved, given packages, suspended by their owner, deleted, and counted for invoices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.web.site import Site, Tenant
+
+
+@pytest.fixture
+def tenant(site: Site) -> Tenant:
+    """A tenant that its host has committed, under a name of its own."""
+    return site.tenant()
+
+
+def audit(site: Site, tenant: Tenant) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = site.admin.get(f"/api/admin/accounts/{tenant.account_id}/events").json()
+    return found
+
+
+def test_packages_are_what_the_host_then_holds(site: Site, tenant: Tenant) -> None:
+    name = tenant.name
+    answer = tenant.client.patch(f"/api/tenants/{name}", json={"packages": ["voice", "search"]})
+    assert (answer.status_code, answer.json()["packages"]) == (200, ["search", "voice"])
+    assert tenant.client.patch(f"/api/tenants/{name}", json={"packages": ["voice"]}).status_code == 200
+    assert tenant.client.get(f"/api/tenants/{name}").json()["packages"] == ["voice"]
+    with site.database.begin() as conn:
+        find = text("SELECT skill, event FROM tenant_skill_events WHERE server_id = :id ORDER BY id")
+        rows = [tuple(row) for row in conn.execute(find, {"id": tenant.server_id})]
+    assert rows == [("search", "enabled"), ("voice", "enabled"), ("search", "disabled")]
+    assert tenant.client.patch(f"/api/tenants/{name}", json={"packages": ["a", "a"]}).status_code == 400
+    stranger = site.tenant()
+    assert stranger.client.patch(f"/api/tenants/{name}", json={"packages": []}).status_code == 404
+
+
+def test_owner_suspends_and_a_person_approves_that_it_goes_on(site: Site, tenant: Tenant) -> None:
+    name = tenant.name
+    answer = tenant.client.post(f"/api/tenants/{name}/suspend")
+    assert (answer.status_code, answer.json()["states"]["tenant"]) == (202, "paused")
+    refused = tenant.client.post(f"/api/servers/{tenant.server_id}/host/start")
+    assert (refused.status_code, refused.json()["code"]) == (402, "TENANT_SUSPENDED")
+    assert tenant.client.patch(f"/api/tenants/{name}", json={"packages": []}).status_code == 402
+    asked = tenant.client.post("/api/requests", json={"kind": "resume", "name": name})
+    assert asked.status_code == 201
+    assert tenant.client.post("/api/requests", json={"kind": "resume", "name": name}).status_code == 409
+    wanted = asked.json()["requestId"]
+    assert wanted in {each["requestId"] for each in site.admin.get("/api/admin/requests").json()}
+    approved = site.admin.post(f"/api/admin/requests/{wanted}/approve", json={"reason": "of course"})
+    assert (approved.status_code, approved.json()["state"]) == (202, "approved")
+    assert site.admin.post(f"/api/admin/requests/{wanted}/approve").status_code == 409
+    view = site.admin.get(f"/api/admin/accounts/{tenant.account_id}").json()
+    assert (view["states"]["tenant"], view["serverBillingState"]) == ("in_use", "allowed")
+    moved = [
+        (row["because"], row["actor"].partition(":")[0]) for row in audit(site, tenant) if row["kind"] == "transition"
+    ]
+    assert moved[-2:] == [("tenant.pause", "customer"), ("tenant.resume", "admin")]
+
+
+def test_admins_suspension_is_their_own_cause(site: Site, tenant: Tenant) -> None:
+    name = tenant.name
+    answer = site.admin.post(f"/api/tenants/{name}/suspend", json={"reason": "by phone"})
+    assert (answer.status_code, answer.json()["states"]["admin"]) == (202, "stopped")
+    assert "by phone" in [row["because"] for row in audit(site, tenant)]
+
+
+def test_tenant_that_shares_its_account_is_not_suspended_with_the_others(site: Site, tenant: Tenant) -> None:
+    name = tenant.name
+    site.add_server(tenant.account_id)
+    answer = tenant.client.post(f"/api/tenants/{name}/suspend")
+    assert (answer.status_code, answer.json()["code"]) == (409, "ACCOUNT_SHARED")
+
+
+def test_approved_wish_becomes_an_order_on_an_account_of_its_own(site: Site) -> None:
+    customer = site.tenant()
+    wish = {"kind": "provision", "name": "shop", "packages": ["voice"]}
+    asked = customer.client.post("/api/requests", json=wish).json()
+    taken = site.admin.post(f"/api/admin/requests/{asked['requestId']}/approve")
+    assert (taken.status_code, taken.json()["state"]) == (202, "approved")
+    assert taken.json()["accountId"] != customer.account_id
+    order = customer.client.get(f"/api/operations/{taken.json()['operationId']}").json()
+    assert (order["kind"], order["state"]) == ("create_server", "queued")
+    assert customer.client.post("/api/requests", json=wish).json()["code"] == "NAME_TAKEN"
+    other = customer.client.post("/api/requests", json={**wish, "name": "shop two"}).json()["requestId"]
+    answer = site.admin.post(f"/api/admin/requests/{other}/refuse", json={"reason": "no room"})
+    assert (answer.json()["state"], answer.json()["answer"]) == ("refused", "no room")
+    assert {each["state"] for each in customer.client.get("/api/requests").json()} == {"approved", "refused"}
+
+
+def test_admin_deletes_a_tenant_by_its_name(site: Site, tenant: Tenant) -> None:
+    name = tenant.name
+    answer = site.admin.post(f"/api/admin/tenants/{name}/delete")
+    assert (answer.status_code, answer.json()["tenant"]) == (202, name)
+    assert site.admin.get(f"/api/operations/{answer.json()['operationId']}").json()["kind"] == "delete_server"
+    assert site.admin.post(f"/api/admin/tenants/{name}/delete").json()["code"] == "DELETION_UNDER_WAY"
+    assert site.admin.post("/api/admin/tenants/nobody/delete").status_code == 404
+
+
+def test_backfill_counts_what_was_missing_and_then_nothing(site: Site) -> None:
+    made = site.tenant()
+    site.host.set_packages(site.spec(site.add_server(made.account_id)), ["search"])
+    first = site.admin.post("/api/admin/billing/backfill").json()
+    assert first["lifecycleInserted"] >= 1
+    assert first["eventsInserted"] >= 1
+    second = site.admin.post("/api/admin/billing/backfill").json()
+    assert second == {
+        "message": "Nothing was missing.",
+        "tenantsExamined": first["tenantsExamined"],
+        "lifecycleInserted": 0,
+        "eventsInserted": 0,
+        "suspensionEventsInserted": 0,
+    }
+    assert made.client.post("/api/admin/billing/backfill").status_code == 403

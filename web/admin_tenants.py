@@ -1,0 +1,60 @@
+"""For administrators: a tenant taken away by its name, and what hosts hold written down for its invoices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import post
+from litestar.handlers import HTTPRouteHandler
+from sqlalchemy import Connection
+
+from jobs.metering import mirror
+from web.auth import Caller
+from web.backups import ordered
+from web.deletion import want_gone
+from web.gates import Permitted
+from web.services import HttpRequest, PathId, TheServices
+from web.tenants import named
+
+
+@post("/tenants/{name:str}/delete", opt={"gate": "server.delete"}, status_code=202, sync_to_thread=True)
+def delete_tenant(request: HttpRequest, services: TheServices, name: PathId) -> dict[str, Any]:
+    """Delete a tenant and its files for good, at its owner's request. Its backups and its last invoice stay."""
+    caller: Caller = request.state.caller
+    with services.database.begin() as conn:
+        tenant = named(conn, caller, name)
+
+    def prepare(conn: Connection, allowed: Permitted) -> None:
+        want_gone(conn, services, caller, allowed)
+
+    made = ordered(
+        request,
+        services,
+        str(tenant.server_id),
+        "delete_server",
+        {},
+        prepare=prepare,
+        wish={"name": name},
+        also_gone=True,
+    )
+    return {"tenant": name, "operationId": made["operationId"]}
+
+
+@post("/billing/backfill", status_code=200, sync_to_thread=True)
+def backfill(services: TheServices) -> dict[str, Any]:
+    """Read every live tenant from its host, and record what events do not tell yet. A second time adds nothing."""
+    found = mirror(services.database, services.hosts, "backfill")
+    added = found.lifecycle + found.packages + found.suspensions
+    message = f"{added} events were missing and are recorded now." if added else "Nothing was missing."
+    if found.silent:
+        message += f" These hosts could not be asked: {', '.join(found.silent)}."
+    return {
+        "message": message,
+        "tenantsExamined": found.examined,
+        "lifecycleInserted": found.lifecycle,
+        "eventsInserted": found.packages,
+        "suspensionEventsInserted": found.suspensions,
+    }
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (delete_tenant, backfill)

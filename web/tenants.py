@@ -1,0 +1,160 @@
+"""Tenants by their name, which is one installation-wide: shown, given packages, suspended at their owner's wish."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Router, get, patch, post
+from litestar.params import RawBody
+from sqlalchemy import Connection, text
+
+from engine.snapshot import Command
+from storage import ledger, metering, policies
+from storage.audit import AuditNote
+from storage.errors_invoices import UnknownTenant
+from storage.intents_outbox import Outbox
+from storage.metering import TenantRow
+from web.auth import Caller, signed_in
+from web.gates import permitted
+from web.inputs import Input, decode, line, page_size, query
+from web.problems import bad_input, conflict
+from web.services import HttpRequest, PathId, Services, TheServices
+from web.wire import instant
+
+PACKAGES = 100
+PACKAGE_CHARACTERS = 60
+OTHERS = text(
+    "SELECT count(*) FROM servers WHERE account_id = :account AND id <> :server "
+    "AND lifecycle NOT IN ('deleting', 'deleted')"
+)
+SHARED = (
+    "This tenant shares its account with {} more, and a suspension stops all servers of an account. "
+    "Stop this one instead, or let it be moved to an account of its own."
+)
+
+
+class Packages(Input):
+    """Every package that is to be switched on; those that are not named are switched off."""
+
+    packages: list[str]
+
+
+class Why(Input):
+    """Why; it is written into the audit."""
+
+    reason: str = ""
+
+
+@get("/", sync_to_thread=True)
+def list_tenants(request: HttpRequest, services: TheServices) -> list[dict[str, Any]]:
+    """List tenants by name, a page at a time: `?limit=`, and `?after=` the last name of the page before."""
+    caller: Caller = request.state.caller
+    after = query(request, "after", "")
+    with services.database.begin() as conn:
+        found = metering.listed(conn, customer_id=_own(caller), after=after, limit=page_size(request))
+        return [shown(conn, each) for each in found]
+
+
+@get("/{name:str}", sync_to_thread=True)
+def show_tenant(request: HttpRequest, services: TheServices, name: PathId) -> dict[str, Any]:
+    """Show one tenant, with its packages."""
+    with services.database.begin() as conn:
+        return shown(conn, named(conn, request.state.caller, name))
+
+
+@patch("/{name:str}", opt={"gate": "files.write", "takes": Packages}, sync_to_thread=True)
+def change_packages(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
+    """Switch packages on and off, as whoever may write its files. What its host then holds is answered and metered."""
+    wanted = checked_packages(decode(Packages, body).packages)
+    with services.database.begin() as conn:
+        tenant = named(conn, request.state.caller, name)
+    allowed = permitted(request, str(tenant.server_id))
+    held = services.host(allowed.host).set_packages(allowed.spec, wanted).packages
+
+    with services.database.begin() as conn:
+        metering.harmlessly(conn, f"tenant `{name}`", lambda: metering.packages(conn, tenant.server_id, held))
+    return {"tenant": name, "serverId": str(tenant.server_id), "packages": sorted(held)}
+
+
+@post("/{name:str}/suspend", opt={"takes": Why}, status_code=202, sync_to_thread=True)
+def suspend_tenant(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
+    """Suspend a tenant at its owner's wish, or an admin's. It is stopped; a person approves that it goes on."""
+    reason = decode(Why, body).reason if body.strip() else ""
+    caller: Caller = request.state.caller
+    words = line(reason, "reason", 500) if reason else ""
+
+    def write(conn: Connection) -> tuple[TenantRow, ledger.Recorded]:
+        tenant = named(conn, caller, name)
+        ledger.lock(conn, [tenant.account_id])
+        others = conn.execute(OTHERS, {"account": tenant.account_id, "server": tenant.server_id}).scalar_one()
+        if others:
+            raise conflict("ACCOUNT_SHARED", SHARED.format(others))
+        event = "admin_suspended" if caller.role == "admin" else "suspension_requested"
+        sent = Command(event, caller.role, caller.actor)
+        said = [AuditNote("admin", event, caller.actor, words)] if words and caller.role == "admin" else []
+        policy = policies.in_force(conn)
+        more: dict[str, Any] = {"actor": caller.actor, "evidence": said, "world": services.world}
+        return tenant, ledger.record(conn, policy, tenant.account_id, command=sent, **more)
+
+    tenant, recorded = services.database.transact(f"tenant `{name}`", write)
+    services.wake(recorded.intents)
+    return {"tenant": name, "serverId": str(tenant.server_id), "states": dict(recorded.settlement.snapshot.states)}
+
+
+def resume(conn: Connection, services: Services, caller: Caller, account_id: UUID) -> tuple[Outbox, ...]:
+    """Let an account go on that its owner, or an admin by name, has suspended. Other causes keep it as they do."""
+    policy = policies.in_force(conn)
+    ledger.lock(conn, [account_id])
+    found = text("SELECT states FROM accounts WHERE id = :id")
+    states: dict[str, str] = conn.execute(found, {"id": account_id}).scalar_one()
+    cures = {"tenant": ("paused", "resumption_approved"), "admin": ("stopped", "admin_lifted")}
+    events = [event for machine, (state, event) in cures.items() if states.get(machine) == state]
+    if not events:
+        raise conflict("NOTHING_TO_RESUME", "Neither its owner nor an admin has suspended this tenant.")
+    asked: list[Outbox] = []
+    for event in events:
+        sent = Command(event, "admin", caller.actor)
+        asked += ledger.record(conn, policy, account_id, command=sent, actor=caller.actor, world=services.world).intents
+    return tuple(asked)
+
+
+def named(conn: Connection, caller: Caller, name: str) -> TenantRow:
+    """Return the living tenant of this name that the caller may see. Raises UnknownTenant."""
+    if "\x00" in name:
+        raise UnknownTenant("")  # no text can hold it
+    return metering.find(conn, name, customer_id=_own(caller))
+
+
+def checked_packages(names: list[str]) -> list[str]:
+    """Return names of packages that are harmless wherever they are shown. Raises the 400."""
+    if len(names) > PACKAGES:
+        raise bad_input(f"`packages` names more than {PACKAGES}.", field="packages")
+    found = [line(name, "packages", PACKAGE_CHARACTERS) for name in names]
+    if len(set(found)) < len(found):
+        raise bad_input("`packages` names one twice.", field="packages")
+    return sorted(found)
+
+
+def shown(conn: Connection, tenant: TenantRow) -> dict[str, Any]:
+    """Write a tenant for the wire."""
+    return {
+        "tenant": tenant.name,
+        "serverId": str(tenant.server_id),
+        "accountId": str(tenant.account_id),
+        "organisation": tenant.organisation,
+        "createdAt": instant(tenant.created_at),
+        "packages": metering.packages_of(conn, tenant.server_id),
+    }
+
+
+def _own(caller: Caller) -> UUID | None:
+    return None if caller.role == "admin" else UUID(str(caller.customer_id))
+
+
+router = Router(
+    "/api/tenants",
+    route_handlers=[list_tenants, show_tenant, change_packages, suspend_tenant],
+    guards=[signed_in],
+    tags=["tenants"],
+)
