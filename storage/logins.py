@@ -190,12 +190,23 @@ def end_session(conn: Connection, cookie: str) -> None:
 
 
 def too_often(conn: Connection, key: str, most: int, within: timedelta) -> bool:
-    """Count one try of something and tell whether there were too many. The same for every process."""
+    """Count one try of something and tell whether there were too many. The same for every process.
+
+    One too many is not kept: whoever goes on neither fills the table nor puts off the end of the wait.
+    """
     conn.execute(text("DELETE FROM attempts WHERE at < clock_timestamp() - interval '1 day'"))
-    conn.execute(text("INSERT INTO attempts (key) VALUES (:key)"), {"key": key})
+    add = text("INSERT INTO attempts (key) VALUES (:key) RETURNING id")
+    own: int = conn.execute(add, {"key": key[:300]}).scalar_one()
     count = text("SELECT count(*) FROM attempts WHERE key = :key AND at > clock_timestamp() - :within")
-    found: int = conn.execute(count, {"key": key, "within": within}).scalar_one()
+    found: int = conn.execute(count, {"key": key[:300], "within": within}).scalar_one()
+    if found > most:
+        conn.execute(text("DELETE FROM attempts WHERE id = :id"), {"id": own})
     return found > most
+
+
+def forgive(conn: Connection, key: str) -> None:
+    """Forget how often something was tried."""
+    conn.execute(text("DELETE FROM attempts WHERE key = :key"), {"key": key[:300]})
 
 
 def _one(conn: Connection, find: str, given: dict[str, Any]) -> Login | None:

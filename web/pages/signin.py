@@ -6,7 +6,6 @@ What is answered never tells whether an address is known; only mail to it does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from sqlalchemy import Connection
 from storage import accounts, letters, logins, policies
 from storage.errors import AlreadyTaken
 from storage.logins import Login
-from web import passwords
+from web import devices, guesses, passwords
 from web.inputs import email_address, line, query, zone_name
 from web.pages.forms import form_of
 from web.pages.render import go_to, page
@@ -25,12 +24,14 @@ from web.pages.visitor import Visitor, anybody
 from web.problems import Problem
 from web.services import HttpRequest, Services, TheServices
 
-WITHIN = timedelta(minutes=15)
-MOST_BY_ADDRESS = 10  # tries to sign in as one person
-MOST_BY_CLIENT = 100  # from one network address
 MOST_LETTERS = 5
 WRONG = "The mail address or the password is wrong."
 SLOW_DOWN = "There were too many tries. Wait a quarter of an hour and try again."
+LOCKED = (
+    "There were too many tries with this mail address today, perhaps by somebody else. A browser in which you have "
+    "signed in before lets you in; for this one, let us mail you a link."
+)
+FAULTS = {"slow": SLOW_DOWN, "locked": LOCKED}
 NOT_PROVED = "Your address is not proved yet. Open the link in the letter that we sent you, or ask for a new password."
 PROVES = "Sign in here with the password that you chose, and your address is proved."
 LINK_IS_OLD = "This link is no longer good. Ask for a new one."
@@ -55,21 +56,32 @@ async def sign_in(request: HttpRequest, services: TheServices) -> Response[Any]:
 def _sign_in(request: HttpRequest, services: Services, form: Mapping[str, str]) -> Response[Any]:
     email, to, token = form.get("email", "")[:254], form.get("next", "/"), form.get("token", "")
     with services.database.begin() as conn:
-        slow = _too_often(conn, request, f"sign-in:{logins.normal(email)}", MOST_BY_ADDRESS)
         login = logins.by_email(conn, email)
-    # who asks too often costs no more work; that tells nothing, because unknown addresses are counted too
-    right = not slow and passwords.is_right(
+        device = devices.known(request, services, login)
+        verdict = guesses.judge(conn, client=_client(request), email=email, device=device)
+    right = not verdict and passwords.is_right(
         form.get("password", "")[: passwords.MOST_CHARACTERS + 1], login.password_hash if login else None
     )
-    fault = SLOW_DOWN if slow else WRONG if login is None or not right else ""
+    fault = FAULTS[verdict] if verdict else WRONG if login is None or not right else ""
     if not fault and login is not None and login.verified_at is None and not _proves(services, login, token):
         fault = NOT_PROVED
     if fault or login is None:
-        status = 429 if slow else 401
+        status = 429 if verdict else 401
         return page(request, "sign_in.html", status=status, next=to, email=email, token=token, told="", fault=fault)
     with services.database.begin() as conn:
         cookie = logins.begin_session(conn, login.id)
-    return go_to(to if to != "/" else "/admin" if login.role == "admin" else "/", cookie=cookie, services=services)
+        logins.forgive(conn, guesses.pair_key(_client(request), email, device))
+    to = to if to != "/" else "/admin" if login.role == "admin" else "/"
+    return _known_from_now_on(go_to(to, cookie=cookie, services=services), request, services, login)
+
+
+def _known_from_now_on(
+    answer: Response[Any], request: HttpRequest, services: Services, login: Login, password_hash: str | None = None
+) -> Response[Any]:
+    """Let the browser keep that this person was there: nobody else's guesses lock them out of it."""
+    if kept_hash := password_hash or login.password_hash:
+        answer.cookies.append(devices.remembered(request, services, login, kept_hash))
+    return answer
 
 
 def _proves(services: Services, login: Login, token: str) -> bool:
@@ -207,8 +219,10 @@ def _choose_password(request: HttpRequest, services: Services, form: Mapping[str
         logins.verify(conn, login.id)
         if login.customer_id is not None and not accounts.accounts_of(conn, login.customer_id):
             _first_account(conn, services, login.customer_id)
+        logins.forgive(conn, guesses.pair_key(_client(request), login.email, None))
     told = "Your new password is kept. You can sign in now."
-    return page(request, "sign_in.html", next="/", email=login.email, token="", told=told, fault="")
+    shown = page(request, "sign_in.html", next="/", email=login.email, token="", told=told, fault="")
+    return _known_from_now_on(shown, request, services, login, password_hash)
 
 
 def _first_account(conn: Connection, services: Services, customer_id: UUID) -> None:
@@ -261,9 +275,11 @@ def _mail_link(conn: Connection, services: Services, login: Login, purpose: logi
 
 
 def _too_often(conn: Connection, request: HttpRequest, key: str, most: int) -> bool:
-    client = request.client.host if request.client else "unknown"
-    by_key = logins.too_often(conn, key[:300], most, WITHIN)
-    return logins.too_often(conn, f"client:{client}", MOST_BY_CLIENT, WITHIN) or by_key
+    return guesses.by_client(conn, _client(request)) or logins.too_often(conn, key, most, guesses.WITHIN)
+
+
+def _client(request: HttpRequest) -> str:
+    return request.client.host if request.client else "unknown"
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (
