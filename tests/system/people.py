@@ -19,6 +19,7 @@ MISSING = "chromium is missing; Debian: apt-get install chromium; Ubuntu: snap i
 PHONE, DESK = (390, 844), (1280, 900)
 FEW = ((PHONE, "light"), (DESK, "dark"))  # on these two, axe looks on
 ALL = (*FEW, (PHONE, "dark"), (DESK, "light"))
+LOOK = {"resultTypes": ["violations"], "iframes": False}  # what stands in a frame is a page of its own
 MOST_KEYS = 150  # to reach anything on a page
 WAIT_MS = 20_000
 
@@ -176,7 +177,7 @@ class Person:
 
     def faults(self) -> list[str]:
         """Return what keeps somebody from using the page as it stands: what axe finds, and what is wider than it."""
-        found: list[dict[str, Any]] = Axe().run(self.page).response["violations"]
+        found: list[dict[str, Any]] = Axe().run(self.page, options=LOOK).response["violations"]
         faults = [f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}" for each in found]
         return [*faults, *self.too_wide()]
 

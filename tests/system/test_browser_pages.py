@@ -17,7 +17,8 @@ QUERIES = {  # what some pages need to have something to show
     "/admin/policy/diff": "?old={digest}&new={digest}",
     "/admin/policy/impact": "?to={digest}",
 }
-NO_PAGES = {"/static/{name}", "/verify", "/admin/policy/pictures/{machine}"}  # files, and what leads on at once
+# Files, what leads on at once, and letters: those stand in a frame in which nothing runs, the checker neither.
+NO_PAGES = {"/static/{name}", "/verify", "/admin/policy/pictures/{machine}", "/admin/notices/{name}"}
 
 
 def is_page(path: str) -> bool:
@@ -50,7 +51,12 @@ def filled_shop(shop: System, person: Person) -> dict[str, str]:
     shop.advance(75)
     assert shop.view(account_id)["billingStatus"] == "final_warning"
     digest = shop.admin.get("/api/health").json()["policyDigest"]
-    return {"server_id": place.rpartition("/")[2], "account_id": account_id, "note_id": note_id, "digest": digest}
+    return {
+        "server_id": place.rpartition("/")[2],
+        "account_id": account_id,
+        "note_id": note_id,
+        "digest": digest,
+    }
 
 
 def seen(visitor: Person, paths: list[str], ids: dict[str, str]) -> list[str]:
