@@ -15,6 +15,7 @@ from jobs.context import Context
 from jobs.isolation import by_itself
 from jobs.logs import say
 from storage import backups, operations
+from storage.alerts import raise_alert
 from storage.leases import Fence, check
 from storage.ledger_batch import lock
 from storage.ledger_servers import move_server
@@ -49,6 +50,7 @@ SORRY: Final[Mapping[str, str]] = {
     "dropped": "This was not done, because it is not possible for this account any more. Nothing was changed.",
     "failed": "This could not be done. Your files are as they were; please try again, or write to us.",
 }
+SORRY_BEGUN: Final = "The deletion had begun and could not be ended yet. We have been told, and see to it."
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +72,18 @@ def end_operations(context: Context, policy: Policy, fence: Fence) -> int:
 def _end(conn: Connection, *, context: Context, policy: Policy, row: Row[Any], fence: Fence) -> None:
     check(conn, fence)
     lock(conn, [row.account_id])
-    sorry = SORRY[row.status]
+    is_begun = row.phase == operations.DESTROYING  # no half of a server is given back
+    sorry = SORRY_BEGUN if is_begun else SORRY[row.status]
     left = None if row.phase in {None, "allocate"} else "unknown"  # until then nothing is asked of a host
     operations.fail(conn, row.id, error=sorry, reason=row.outcome or row.status, left_behind=left)
     if row.intent == "create_backup":
         _fail_backup(conn, row.server_id, UUID(str(row.args["backup_id"])), sorry)
     about = {"server_id": row.server_id, "intent": row.intent, "intent_id": row.intent_id}
-    is_begun = row.phase == operations.DESTROYING  # no half of a server is given back
+    if is_begun and row.status == "dropped":
+        # Nothing is destroyed while billing stops an account, not even what its owner has asked for. Whoever lifts that
+        # has to know that half of a server waits.
+        words = f"a deletion had begun when it was stopped ({row.outcome}); resume its operation once that is lifted"
+        raise_alert(conn, "intent_failed", words, row.account_id, key=f"begun:{row.intent_id}")
     if row.intent in WAY_OUT and not is_begun and conn.execute(OTHERS, about).first() is None:
         # A server that was not made whole is not wanted to run: else a repair would try the rest by itself.
         desired: Literal["stopped"] | None = "stopped" if row.intent == "provision_server" else None

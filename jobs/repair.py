@@ -22,7 +22,7 @@ from jobs.context import Context
 from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
 from jobs.observe import Seat, fleet
-from storage import brakes, clock, repairs
+from storage import brakes, clock, policies, repairs
 from storage.alerts import raise_alert
 from storage.intents_ask import ask_server
 from storage.intents_outbox import REPAIR, Outbox
@@ -102,7 +102,7 @@ def repair(context: Context, policy: Policy, fence: Fence) -> Repaired:
 
 
 def look_back(context: Context, fence: Fence, *, prune: bool) -> None:
-    """Tell how what was asked for has ended; now and then, remove events that are old or too many."""
+    """Tell how what was asked for has ended; now and then, remove what is old or too many: events, slots of brakes."""
     with context.database.begin() as conn:
         if not (prune or repairs.is_unsettled(conn)):
             return
@@ -114,6 +114,7 @@ def look_back(context: Context, fence: Fence, *, prune: bool) -> None:
         repairs.settle(conn, now)
         if prune:
             repairs.prune(conn, now)
+            brakes.prune(conn, policies.in_force(conn), now)
 
     context.database.transact("repair events", work)
 

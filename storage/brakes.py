@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -26,6 +26,8 @@ POPULATIONS: Final = {
     "accounts": "accounts WHERE plan IS NOT NULL OR subscription_status <> 'none'",
     "servers": "servers WHERE lifecycle <> 'deleted'",
 }
+KEPT: Final = timedelta(days=31)
+PRUNED_AT_ONCE: Final = 10_000
 LOCK_CLASS: Final = 7_203_115  # advisory locks of this class are brakes
 
 
@@ -116,14 +118,34 @@ def release(  # noqa: PLR0917 - which, who, when, how far, why
     return True
 
 
+def prune(conn: Connection, policy: Policy, now: datetime) -> int:
+    """Remove slots that no window reaches any more, so many at once; return how many.
+
+    They stay for a month at least: a policy that is deployed tomorrow may count over a longer period.
+    """
+    longest = max((brake.per for brake in _of(policy)), default=KEPT)
+    gone = text(
+        "DELETE FROM brake_slots WHERE id IN (SELECT id FROM brake_slots WHERE at < :before ORDER BY id LIMIT :at_once)"
+    )
+    return conn.execute(gone, {"before": now - max(KEPT, longest), "at_once": PRUNED_AT_ONCE}).rowcount
+
+
 def states(conn: Connection, policy: Policy, now: datetime) -> list[BrakeState]:
     """Show every brake of the policy."""
     shown = []
-    for permit in (*policy.permits.values(), *of_repairs(policy).values()):
+    for permit in _permits(policy):
         if permit.brake is not None:
             state = _state(conn, permit.name)
             shown.append(BrakeState(*state[:4], _taken(conn, permit.brake, state, now)))
     return shown
+
+
+def _permits(policy: Policy) -> tuple[Permit, ...]:
+    return *policy.permits.values(), *of_repairs(policy).values()
+
+
+def _of(policy: Policy) -> list[Brake]:
+    return [permit.brake for permit in _permits(policy) if permit.brake is not None]
 
 
 class _Row(NamedTuple):

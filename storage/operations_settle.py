@@ -20,7 +20,7 @@ from storage.intents_ask import ask_server
 from storage.intents_outbox import Outbox
 from storage.ledger_batch import lock
 from storage.ledger_servers import move_server
-from storage.operations import Operation, get
+from storage.operations import Operation, get, of_server
 from storage.servers import Server
 
 # What carries an operation of this kind out, and the gate that its resumption has to pass.
@@ -73,6 +73,28 @@ def resume(
         conn, policy, server.id, CARRIED_OUT_BY[found.kind], actor=actor, because=reason, args=args, world=world
     )
     return get(conn, operation_id), asked
+
+
+def take_up(conn: Connection, policy: Policy, server: Server, *, actor: str) -> Operation | None:
+    """Let a repair go on with the order of a server that never came to be, so that its phases show and count.
+
+    `None`: nobody follows it. Raises OperationRefused while the order is under way, or once it was cleaned up.
+    """
+    lock(conn, [server.account_id])
+    orders = [each for each in of_server(conn, server.id) if each.kind == "create_server"]
+    if not orders or orders[0].state == "succeeded":
+        return None
+    found = orders[0]
+    if conn.execute(UNDER_WAY, {"server": server.id, "operation": str(found.id)}).first() is not None:
+        raise OperationRefused(found.id, "made again", "somebody goes on with it already")
+    if found.phase in {CLEANING, CLEANED}:
+        raise OperationRefused(found.id, "made again", _why_not(found))
+    if found.state == "failed":
+        conn.execute(REOPEN, {"id": found.id})
+        facts = {"operation_id": str(found.id), "server_id": str(server.id), "phase": found.phase}
+        note = AuditNote("server", "resume_operation", actor, "a repair makes it again", found.state, None, facts=facts)
+        audit.append(conn, found.account_id, [note], policy.digest)
+    return get(conn, found.id)
 
 
 def clean_up(

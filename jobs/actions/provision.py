@@ -18,7 +18,8 @@ from jobs.actions.targets import locked_server, may_run, spec_of, still_wanted
 from jobs.context import Context
 from jobs.faults import Moment, pause
 from jobs.hosts.base import HostBusy, HostError, Observation
-from storage import metering, operations, policies, servers
+from storage import metering, operations, operations_settle, policies, servers
+from storage.errors import OperationRefused
 from storage.intents import Again, Claim, Done, GiveUp, Outcome
 from storage.ledger_servers import move_server
 from storage.metering import Down
@@ -43,7 +44,10 @@ def provision_server(context: Context, claim: Claim) -> Outcome:
 
     A suspension in the middle lets the phase in hand end and starts nothing: the server is made, and stands.
     """
-    operation = _operation(context, claim)
+    try:
+        operation = _operation(context, claim)
+    except OperationRefused as error:
+        return GiveUp(str(error))
     if operation is not None and operation.state == "failed":
         return GiveUp("its operation has failed; resume it, or clean it up")
     if operation is not None and operation.state == "succeeded":
@@ -234,11 +238,20 @@ def _let_next_go(context: Context) -> None:
 
 
 def _operation(context: Context, claim: Claim) -> Operation | None:
+    """Return what shows how far it has come: the order, which a repair takes up where it was left.
+
+    Raises OperationRefused when somebody else goes on with it.
+    """
     operation_id = operation_of(claim)
-    if operation_id is None:
-        return None
-    with context.database.begin() as conn:
-        return operations.get(conn, operation_id)
+    if operation_id is not None:
+        with context.database.begin() as conn:
+            return operations.get(conn, operation_id)
+    server = locked_server(context, claim.server_id)
+
+    def work(conn: Connection) -> Operation | None:
+        return operations_settle.take_up(conn, policies.in_force(conn), server, actor="worker")
+
+    return context.database.transact(f"server `{server.id}`", work)
 
 
 def operation_of(claim: Claim) -> UUID | None:

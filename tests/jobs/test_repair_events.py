@@ -11,10 +11,12 @@ import pytest
 
 from engine.load import bundle, load_texts
 from jobs.controller import Controller
-from storage import clock, policies, repairs
+from storage import clock, operations, policies, repairs
 from storage.intents_ask import ask_server
+from storage.operations import Operation
 from storage.repairs import Event
 from storage.settings import SHIPPED_POLICY
+from tests.jobs.actions.test_provision import at, ordered
 from tests.jobs.floor import Floor
 
 
@@ -124,6 +126,41 @@ def test_a_server_that_never_came_to_be_is_made_again_once_level_3_is_live(
     assert floor.host.made("create") == [str(server)]
     assert floor.seat(server).observed == "running"
     assert told(floor) == [("make_again", "asked"), ("make_again", "done")]
+
+
+def lost_order(floor: Floor) -> tuple[UUID, Operation]:
+    """Return an order whose worker was lost, and that has failed since, seven hours ago."""
+    server, operation = ordered(floor, floor.known_account())
+    floor.rows("UPDATE intents SET status = 'failed' WHERE server_id = :id RETURNING 1", id=server)
+    with floor.begin() as conn:
+        operations.fail(conn, operation.id, error="sorry", reason="its worker died", phase="create")
+    late = "lifecycle = 'failed', observed = 'stopped', lifecycle_since = now() - interval '7 hours'"
+    floor.rows(f"UPDATE servers SET {late} WHERE id = :id RETURNING 1", id=server)
+    return server, operation
+
+
+def test_an_order_that_is_made_again_shows_its_phases_and_ends_as_any(floor: Floor, controller: Controller) -> None:
+    deploy(floor, BILLING_REPAIR_LEVEL_3="live")
+    server, operation = lost_order(floor)
+    floor.host.before["create"] = lambda: phases.append(at(floor, operation)[:2])
+    phases: list[tuple[str, str | None]] = []
+    floor.run(controller)
+    assert phases == [("in_progress", "create")]
+    assert at(floor, operation) == ("succeeded", "ready", None)
+    assert floor.host.made("create") == [str(server)]
+    actions = [row["action"] for row in floor.audit_of(floor.seat(server).account_id)]
+    assert "resume_operation" in actions
+
+
+def test_an_order_that_was_cleaned_up_or_goes_on_is_not_made_again(floor: Floor, controller: Controller) -> None:
+    deploy(floor, BILLING_REPAIR_LEVEL_3="live")
+    server, operation = lost_order(floor)
+    floor.rows("UPDATE operations SET phase = 'cleaned_up' RETURNING 1")
+    floor.run(controller)
+    assert floor.host.made("create") == []
+    assert at(floor, operation)[:2] == ("failed", "cleaned_up")
+    assert ("make_again", "failed") in told(floor)
+    assert floor.seat(server).lifecycle == "failed"
 
 
 def test_a_start_that_billing_forbids_by_then_is_skipped_and_the_audit_says_so(

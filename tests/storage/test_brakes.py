@@ -126,3 +126,15 @@ def test_payment_needs_no_slot(deployment: Deployment) -> None:
     deployment.record(*accounts)
     deployment.pay(accounts[1])
     assert deployment.row(accounts[1])["billing_status"] == "active"
+
+
+def test_slots_are_removed_once_no_window_can_reach_them(deployment: Deployment) -> None:
+    now = deployment.now()
+    ages = (timedelta(0), timedelta(days=31), timedelta(days=31, seconds=1), timedelta(days=400))
+    add = "INSERT INTO brake_slots (brake, account_id, at) VALUES (:name, gen_random_uuid(), :at) RETURNING 1"
+    for age in ages:
+        deployment.rows(add, name=NAME, at=now - age)
+    with deployment.begin() as conn:
+        assert brakes.prune(conn, deployment.policy, now) == 2
+        assert brakes.prune(conn, deployment.policy, now) == 0
+    assert [now - row["at"] for row in deployment.rows("SELECT at FROM brake_slots ORDER BY at DESC")] == list(ages[:2])

@@ -225,6 +225,36 @@ def test_a_deletion_that_is_given_up_halfway_is_resumed_by_a_person(floor: Floor
     assert (floor.seat(server).lifecycle, read(floor, operation).state) == ("deleted", "succeeded")
 
 
+def test_a_suspension_after_something_was_taken_away_leaves_the_rest_to_a_person(
+    floor: Floor, controller: Controller
+) -> None:
+    account = floor.known_account()
+    server = floor.machine(account)
+    operation = wish(floor, server)
+    floor.host.before["destroy"] = unreachable
+    floor.carry_out()
+    assert read(floor, operation).phase == "destroy"
+    floor.host.before.pop("destroy")
+    asked = len(floor.host.made("destroy"))
+    floor.suspend_now(account)
+    floor.run(controller)
+    assert len(floor.host.made("destroy")) == asked, "nothing is destroyed while billing stops the account"
+    found = read(floor, operation)
+    assert (found.state, found.phase) == ("failed", "destroy")
+    assert "had begun" in str(found.error)
+    assert floor.seat(server).lifecycle == "deleting", "no half of a server is given back"
+    (words,) = [row["text"] for row in floor.rows("SELECT text FROM alerts WHERE key LIKE 'begun:%'")]
+    assert "resume its operation once that is lifted" in words
+    with pytest.raises(ServersStopped):
+        resume(floor, operation)
+    floor.pay(account)
+    floor.run(controller)
+    assert len(floor.host.made("destroy")) == asked, "a payment does not go on with it either"
+    assert resume(floor, operation) == 1
+    floor.run(controller)
+    assert (floor.seat(server).lifecycle, read(floor, operation).state) == ("deleted", "succeeded")
+
+
 def test_a_reinstall_keeps_what_was_there_before_it_takes_it_away(floor: Floor, controller: Controller) -> None:
     server = floor.machine(floor.known_account())
     kept: list[list[bytes]] = []
