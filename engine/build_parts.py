@@ -182,6 +182,8 @@ EVIDENCE: Mapping[str, str] = {
     "lost_disputes": "int",
     "disputed_since": "instant",
     "dispute_lost_at": "instant",
+    "invoices_to_confirm": "int",
+    "trial_ends_at": "instant",
     "has_active_plan": "bool",
     "at_plan_limit": "bool",
     "exempt": "bool",

@@ -36,10 +36,12 @@ FIELDS: Mapping[str, FieldKind] = {
     "suspended_at": "instant",
     "retention_until": "instant",
     "subscription_ended_at": "instant",
+    "trial_ends_at": "instant",
     "hold_until": "instant",
     "promise_at": "instant",  # the date that this notice promises, whatever for
     "amount_due": "text",
     "pay_url": "text",
+    "confirm_url": "text",  # where a payment is confirmed that a bank asks about
     "portal_url": "text",
     "support_email": "text",
 }

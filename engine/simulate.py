@@ -27,6 +27,7 @@ SAMPLE: Mapping[str, FieldValue] = {
     "plan": "game",
     "amount_due": "12.00 EUR",
     "pay_url": "https://pay.example/invoice",
+    "confirm_url": "https://pay.example/invoice",
     "portal_url": "https://pay.example/portal",
     "support_email": "support@example.com",
 }

@@ -14,10 +14,10 @@ from engine.notices import FieldValue, plain, words_in, write
 from jobs.letters import forms
 from jobs.mail import Letter
 from storage.intents import Claim
-from storage.owed import OwedInvoice, owed_invoices, pay_url
+from storage.owed import OwedInvoice, confirm_url, owed_invoices, pay_url
 from storage.settings import Settings
 
-FACTS = ("past_due_since", "suspended_at", "retention_until", "subscription_ended_at")
+FACTS = ("past_due_since", "suspended_at", "retention_until", "subscription_ended_at", "trial_ends_at")
 MOST_INVOICES = 20
 
 CUSTOMER = """
@@ -72,6 +72,7 @@ def fields_of(
         "hold_until": max((hold.until for hold in claim.snapshot.holds if hold.until is not None), default=None),
         "amount_due": amounts(owed, language),
         "pay_url": pay_url(owed, settings),
+        "confirm_url": confirm_url(owed, settings),
         "portal_url": settings.portal_url,
         "support_email": settings.support_email,
     }

@@ -45,12 +45,12 @@ INVOICE_COLUMNS: Final = (
     ("status", "text"), ("number", "text"), ("amount_remaining_cents", "bigint"), ("currency", "text"),
     ("first_failed_at", "timestamptz"),
     ("hosted_invoice_url", "text"), ("evidence_at", "timestamptz"), ("evidence_event_id", "text"),
-    ("settles_dispute", "text"),
+    ("settles_dispute", "text"), ("confirmation_asked_at", "timestamptz"),
 )  # fmt: skip
 SUBSCRIPTION_COLUMNS: Final = (
     "id", "account_id", "stripe_customer_id", "status", "prices", "plan_name", "known_plan", "known_plan_at",
     "known_plan_event_id", "started_at", "ended_at", "current_period_end", "evidence_at", "evidence_event_id",
-    "not_late_at", "late_statuses",
+    "not_late_at", "late_statuses", "trial_ends_at", "pause", "resumes_at",
 )  # fmt: skip
 STANDING_COLUMNS: Final = (
     ("id", "uuid"), ("stripe_subscription_id", "text"), ("subscription_status", "text"), ("plan", "text"),

@@ -60,6 +60,7 @@ class InvoiceRow:
     evidence_at: datetime
     evidence_event_id: str
     settles_dispute: str | None = None
+    confirmation_asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,9 @@ class SubscriptionRow:
     evidence_event_id: str
     not_late_at: datetime | None
     late_statuses: Mapping[str, str]
+    trial_ends_at: datetime | None = None
+    pause: str | None = None
+    resumes_at: datetime | None = None
 
 
 def fetched_at(subject: Mirrored, began_at: datetime) -> datetime:
@@ -118,12 +122,16 @@ def fold_invoice(row: InvoiceRow | None, sighting: Sighting) -> InvoiceRow:
         evidence_at=sighting.at,
         evidence_event_id=sighting.event_id,
         settles_dispute=invoice.settles_dispute,
+        confirmation_asked_at=sighting.at if invoice.needs_confirmation else None,
     )
     if row is None:
         return fresh
     first_failed_at = _earliest(row.first_failed_at, failed_at)
+    asked_at = max((at for at in (row.confirmation_asked_at, fresh.confirmation_asked_at) if at), default=None)
     newest = fresh if _invoice_order(fresh) > _invoice_order(row) else row
-    return newest if newest.first_failed_at == first_failed_at else replace(newest, first_failed_at=first_failed_at)
+    if (newest.first_failed_at, newest.confirmation_asked_at) == (first_failed_at, asked_at):
+        return newest
+    return replace(newest, first_failed_at=first_failed_at, confirmation_asked_at=asked_at)
 
 
 def _invoice_order(row: InvoiceRow) -> tuple[datetime, int, int, str]:
@@ -158,6 +166,9 @@ def fold_subscription(row: SubscriptionRow | None, sighting: Sighting, standing:
         evidence_event_id=sighting.event_id,
         not_late_at=None if late else sighting.at,
         late_statuses={_second(sighting.at): subscription.status} if late else {},
+        trial_ends_at=subscription.trial_ends_at,
+        pause=subscription.pause,
+        resumes_at=subscription.resumes_at,
     )
     if row is None:
         return fresh

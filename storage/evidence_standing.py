@@ -41,7 +41,7 @@ def standing_of(
 ) -> Standing:
     """Return the standing that follows from everything that is mirrored of one account."""
     invoices = list(invoices)
-    rare = dispute_facts(policy, disputes, invoices)
+    rare = {**dispute_facts(policy, disputes, invoices), **_confirmation(invoices)}
     overdue = [at for invoice in invoices if (at := overdue_since(policy, invoice)) is not None]
     seen = [row for row in subscriptions if row.status != UNSEEN]
     chosen = choose(seen, linked_subscription_id)
@@ -56,8 +56,18 @@ def standing_of(
         subscription_ended_at=chosen.ended_at if chosen.status == "canceled" else None,
         plan=_plan(policy, chosen, seen),
         has_active_plan=chosen.status in policy.active_subscription_statuses,
-        rare=rare,
+        rare={**rare, **_trial(chosen)},
     )
+
+
+def _confirmation(invoices: Iterable[InvoiceRow]) -> Mapping[str, Value]:
+    asked = [each for each in invoices if each.confirmation_asked_at and each.status == "open"]
+    waiting = sum(each.amount_remaining_cents > 0 for each in asked)
+    return {"invoices_to_confirm": waiting} if waiting else {}
+
+
+def _trial(chosen: SubscriptionRow) -> Mapping[str, Value]:
+    return {"trial_ends_at": chosen.trial_ends_at} if chosen.status == "trialing" and chosen.trial_ends_at else {}
 
 
 def overdue_since(policy: StandingPolicy, invoice: InvoiceRow) -> datetime | None:

@@ -38,6 +38,8 @@ NOTHING_RARE: Final[Mapping[str, Value]] = {
     "lost_disputes": 0,
     "disputed_since": None,
     "dispute_lost_at": None,
+    "invoices_to_confirm": 0,
+    "trial_ends_at": None,
 }
 
 # The real clocks of the database and of this process may differ by so much before neither is believed.

@@ -22,6 +22,7 @@ from storage.evidence_standing import Standing
 from storage.gather import World
 from storage.inbox_charges import PARKED_OF_CHARGES, charges_of, remember, with_customers
 from storage.inbox_events import INSERT, KNOWN, UNPARK, UNSETTLED, Status, Verdict, Way, inserting, unparking
+from storage.inbox_ignored import why_ignored
 from storage.inbox_owners import Owner, link_checkout, owner_of, sought
 from storage.intents_outbox import Outbox
 from storage.ledger import Recorded, record_many
@@ -45,7 +46,7 @@ PARKED_AT_ONCE: Final = 500
 
 CHECKOUTS: Final = """
 SELECT stripe_subscription_id, created_at, id FROM stripe_events
-WHERE account_id = %s AND type = 'checkout.session.completed' AND status = 'applied'
+WHERE account_id = %s AND type LIKE 'checkout.session.%%' AND status = 'applied'
   AND stripe_subscription_id IS NOT NULL
 """
 PARKED_OF_ACCOUNT: Final = """
@@ -173,7 +174,7 @@ class Group:
         if event.fault is not None:
             return Verdict(event, "quarantined", event.fault)
         if event.subject is None:
-            return Verdict(event, "ignored", "nothing here depends on this type")
+            return Verdict(event, "ignored", why_ignored(event.type))
         if isinstance(event.subject, Named):
             return Verdict(event, "parked", TO_FETCH if self.terms.world.stripe_key else NO_KEY)
         if isinstance(event.subject, ChargeSeen) and event.subject.customer_id is None:
@@ -247,7 +248,11 @@ class Group:
             facts |= {"invoice_status": subject.status, "amount_remaining_cents": subject.remaining_cents}
         if isinstance(subject, SubscriptionSeen):
             facts["subscription_status"] = subject.status
+            if subject.pause is not None:
+                facts["pause"] = subject.pause
             self._check_price(event, subject, account_id)
+        if isinstance(subject, CheckoutDone):
+            facts["payment_status"] = subject.payment_status
         if isinstance(subject, DisputeSeen):
             facts |= {"dispute_status": subject.status, "amount_cents": subject.amount_cents, "reason": subject.reason}
         if isinstance(subject, ChargeSeen):

@@ -21,12 +21,15 @@ class OwedInvoice:
     amount_remaining_cents: int
     currency: str | None
     url: str | None
+    asks_confirmation: bool = False
+    """Whether a bank wants its customer's word for it."""
 
 
 def owed_invoices(conn: Connection, policy: Policy, account_id: UUID) -> list[OwedInvoice]:
     """Return what is owed: first what failed, oldest first, and then what is not late yet."""
     find = text(
-        "SELECT number, amount_remaining_cents, currency, hosted_invoice_url FROM stripe_invoices "
+        "SELECT number, amount_remaining_cents, currency, hosted_invoice_url, confirmation_asked_at IS NOT NULL "
+        "FROM stripe_invoices "
         "WHERE account_id = :id AND amount_remaining_cents > 0 AND status = ANY(:owed) "
         "ORDER BY first_failed_at NULLS LAST, id"
     )
@@ -38,3 +41,8 @@ def pay_url(owed: Sequence[OwedInvoice], settings: Settings) -> str:
     """Return where to pay: the page of the first invoice that has one, else the deployment's."""
     page = next((invoice.url for invoice in owed if invoice.url), None)
     return page or settings.pay_url or settings.portal_url
+
+
+def confirm_url(owed: Sequence[OwedInvoice], settings: Settings) -> str:
+    """Return where a payment is confirmed that a bank asks about: Stripe's page of its invoice."""
+    return pay_url([each for each in owed if each.asks_confirmation] or owed, settings)

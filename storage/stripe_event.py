@@ -79,6 +79,7 @@ class InvoiceSeen:
     hosted_url: str | None
     failed: bool  # a payment attempt on a finalized invoice with something owed did not succeed
     number: str | None = None  # as printed on it; None while it is a draft
+    needs_confirmation: bool = False  # the customer's bank wants their word before it pays
     settles_dispute: str | None = None  # from metadata: `disputeId`, a lost dispute whose amount this asks for again
 
 
@@ -93,6 +94,9 @@ class SubscriptionSeen:
     ended_at: datetime | None  # when a canceled one ended, not before the period that was paid for is over
     period_end_at: datetime | None
     created_at: datetime | None
+    trial_ends_at: datetime | None = None
+    pause: str | None = None  # why nothing is collected: `no_payment_method` after a trial, or what a person chose
+    resumes_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class CheckoutDone:
     """A finished checkout: it says which account a Stripe customer and a subscription belong to."""
 
     id: str
+    payment_status: str | None = None  # `unpaid`: a bank takes days, and says so in a later event
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +214,8 @@ IMPLIED_INVOICE_STATUS = {
 def _invoice_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
     invoice = read_invoice(document, IMPLIED_INVOICE_STATUS.get(event.type))
     failed = event.type == "invoice.payment_failed" and invoice.status != "draft" and invoice.remaining_cents > 0
-    return about_invoice(document), replace(invoice, failed=failed)
+    asked = event.type == "invoice.payment_action_required" and invoice.status == "open" and invoice.remaining_cents > 0
+    return about_invoice(document), replace(invoice, failed=failed, needs_confirmation=asked)
 
 
 def read_invoice(document: Mapping[str, Any], implied_status: str | None = None) -> InvoiceSeen:
@@ -289,7 +295,16 @@ def read_subscription(document: Mapping[str, Any], seen_at: datetime, *, deleted
         ended_at=_ended_at(document, period_end_at, seen_at) if status == "canceled" else None,
         period_end_at=period_end_at,
         created_at=instant_or_none(document, "created"),
+        trial_ends_at=instant_or_none(document, "trial_end") if status == "trialing" else None,
+        pause=_pause(document, status),
+        resumes_at=instant_or_none(inner(document, "pause_collection"), "resumes_at"),
     )
+
+
+def _pause(document: Mapping[str, Any], status: str) -> str | None:
+    """Return why nothing is collected. Stripe pauses a trial that ended without a card; people pause what they like."""
+    chosen = identifier_or_none(inner(document, "pause_collection"), "behavior")
+    return chosen or ("no_payment_method" if status == "paused" else None)
 
 
 def _ended_at(document: Mapping[str, Any], period_end_at: datetime | None, seen_at: datetime) -> datetime:
@@ -333,7 +348,7 @@ def _charge_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[Abou
 def _checkout_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
     claims = claims_of(document, extra=((document, "client_reference_id"),))
     about = About(reference(document, "customer"), reference(document, "subscription"), claims)
-    return about, CheckoutDone(identifier(document, "id") or "")
+    return about, CheckoutDone(identifier(document, "id") or "", identifier_or_none(document, "payment_status"))
 
 
 def _customer_event(event: StripeEvent, document: Mapping[str, Any]) -> tuple[About, Subject]:
@@ -369,13 +384,16 @@ READERS: dict[str, Reader] = {
     },
     **{
         f"customer.subscription.{name}": _subscription_event
-        for name in ("created", "deleted", "paused", "resumed", "updated")
+        for name in ("created", "deleted", "paused", "resumed", "trial_will_end", "updated")
     },
     **{
         f"charge.dispute.{name}": _dispute_event
         for name in ("closed", "created", "funds_reinstated", "funds_withdrawn", "updated")
     },
     **{f"charge.{name}": _charge_event for name in ("captured", "refunded", "succeeded", "updated")},
-    "checkout.session.completed": _checkout_event,
+    **{
+        f"checkout.session.{name}": _checkout_event
+        for name in ("async_payment_failed", "async_payment_succeeded", "completed")
+    },
     "customer.deleted": _customer_event,
 }

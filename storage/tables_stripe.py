@@ -23,6 +23,7 @@ stripe_invoices = Table(
     Column("hosted_invoice_url", Text),
     instant("evidence_at", nullable=False),  # `created` of the newest event
     required("evidence_event_id"),  # empty: seen by a fetch
+    instant("confirmation_asked_at"),  # latest event that told of a bank which wants its customer's word
     Column("settles_dispute", Text),  # from metadata: the lost dispute whose amount this asks for again
     Index("stripe_invoices_settling", "account_id", postgresql_where=text("settles_dispute IS NOT NULL")),
 )
@@ -78,6 +79,9 @@ subscriptions = Table(
     required("evidence_event_id"),  # empty: seen by a fetch
     instant("not_late_at"),  # `created` of the newest event with a status that is never late
     required("late_statuses", JSONB, server_default=EMPTY_OBJECT),  # second -> status, of every late event after that
+    instant("trial_ends_at"),
+    Column("pause", Text),  # why nothing is collected: `no_payment_method`, or what a person chose
+    instant("resumes_at"),
     Index("subscriptions_stripe_customer_id", "stripe_customer_id"),
 )
 

@@ -16,6 +16,7 @@ from engine.model_words import StateText
 from storage import clock
 from storage.owed import owed_invoices, pay_url
 from storage.settings import Settings
+from storage.subscribed import subscribed
 from storage.tables import accounts, customers
 from web.wire import instant
 
@@ -49,6 +50,7 @@ class Teller:
         owed = self.pay_url(row)
         texts = [text for machine in restricting(self.policy, row) if (text := self._text(machine, row, owed))]
         step = next((text.next_step for text in texts if text.next_step), None)
+        how = subscribed(self.conn, row["id"])
         return {
             "accountId": str(row["id"]),
             "billingStatus": row["billing_status"],
@@ -60,6 +62,11 @@ class Teller:
             "payUrl": owed,
             "plan": row["plan"],
             "subscriptionStatus": row["subscription_status"],
+            "planBy": how.by,
+            "exemptUntil": instant(how.exempt_until),
+            "trialEndsAt": instant(how.trial_ends_at),
+            "pausedBecause": how.pause,
+            "resumesAt": instant(how.resumes_at),
         }
 
     def announcements(self, customer_id: str) -> list[dict[str, Any]]:
@@ -101,11 +108,16 @@ class Teller:
             "customer_name": self.conn.execute(name).scalar_one(),
             "account_id": str(row["id"]),
             **{name: row[name] for name in FROM_THE_ACCOUNT},
+            "trial_ends_at": _instant_of(row["rare_facts"].get("trial_ends_at")),
             "pay_url": owed or pay_url((), self.settings),
             "portal_url": self.settings.portal_url,
             "support_email": self.settings.support_email,
         }
         return notices.state_text(self.policy, machine.name, state, fields, row["zone"])
+
+
+def _instant_of(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def restricting(policy: Policy, row: RowMapping) -> list[Machine]:

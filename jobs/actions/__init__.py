@@ -28,6 +28,8 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "send_dispute_lost_notice": send_notice,
     "send_dispute_stopped_notice": send_notice,
     "send_dispute_settled_notice": send_notice,
+    "send_trial_ending_notice": send_notice,
+    "send_confirmation_notice": send_notice,
     "send_hold_changed_notice": send_notice,
     "block_backups": enforcement.block_backups,
     "suspend_customer_servers": enforcement.suspend_customer_servers,

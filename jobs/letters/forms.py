@@ -48,7 +48,7 @@ def notice(written: Written, invoices: Sequence[str], pay_url: str | None) -> Pa
         (labels.next, (written.next,) if written.next else ()),
         (labels.invoices, tuple(invoices)),
     ]
-    says_where = any(block.names == "pay_url" for block in written.blocks)
+    says_where = any(block.names in {"pay_url", "confirm_url"} for block in written.blocks)
     return Paper(
         written.subject,
         written.text,

@@ -18,7 +18,17 @@ from tests.doubles import stripe as shapes
 DAY = 86_400
 PERIOD_SECONDS = 30 * DAY
 RETRY_DAYS = (3, 5, 7)  # after the attempt before
-CARDS = {"works": "works", "fails_later": "works now, fails at the next charge", "declined": "is declined at once"}
+DEBIT_DAYS = 3
+AFTER_RETRIES = ("past_due", "unpaid", "cancel")
+CARDS = {
+    "works": "works",
+    "fails_later": "works now, fails at the next charge",
+    "asks": "works now, and whose bank wants a confirmation at the next charge",
+    "bank": "is a bank account, and pays in three days",
+    "bank_fails": "is a bank account, and bounces in three days",
+    "declined": "is declined at once",
+}
+DEBITS = ("bank", "bank_fails")
 ALIVE = ("trialing", "active", "past_due", "unpaid", "paused")
 Document = dict[str, Any]
 
@@ -48,6 +58,9 @@ class Books:
     file: Path | None = None
     objects: dict[str, Document] = field(default_factory=dict)
     events: list[Document] = field(default_factory=list)
+    retry_days: tuple[int, ...] = RETRY_DAYS
+    after_retries: str = "past_due"
+    """What becomes of a subscription whose last retry has failed."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -168,7 +181,9 @@ class Books:
             return False
         wanted = session["double"]
         trial_days = int(wanted["subscription_data"].get("trial_period_days", 0))
-        self.get(session["customer"])["invoice_settings"]["default_payment_method"] = "pm_card_works"
+        is_debit = card in DEBITS
+        first = f"pm_card_{card}" if is_debit else "pm_card_works"
+        self.get(session["customer"])["invoice_settings"]["default_payment_method"] = first
         subscription = self.subscribe(
             session["customer"],
             wanted["price"],
@@ -176,7 +191,12 @@ class Books:
             trial_days=trial_days,
         )
         self.set_card(session["customer"], card)
-        session |= {"status": "complete", "payment_status": "paid", "subscription": subscription["id"], "url": None}
+        session |= {
+            "status": "complete",
+            "payment_status": "unpaid" if is_debit else "paid",
+            "subscription": subscription["id"],
+            "url": None,
+        }
         self.tell("checkout.session.completed", session)
         return True
 
@@ -245,9 +265,33 @@ class Books:
         if invoice["status"] != "open":
             return bool(invoice["status"] == "paid")
         card = self.get(invoice["customer"])["invoice_settings"]["default_payment_method"]
+        if str(card).removeprefix("pm_card_") in DEBITS:
+            self._wait(invoice, works=card == "pm_card_bank")
+            return False
         invoice |= {"attempted": True, "attempt_count": invoice["attempt_count"] + 1, "next_payment_attempt": None}
+        if card == "pm_card_asks" and not invoice.get("asked"):
+            invoice["asked"] = True
+            self._wait(invoice, works=False)
+            self.tell("invoice.payment_action_required", invoice)
+            return False
+        return self._end(invoice, works=card == "pm_card_works")
+
+    def _wait(self, invoice: Document, *, works: bool) -> None:
+        """Wait for a bank, or for its customer's word; how it ends unless somebody pays before."""
+        at = self.now() + DEBIT_DAYS * DAY
+        invoice |= {"attempted": True, "next_payment_attempt": None, "debit": {"at": at, "works": works}}
+
+    def confirm(self, invoice: Document) -> None:
+        """Take the customer's word, which their bank wanted, and the payment. Raises Refused."""
+        if invoice["status"] != "open" or not invoice.get("asked"):
+            raise Refused(400, "nothing_to_confirm", "There is nothing to confirm")
+        self._end(invoice, works=True)
+
+    def _end(self, invoice: Document, *, works: bool) -> bool:
+        """Let one attempt end well or not; tell whether the invoice is paid now."""
         subscription = self.objects[invoice["parent"]["subscription_details"]["subscription"]]
-        if card == "pm_card_works":
+        if works:
+            invoice.pop("debit", None)
             invoice |= {"status": "paid", "amount_paid": invoice["amount_due"], "amount_remaining": 0}
             self._receive(invoice)
             self.tell("invoice.paid", invoice)
@@ -257,12 +301,31 @@ class Books:
                 self._status(subscription, "active")
             return True
         tried = invoice["attempt_count"]
-        if tried <= len(RETRY_DAYS):
-            invoice["next_payment_attempt"] = self.now() + RETRY_DAYS[tried - 1] * DAY
+        if tried <= len(self.retry_days):
+            invoice["next_payment_attempt"] = self.now() + self.retry_days[tried - 1] * DAY
         self.tell("invoice.payment_failed", invoice)
         if subscription["status"] in ("active", "trialing"):
             self._status(subscription, "past_due")
+        if tried > len(self.retry_days):
+            self._give_up(subscription)
         return False
+
+    def _give_up(self, subscription: Document) -> None:
+        """Do what was chosen for after the last retry."""
+        if self.after_retries == "cancel":
+            self.cancel(subscription)
+        elif self.after_retries == "unpaid" and subscription["status"] == "past_due":
+            self._status(subscription, "unpaid")
+
+    def _settle(self, invoice: Document) -> None:
+        """Let a bank that was debited pay, or bounce; a checkout that waited for it is told so."""
+        works = bool(invoice.pop("debit")["works"])
+        invoice["attempt_count"] += 1
+        self._end(invoice, works=works)
+        about = invoice["parent"]["subscription_details"]["subscription"]
+        for session in self.of("checkout.session", subscription=about, payment_status="unpaid"):
+            session["payment_status"] = "paid" if works else "unpaid"
+            self.tell(f"checkout.session.async_payment_{'succeeded' if works else 'failed'}", session)
 
     def _receive(self, invoice: Document) -> None:
         """Write the charge of a payment. Since March 2025 neither names the other."""
@@ -306,6 +369,10 @@ class Books:
             for subscription in self.of("subscription")[::-1]:
                 self._renew(subscription)
             for invoice in self.of("invoice", status="open")[::-1]:
+                if "debit" in invoice:
+                    if invoice["debit"]["at"] <= self.now():
+                        self._settle(invoice)
+                    continue
                 at = invoice["next_payment_attempt"]
                 if at is not None and at <= self.now():
                     self.charge(invoice)

@@ -58,7 +58,7 @@ def show(books: Books, desk: Desk, method: str, path: str, given: Mapping[str, A
                 case ["p", "session", session_id]:
                     return _portal(books, books.get(session_id, "billing_portal.session"), method, given)
                 case ["i", invoice_id]:
-                    return _invoice(books, books.get(invoice_id, "invoice"), method)
+                    return _invoice(books, books.get(invoice_id, "invoice"), method, given)
                 case ["subscriptions", subscription_id, what] if method == "POST":
                     return _act(books, books.get(subscription_id, "subscription"), what)
                 case ["disputes", dispute_id, "won" | "lost" as status] if method == "POST":
@@ -132,11 +132,18 @@ def _portal(books: Books, session: Document, method: str, given: Mapping[str, An
     return _page("Your payment method", body)
 
 
-def _invoice(books: Books, invoice: Document, method: str) -> Shown:
-    if method == "POST":
+def _invoice(books: Books, invoice: Document, method: str, given: Mapping[str, Any]) -> Shown:
+    if method == "POST" and given.get("confirm"):
+        books.confirm(invoice)
+    elif method == "POST":
         books.objects[invoice["customer"]]["invoice_settings"]["default_payment_method"] = "pm_card_works"
         books.charge(invoice)
     pay = f"<form method='post' action='/i/{invoice['id']}'><button>Pay with a card that works</button></form>"
+    if invoice.get("asked"):
+        pay += (
+            f"<form method='post' action='/i/{invoice['id']}'><input type='hidden' name='confirm' value='1'>"
+            "<button>Confirm the payment with the bank</button></form>"
+        )
     body = f"<p>{_money(invoice['amount_due'])}, {invoice['status']}</p>{pay if invoice['status'] == 'open' else ''}"
     return _page(f"Invoice {invoice['id']}", body)
 

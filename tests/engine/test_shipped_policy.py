@@ -30,7 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "policy"
 TEXTS = bundle(SHIPPED)
 POLICIES = [SHIPPED, *sorted(each for each in (ROOT / "examples" / "policies").iterdir() if each.is_dir())]
-FREE_OTHERWISE = (("dispute", "none"), ("abuse", "clear"), ("ended", "none"), ("admin", "clear"), ("tenant", "in_use"))
+FREE_OTHERWISE = (
+    ("dispute", "none"), ("abuse", "clear"), ("ended", "none"), ("admin", "clear"), ("confirmation", "none"),
+    ("trial", "none"), ("tenant", "in_use"),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -281,8 +284,8 @@ def test_every_rule_climbs_one_rung_and_relief_descends(policy: Policy) -> None:
 
 def test_every_cause_is_lifted_by_its_own_cure(policy: Policy) -> None:
     assert {machine.name: machine.cause for machine in policy.account_machines} == {
-        "billing": "debt", "dispute": "dispute", "abuse": "abuse", "ended": "ended", "admin": "admin",
-        "tenant": "tenant",
+        "billing": "debt", "confirmation": "debt", "dispute": "dispute", "trial": "ended",
+        "abuse": "abuse", "ended": "ended", "admin": "admin", "tenant": "tenant",
     }  # fmt: skip
     cures = (("abuse", "abuse_cleared"), ("admin", "admin_lifted"), ("tenant", "resumption_approved"))
     for machine, event in cures:

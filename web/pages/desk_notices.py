@@ -106,6 +106,7 @@ def made_up(settings: Settings, now: datetime, language: str = ENGLISH) -> dict[
         "plan": "game",
         "amount_due": amounts(OWED, language),
         "pay_url": pay_url(OWED, settings),
+        "confirm_url": pay_url(OWED, settings),
         "portal_url": settings.portal_url,
         "support_email": settings.support_email,
     }

@@ -14,8 +14,10 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection, select
 
 from jobs.checkout import CHANGEABLE, LIVE
-from storage import accounts, clock, policies
+from storage import accounts, policies
 from storage.accounts import AccountView
+from storage.stripe_event_fields import ID_LENGTH
+from storage.subscribed import payment_of, subscribed
 from storage.tables import accounts as rows
 from web.auth import Caller
 from web.billing import cashier_of
@@ -54,8 +56,7 @@ def _account(conn: Connection, services: Services, view: AccountView) -> dict[st
         "heading": heading_of(view),
         "message": told["message"] if told["payUrl"] else "",
         "plan": view.plan if view.has_active_plan else None,
-        "is_exempt": view.exempt_until is not None and view.exempt_until > clock.now(conn),
-        "is_given": view.has_active_plan and view.subscription_status == "none",
+        "how": subscribed(conn, view.id),
         "is_live": view.subscription_status in LIVE,
         "is_changeable": view.subscription_status in CHANGEABLE,
     }
@@ -92,12 +93,17 @@ def show_return(request: HttpRequest, services: TheServices) -> Response[Any]:
     """Wait until Stripe has told of what was chosen, looking again by itself; say so meanwhile, and when it is done."""
     plan, account_id = query(request, "plan", "")[:100], query(request, "account", "")
     view = _mine(request, services, account_id)
+    with services.database.begin() as conn:
+        payment = payment_of(conn, view.id, query(request, "session", "")[:ID_LENGTH])
+    if payment == "failed":
+        return page(request, "plan_return.html", plan=plan, is_done=False, again="", payment=payment)
     if view.has_active_plan and view.plan == plan and view.subscription_status != "none":
-        return page(request, "plan_return.html", plan=plan, is_done=True, again="")
+        return page(request, "plan_return.html", plan=plan, is_done=True, again="", payment=payment)
     looked = query(request, "looked", "0")
     looks = int(looked) + 1 if looked.isascii() and looked.isdigit() and len(looked) < 4 else 1
-    again = f"/plan/return?{urlencode({'account': account_id, 'plan': plan, 'looked': looks})}"
-    return page(request, "plan_return.html", plan=plan, is_done=False, again=again if looks <= MOST_LOOKS else "")
+    asked = {"account": account_id, "plan": plan, "session": query(request, "session", "")[:ID_LENGTH], "looked": looks}
+    again = f"/plan/return?{urlencode(asked)}" if looks <= MOST_LOOKS else ""
+    return page(request, "plan_return.html", plan=plan, is_done=False, again=again, payment=payment)
 
 
 def _mine(request: HttpRequest, services: Services, account_id: str) -> AccountView:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from storage import accounts, policies
+from tests.doubles import stripe as shapes
 from tests.doubles.stripe_api import KEY
 from tests.doubles.stripe_double import StripeDouble
 from tests.doubles.stripe_sender import Sender
@@ -120,3 +122,49 @@ def test_forms_about_another_tenants_account_find_nothing(
         form = {"proof": proof, "accountId": other.account_id, "plan": "game"}
         assert browser.client.post(f"/plan/{what}", data=form).status_code == 404
     assert stripe.requests == []
+
+
+PAUSED = {"status": "active", "pause_collection": {"behavior": "void", "resumes_at": 1_900_000_000}}
+
+
+def test_a_trial_and_a_pause_say_what_they_mean(
+    site: Site, stripe: StripeDouble, tenant: Tenant, signed_in: SignIn
+) -> None:
+    now, browser = int(datetime.now(UTC).timestamp()), signed_in(tenant)
+    customer = f"cus_{tenant.account_id}"
+    with site.database.begin() as conn:
+        link = text("UPDATE accounts SET stripe_customer_id = :customer WHERE id = :id")
+        conn.execute(link, {"customer": customer, "id": tenant.account_id})
+    sender = Sender(site.url)
+    stories: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"status": "trialing", "trial_end": 1_900_000_000}, "until it ends, on Sunday, 17 March 2030"),
+        ({"status": "paused"}, "the trial ended, and there is no card to charge"),
+        (PAUSED, "nothing is charged until Sunday, 17 March 2030"),
+    )
+    for second, (more, words) in enumerate(stories):
+        told = shapes.subscription_event("updated", f"sub_{customer}", created=now + second, customer=customer, **more)
+        assert sender.deliver(told).status_code == 200
+        assert words in browser.open("/plan").text
+    sender.client.close()
+    (seen,) = tenant.client.get("/api/account").json()
+    assert (seen["planBy"], seen["pausedBecause"], seen["trialEndsAt"]) == ("subscription", "void", None)
+    assert seen["resumesAt"].startswith("2030-03-17T")
+
+
+@pytest.mark.parametrize("story", [("bank", "Your plan is active"), ("bank_fails", "Your bank has not paid")], ids=str)
+def test_a_bank_that_takes_days_is_waited_for_in_words(
+    site: Site, stripe: StripeDouble, tenant: Tenant, signed_in: SignIn, story: tuple[str, str]
+) -> None:
+    card, words = story
+    browser = signed_in(tenant).open("/plan").send("/plan/subscribe", plan="game")
+    back = str(browser.client.post(f"{stripe.url}{browser.forms[0].action}", data={"card": card}).url)
+    sender = Sender(site.url)
+    for event in [each for each in stripe.books.events if each["type"].startswith("checkout.")]:
+        assert sender.deliver(event).status_code == 200
+    assert "your bank takes some days to pay" in browser.open(back).text
+    later = int(datetime.now(UTC).timestamp()) + 4 * 86_400
+    stripe.books.now = lambda: later
+    stripe.books.pass_time()
+    sender.client.close()
+    tell(site, stripe)
+    assert words in browser.open(back).text
