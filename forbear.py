@@ -69,6 +69,7 @@ COMMANDS = (
     Deferred("policy", "engine.commands:policy", "Check, read and deploy the policy."),
     Deferred("audit", "storage.commands:audit", "Verify the audit chains."),
     Deferred("operations", "storage.commands_operations:operations", "Settle operations that failed."),
+    Deferred("invoice", "jobs.invoices.commands:invoice", "Preview, issue and show invoices."),
     Deferred("admin", "storage.commands_admin:admin", "Say who may sign in at the desk."),
     Deferred("db", "storage.commands:db", "Migrate the database."),
     Deferred("serve", "web.commands:serve", "Serve the webhook, the API and the pages."),

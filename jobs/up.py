@@ -99,6 +99,10 @@ def start(
         from jobs.edge.catalog import check_edge_file
 
         check_edge_file(os.environ)  # as above
+    if invoice_file := os.environ.get("FORBEAR_INVOICE_FILE", "").strip():
+        from jobs.invoices.creditor import read_creditor
+
+        read_creditor(Path(invoice_file))
     double = up_double.environment_beside(port) if stripe_double else {}
     stack.enter_context(only_one(data))
     if not is_free(port):

@@ -34,6 +34,8 @@ class Settings:
     """What leads people to servers; `None`: a zone file under the data directory, and no proxy."""
     edge_secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     """What the edge file names as `secret`: variables of the environment that begin with `FORBEAR_EDGE_`."""
+    invoice_file: Path | None = None
+    """Who invoices are from, and how they are paid; `None`: they are only previewed."""
     port: int = DEFAULT_PORT
     test_clock: bool = False
     up_pid: int | None = None
@@ -98,6 +100,7 @@ class Settings:
             policy_overrides={name: value for name, value in env.items() if name.startswith(OVERRIDE_PREFIX)},
             hosts_file=_path(env, "FORBEAR_HOSTS_FILE"),
             edge_file=_path(env, "FORBEAR_EDGE_FILE"),
+            invoice_file=_path(env, "FORBEAR_INVOICE_FILE"),
             edge_secrets={name: value for name, value in env.items() if name.startswith(EDGE_PREFIX)},
             port=port,
             test_clock=test_clock,

@@ -133,5 +133,8 @@ def _way_back(session: psycopg.Connection[Any]) -> sql.Composed:
             session.execute(sql.SQL("CREATE TABLE kept.{} AS TABLE public.{}").format(table, table))
             steps.append(sql.SQL("INSERT INTO public.{} OVERRIDING SYSTEM VALUE TABLE kept.{}").format(table, table))
     for (name,) in session.execute("SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'").fetchall():
-        steps.append(sql.SQL("SELECT setval({}, 1, false)").format(sql.Literal(f"public.{name}")))
+        where = sql.SQL("SELECT last_value, is_called FROM public.{}").format(sql.Identifier(name))
+        at = session.execute(where).fetchone()
+        assert at is not None, "a sequence has one row"
+        steps.append(sql.SQL("SELECT setval({}, {}, {})").format(sql.Literal(f"public.{name}"), *map(sql.Literal, at)))
     return sql.SQL("; ").join(steps)

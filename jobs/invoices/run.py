@@ -1,0 +1,137 @@
+"""The monthly run: every organisation that pays by invoice gets the month's invoice once, one transaction each.
+
+It can be stopped anywhere and begun again: who has their invoice is passed over. Organisations are read a page at a
+time, so the run takes the same memory for any number of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DataError, IntegrityError, InternalError
+
+from engine.invoicing.creditor import Creditor
+from engine.invoicing.days import month_of
+from storage import clock
+from storage.database import Database
+from storage.errors import StorageError
+from storage.errors_invoices import AlreadyIssued
+from storage.invoices import Issued
+from storage.invoices_issue import Billing
+
+PAGE: Final = 200
+FAULTS_KEPT: Final = 100
+WAITING: Final = (
+    "FROM org_billing_config o WHERE o.pay_by_invoice AND (o.auto_invoices OR NOT :automatic) AND NOT EXISTS "
+    "(SELECT FROM invoices i WHERE i.customer_id = o.customer_id AND i.kind = 'invoice' AND i.first_on = :month)"
+)
+NEXT: Final = text(f"SELECT o.customer_id {WAITING} AND o.customer_id > :after ORDER BY o.customer_id LIMIT :limit")
+COUNT: Final = text(f"SELECT count(*) {WAITING}")
+NOTE: Final = text(
+    "INSERT INTO invoice_runs (month, customer_id, outcome, invoice_id, reason, at) "
+    "VALUES (:month, :customer, :outcome, :invoice, :reason, :now) ON CONFLICT (month, customer_id) DO UPDATE SET "
+    "outcome = excluded.outcome, invoice_id = excluded.invoice_id, reason = excluded.reason, at = excluded.at "
+    "WHERE invoice_runs.outcome <> 'issued'"
+)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did."""
+
+    month: date
+    issued: int = 0
+    nothing: int = 0
+    """Organisations with nothing to pay for."""
+    failed: int = 0
+    total: Decimal = Decimal("0.00")
+    faults: list[tuple[UUID, str]] = field(default_factory=list)
+    """The first hundred that failed, and why; the next run tries them again."""
+
+    @property
+    def done(self) -> int:
+        """Return how many organisations were looked at."""
+        return self.issued + self.nothing + self.failed
+
+
+def waiting(database: Database, month: date, *, automatic: bool = False) -> int:
+    """Count the organisations that have no invoice for a month yet."""
+    with database.begin() as conn:
+        found: int = conn.execute(COUNT, {"month": first_of(month), "automatic": automatic}).scalar_one()
+    return found
+
+
+def run(
+    database: Database,
+    creditor: Creditor,
+    month: date,
+    *,
+    by: str,
+    automatic: bool = False,
+    tell: Callable[[Report], None] = lambda _: None,
+) -> Report:
+    """Issue the invoices of a month that is over. automatic: only for those whose invoices are issued by themselves.
+
+    tell: is called after each organisation. A month that is not over yet somewhere fails there, and there alone.
+    """
+    report = Report(first_of(month))
+    billing = Billing(creditor)
+    for customer in _customers(database, report.month, automatic=automatic):
+        _one(database, billing, customer, report, by)
+        tell(report)
+    return report
+
+
+def first_of(month: date) -> date:
+    """Return the first day of the month of a day."""
+    return month_of(month.year, month.month)[0]
+
+
+def _customers(database: Database, month: date, *, automatic: bool) -> Iterator[UUID]:
+    after = UUID(int=0)
+    while True:
+        with database.begin() as conn:
+            given = {"month": month, "automatic": automatic, "after": after, "limit": PAGE}
+            page = list(conn.execute(NEXT, given).scalars())
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1]
+
+
+def _one(database: Database, billing: Billing, customer: UUID, report: Report, by: str) -> None:
+    def work(conn: Connection) -> Issued | None:
+        made = billing.issue(conn, customer, report.month, by=by)
+        _note(conn, report.month, customer, "issued" if made else "nothing", made)
+        return made
+
+    try:
+        made = database.transact(f"the invoice of `{customer}`", work)
+    except AlreadyIssued:
+        return  # by somebody else, at this moment
+    except (StorageError, DataError, IntegrityError, InternalError) as error:
+        reason = str(error).partition("\n")[0]
+        with database.begin() as conn:
+            _note(conn, report.month, customer, "failed", None, reason)
+        report.failed += 1
+        if len(report.faults) < FAULTS_KEPT:
+            report.faults.append((customer, reason))
+        return
+    if made is None:
+        report.nothing += 1
+    else:
+        report.issued += 1
+        report.total += made.total
+
+
+def _note(  # noqa: PLR0917 - a row of `invoice_runs`
+    conn: Connection, month: date, customer: UUID, outcome: str, made: Issued | None, reason: str = ""
+) -> None:
+    given = {"month": month, "customer": customer, "outcome": outcome, "reason": reason, "now": clock.now(conn)}
+    conn.execute(NOTE, {**given, "invoice": made.id if made else None})

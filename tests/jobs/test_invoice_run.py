@@ -1,0 +1,145 @@
+"""The monthly run and `forbear invoice`: everybody once, however often and wherever it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from engine.invoicing.document import from_document
+from jobs.invoices.commands import invoice
+from jobs.invoices.creditor import creditor_of, read_creditor
+from jobs.invoices.run import run, waiting
+from jobs.operator_file import OperatorFileWrong
+from storage.errors import SettingWrong
+from tests.storage.deployment import Deployment
+from tests.storage.metered import CREDITOR, Books
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy" / "invoice.yaml"
+
+
+@pytest.fixture
+def books(database_url: str) -> Iterator[Books]:
+    """Return billing with prices."""
+    deployment = Deployment(database_url)
+    yield Books(deployment)
+    deployment.close()
+
+
+def call(books: Books, *arguments: str, file: bool = True) -> Result:
+    env = {"FORBEAR_DATABASE_URL": books.deployment.url, "FORBEAR_INVOICE_FILE": str(EXAMPLE) if file else ""}
+    return CliRunner(env=env).invoke(invoice, list(arguments))
+
+
+def numbers(books: Books) -> list[str]:
+    return [row["number"] for row in books.deployment.rows("SELECT number FROM invoices ORDER BY number")]
+
+
+def test_run_gives_each_payer_by_invoice_theirs_once(books: Books) -> None:
+    with_tenants = [books.organisation(f"tenant-{number}") for number in range(3)]
+    books.organisation()  # with nothing to pay for
+    books.organisation("card", pay_by_invoice=False)
+    database = books.deployment.database
+    assert waiting(database, books.month) == 4
+    report = run(database, CREDITOR, books.month, by="test")
+    assert (report.issued, report.nothing, report.failed, report.total) == (3, 1, 0, Decimal("158.91"))
+    again = run(database, CREDITOR, books.month, by="test")
+    assert (again.issued, again.nothing) == (0, 1)
+    rows = books.deployment.rows("SELECT customer_id, outcome FROM invoice_runs WHERE outcome = 'issued'")
+    assert {row["customer_id"] for row in rows} == set(with_tenants)
+
+
+def test_automatic_run_is_for_those_who_want_it(books: Books) -> None:
+    books.organisation("alpha")
+    wanted = books.organisation("beta", auto_invoices=True)
+    report = run(books.deployment.database, CREDITOR, books.month, by="test", automatic=True)
+    assert report.issued == 1
+    assert books.deployment.scalar("SELECT customer_id FROM invoices") == wanted
+
+
+def test_one_that_fails_is_told_and_stops_nobody_else(books: Books) -> None:
+    broken = books.organisation("alpha")
+    books.organisation("beta")
+    with books.deployment.session() as session:
+        session.execute(f"ALTER TABLE invoices ADD CONSTRAINT poison CHECK (customer_id <> '{broken}')")
+    first = call(books, "run", "--month", f"{books.month:%Y-%m}", "--format", "json")
+    assert first.exit_code == 1
+    told = json.loads(first.stdout)
+    assert (told["issued"], told["failed"], told["total"]) == (1, 1, "52.97")
+    assert [each["customerId"] for each in told["faults"]] == [str(broken)]
+    with books.deployment.session() as session:
+        session.execute("ALTER TABLE invoices DROP CONSTRAINT poison")
+    again = call(books, "run", "--month", f"{books.month:%Y-%m}", "--format", "json")
+    assert (again.exit_code, json.loads(again.stdout)["issued"]) == (0, 1)
+    year = books.deployment.now().year
+    assert numbers(books) == [f"F{year}-00001", f"F{year}-00002"]
+
+
+def test_run_that_is_killed_anywhere_goes_on_and_each_has_one(books: Books) -> None:
+    count = 40
+    for number in range(count):
+        books.organisation(f"tenant-{number:02d}")
+    settings = {"FORBEAR_DATABASE_URL": books.deployment.url, "FORBEAR_INVOICE_FILE": str(EXAMPLE)}
+    command = [sys.executable, "-m", "forbear", "invoice", "run", "--month", f"{books.month:%Y-%m}"]
+    for stop_at in (1, 13, 27):
+        going = subprocess.Popen(
+            command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 60
+        while len(numbers(books)) < stop_at and going.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        going.kill()
+        going.wait()
+    assert call(books, "run", "--month", f"{books.month:%Y-%m}").exit_code == 0
+    year = books.deployment.now().year
+    assert numbers(books) == [f"F{year}-{number:05d}" for number in range(1, count + 1)]
+    assert books.deployment.scalar("SELECT count(DISTINCT customer_id) FROM invoices") == count
+    assert books.deployment.scalar("SELECT count(*) FROM invoice_lines") == count
+
+
+def test_commands_preview_issue_and_show(books: Books, tmp_path: Path) -> None:
+    customer = books.organisation("alpha", postal_code="8001", town="Zürich")
+    month = f"{books.month:%Y-%m}"
+    shown = call(books, "preview", str(customer), "--month", month, "--format", "json", file=False)
+    assert (shown.exit_code, from_document(shown.stdout).total) == (0, Decimal("52.97"))
+    days = call(books, "preview", str(customer), "--from", f"{month}-01", "--until", f"{month}-02", file=False)
+    assert "2 day" in days.stdout
+    assert "FORBEAR_INVOICE_FILE" in str(call(books, "issue", str(customer), "--month", month, file=False).exception)
+    made = call(books, "issue", str(customer), "--month", month)
+    assert made.exit_code == 0
+    number = numbers(books)[0]
+    assert "open, 52.97 CHF open; reference RF" in made.stdout
+    found = call(books, "show", number, "--format", "json", "--pdf", str(tmp_path / "invoice.pdf"))
+    assert (json.loads(found.stdout)["state"], json.loads(found.stdout)["total"]) == ("open", "52.97")
+    assert (tmp_path / "invoice.pdf").read_bytes().startswith(b"%PDF-")
+    empty = books.organisation()
+    assert call(books, "issue", str(empty), "--month", month).exit_code == 1
+    assert call(books, "preview", str(customer), "--month", "2030-13").exit_code == 2
+    assert "there is no invoice" in str(call(books, "show", "F1999-1").exception)
+
+
+def test_invoice_file_tells_every_fault_at_its_place(tmp_path: Path) -> None:
+    found = read_creditor(EXAMPLE)
+    assert (found.iban, found.payment_days, found.number(2030, 7)) == ("CH5800791123000889012", 30, "F2030-00007")
+    wrong = tmp_path / "invoice.yaml"
+    wrong.write_text(
+        EXAMPLE.read_text("utf-8").replace('"8001"', "8001").replace("number_prefix: F", "number_prefix: f-")
+    )
+    with pytest.raises(OperatorFileWrong, match=r"(?s)a postal code in quotes.*at most six capital letters"):
+        read_creditor(wrong)
+    wrong.write_text(EXAMPLE.read_text("utf-8").replace("CH58", "CH59"))
+    with pytest.raises(OperatorFileWrong, match="check digits"):
+        read_creditor(wrong)
+
+
+def test_without_a_file_nothing_is_issued(books: Books) -> None:
+    with pytest.raises(SettingWrong, match="FORBEAR_INVOICE_FILE"):
+        creditor_of(books.deployment.settings)
