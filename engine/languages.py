@@ -32,6 +32,12 @@ def is_language(tag: str) -> bool:
     return tag == ENGLISH or _locale(tag) is not None
 
 
+def named(tag: str) -> str:
+    """Return what a language calls itself."""
+    locale = None if tag == ENGLISH else _locale(tag)
+    return "English" if locale is None else locale.get_display_name() or tag
+
+
 def written_instant(instant: datetime, zone: str, language: str = ENGLISH) -> str:
     """Write an instant for a person in this zone, the zone named; an unknown zone is written in UTC."""
     place = zone_of(zone)

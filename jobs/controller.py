@@ -24,6 +24,7 @@ from jobs.drain import CONTROLLER
 from jobs.edge.watch import FORCED_SECONDS, EdgeWatch
 from jobs.endings import end_operations
 from jobs.isolation import by_itself, made_anew_each_tick
+from jobs.letters.hooks import HookSender
 from jobs.letters.sender import LetterSender
 from jobs.logs import say
 from jobs.metering import Meter
@@ -94,6 +95,7 @@ class Controller:
 
     def __init__(self, context: Context, alerts: AlertSender) -> None:
         self.letters = LetterSender(context.database, context.mailer, context.settings.our_urls)
+        self.hooks = HookSender(context.database, context.settings.customer_hooks)
         self.context = context
         self.alerts = alerts
         self.stopping = threading.Event()
@@ -126,6 +128,7 @@ class Controller:
             self.meter.close()
             self.alerts.close()
             self.letters.close()
+            self.hooks.close()
             self._hang_up()
 
     def turn(self) -> Report | None:
@@ -216,6 +219,7 @@ class Controller:
         self.alerts.nudge()
         self.letters.nudge()
         self.meter.nudge()
+        self.hooks.nudge()
         report.took_ms = round((time.monotonic() - began) * 1000)
         self._answer(fence, asked.requested, report)
         return report

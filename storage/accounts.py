@@ -137,6 +137,11 @@ def customers_by_email(conn: Connection, email: str) -> list[UUID]:
     return list(conn.execute(find, {"email": email.strip()}).scalars())
 
 
+def speak(conn: Connection, customer_id: UUID, language: str) -> None:
+    """Remember in which language a customer reads letters."""
+    conn.execute(text("UPDATE customers SET language = :tag WHERE id = :id"), {"id": customer_id, "tag": language})
+
+
 def create_account(
     conn: Connection,
     policy: Policy,

@@ -64,6 +64,8 @@ class Settings:
     smtp_url: str = field(repr=False, default="")
     """`smtp://user:password@host:port` or `smtps://…`; empty: a Maildir under the data directory."""
     mail_from: str = "Forbear <billing@forbear.example>"
+    customer_hooks: str = "public"
+    """Which addresses of customers notices are posted to beside mail: `off`, `public` (by HTTPS), or `any`."""
     metrics_token_file: Path | None = None
     """Holds the bearer token of `/metrics`; read at each request, so that it can be changed. None: nobody may."""
     discord_urls: Mapping[str, str] = field(repr=False, default_factory=dict)
@@ -118,6 +120,7 @@ class Settings:
             stripe_mode=_stripe_mode(env),
             smtp_url=env.get("FORBEAR_SMTP_URL", ""),
             mail_from=env.get("FORBEAR_MAIL_FROM") or "Forbear <billing@forbear.example>",
+            customer_hooks=_one_of(env, "FORBEAR_CUSTOMER_HOOKS", ("public", "off", "any")),
             metrics_token_file=_path(env, "FORBEAR_METRICS_TOKEN_FILE"),
             discord_urls=_channels(env),
             tick_seconds=_number(env, "FORBEAR_TICK_MILLISECONDS", 1000) / 1000,
@@ -160,6 +163,14 @@ def _prefix(env: Mapping[str, str], name: str) -> str:
     text = env.get(name, "").strip() or "ZLH"
     if not (text.isascii() and text.isalnum() and text == text.upper() and len(text) <= 10):
         raise SettingWrong(name, f"is `{text}`, expected at most ten capital letters and digits such as `ZLH`")
+    return text
+
+
+def _one_of(env: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    """Read one of some words; the first where nothing is set."""
+    text = env.get(name, "").strip() or words[0]
+    if text not in words:
+        raise SettingWrong(name, f"is `{text}`, expected {' or '.join(f'`{word}`' for word in words)}")
     return text
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.tables_columns import EMPTY_LIST, EMPTY_OBJECT, NEW_ID, NOW, instant, metadata, required
+from storage.tables_hooks import hook_posts, hooks
 from storage.tables_invoices import (
     invoice_lines,
     invoice_number_counters,
@@ -84,6 +85,8 @@ __all__ = [
     "disputes",
     "edges",
     "holds",
+    "hook_posts",
+    "hooks",
     "intents",
     "invoice_lines",
     "invoice_number_counters",

@@ -9,8 +9,9 @@ from engine.errors import EngineError
 from jobs.actions.delays import delay
 from jobs.context import Context
 from jobs.logs import say
-from jobs.mail import MailDelayed, MailRefused, MailUncertain
+from jobs.mail import Letter, MailDelayed, MailRefused, MailUncertain
 from jobs.notices import letter_of
+from storage import hooks
 from storage.intents import Again, Claim, Done, GiveUp, Outcome, Unknown
 
 FIRST_DELAY = timedelta(seconds=30)
@@ -28,6 +29,13 @@ def send_notice(context: Context, claim: Claim) -> Outcome:
     except Exception as error:  # nothing was sent yet, whatever it is
         log.exception("a notice could not be written", extra={"facts": {"intent": claim.intent}})
         return Again(delay(claim, FIRST_DELAY), f"it could not be written: {type(error).__name__}")
+    outcome = _hand_over(context, claim, letter)
+    if not isinstance(outcome, Again):
+        _tell_beside(context, claim, letter)
+    return outcome
+
+
+def _hand_over(context: Context, claim: Claim, letter: Letter) -> Outcome:
     try:
         receipt = context.mailer.send(letter)
     except MailDelayed as error:
@@ -38,3 +46,14 @@ def send_notice(context: Context, claim: Claim) -> Outcome:
         return Unknown(str(error))
     say(log, logging.INFO, "a letter has left", intent=claim.intent, receipt=receipt)
     return Done(receipt)
+
+
+def _tell_beside(context: Context, claim: Claim, letter: Letter) -> None:
+    """Let the customer's own address be told too, also where no mail arrives. Whatever fails here, the mail stands."""
+    if context.settings.customer_hooks == "off":
+        return
+    try:
+        with context.database.begin() as conn:
+            hooks.write_notice(conn, claim, letter.subject, letter.text)
+    except Exception:
+        log.exception("a notice could not be told beside its mail", extra={"facts": {"intent": claim.intent}})

@@ -58,7 +58,12 @@ class Floor(Deployment):
     ) -> None:
         super().__init__(url, shipped_policy())
         self.settings = replace(
-            self.settings, redis_url=redis_url, data_dir=data_dir, portal_url="https://panel.example", tick_seconds=0.05
+            self.settings,
+            redis_url=redis_url,
+            data_dir=data_dir,
+            portal_url="https://panel.example",
+            tick_seconds=0.05,
+            customer_hooks="any",  # doubles listen on this machine
         )
         with self.begin() as conn:
             policies.deploy(conn, self.policy, bundle(SHIPPED_POLICY), {}, "test")

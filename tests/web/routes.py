@@ -89,6 +89,8 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/billing/plan"): Sound({"accountId": MISSING, "plan": "game"}),
     ("POST", "/api/billing/portal"): Sound({"accountId": MISSING}),
     ("POST", "/api/support/create"): Sound({"subject": "Help", "text": "It does not start."}),
+    ("PUT", "/api/notices/language"): Sound({"language": "de"}),
+    ("PUT", "/api/notices/hook"): Sound({"url": "https://hooks.example.org/forbear"}),
     ("POST", "/api/support/tickets/{number}/messages"): Sound({"text": "It does now."}),
     ("POST", "/api/requests"): Sound({"kind": "provision", "name": "wished"}),
     ("POST", "/api/admin/requests/{request_id}/approve"): Sound({"plan": "game"}),

@@ -37,6 +37,10 @@ UNGATED_WRITES = {
     "POST /api/support/tickets/{number}/messages",
     "POST /api/requests",  # a person decides, and the gate is asked then
     "POST /api/tenants/{name}/suspend",  # its own wish, as a stop
+    # how somebody is told is theirs to say, most of all while they owe
+    "PUT /api/notices/language",
+    "PUT /api/notices/hook",
+    "DELETE /api/notices/hook",
 }
 
 

@@ -22,6 +22,7 @@ from web.pages import (
     server,
     signin,
     support,
+    ways,
 )
 from web.pages.render import HEADERS, STATIC, go_to, page
 from web.pages.visitor import SignInFirst, Visitor
@@ -79,7 +80,7 @@ def _anything(request: HttpRequest, error: Exception) -> Response[Any]:
     return _problem(request, translated(error))
 
 
-PARTS = (signin, overview, plan, order, server, console, files, backups, notes, news, support, desk_pages)
+PARTS = (signin, overview, plan, order, server, console, files, backups, notes, news, support, ways, desk_pages)
 PAGES: tuple[HTTPRouteHandler, ...] = (show_file, *(handler for part in PARTS for handler in part.HANDLERS))
 
 router = Router(
