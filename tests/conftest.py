@@ -5,6 +5,7 @@ Started only when a test asks for one, on folders of their own; nothing of the m
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import random
@@ -49,6 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """Say how to run the same again."""
     return f"replay: make test ARGS=--hypothesis-seed={config.option.hypothesis_seed}"
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later look for garbage: a seventh of the time went into that."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID, uuid5
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from jobs.actions.delays import MOMENT, delay, is_last
 from jobs.actions.enforcement import STOP_SECONDS, is_down, unless_wanted
-from jobs.actions.provision import operation_of
+from jobs.actions.progress import Also, operation_of, show
 from jobs.actions.targets import locked_server, spec_of, still_permitted
 from jobs.context import Context
 from jobs.hosts.base import BackupDamaged, BackupInfo, BackupMissing, HostBusy, HostError, HostFull
@@ -55,7 +55,6 @@ REPLACING = frozenset({"restoring", "reinstalling"})  # the phases in which file
 ANOTHER = text(
     "SELECT 1 FROM intents WHERE server_id = :server_id AND intent = ANY(:intents) AND status = 'started' AND id <> :id"
 )
-Also = Callable[[Connection], None]
 
 
 def create_backup(context: Context, claim: Claim) -> Outcome:
@@ -69,7 +68,7 @@ def create_backup(context: Context, claim: Claim) -> Outcome:
         return refused
     if (at := _enter(context, server, "backup_started")) != "backing_up":
         return _elsewhere(context, claim, at, SORRY_BACKUP, failed)
-    _show(context, claim, "copying", lambda conn: backups.set_state(conn, backup_id, "in_progress"))
+    show(context, claim, "copying", lambda conn: backups.set_state(conn, backup_id, "in_progress"))
     try:
         made = context.host(server.host).create_backup(spec_of(server), str(backup_id))
     except HostError as error:
@@ -93,14 +92,14 @@ def restore_backup(context: Context, claim: Claim) -> Outcome:
     safety_id = uuid5(claim.intent_id, "safety")  # the same for each try: the first saves what was there
     if (at := _enter(context, server, "restore_started")) != "restoring":
         return _elsewhere(context, claim, at, SORRY_RESTORE)
-    _show(context, claim, "stopping")
+    show(context, claim, "stopping")
     host = context.host(server.host)
     try:
         seen = host.stop(spec_of(server), STOP_SECONDS)
         note_observation(context, server.id, "restoring", seen)
         if not is_down(server, seen):
             return Again(delay(claim), f"it was told to stop and is {seen.observed}: {seen.detail}")
-        _show(context, claim, "restoring")
+        show(context, claim, "restoring")
         safety = host.restore_backup(spec_of(server), str(backup_id), str(safety_id))
     except HostError as error:
         return _refused(context, claim, error, "restore_failed", SORRY_RESTORE)
@@ -125,15 +124,15 @@ def reinstall_server(context: Context, claim: Claim) -> Outcome:
         return _elsewhere(context, claim, at, SORRY_REINSTALL)
     host, spec = context.host(server.host), spec_of(server)
     try:
-        _show(context, claim, "stopping")
+        show(context, claim, "stopping")
         seen = host.stop(spec, STOP_SECONDS)
         if seen.observed not in {"stopped", "missing"}:
             return Again(delay(claim), f"it was told to stop and is {seen.observed}: {seen.detail}")
         if seen.observed == "stopped":
-            _show(context, claim, "copying")
+            show(context, claim, "copying")
             _keep(context, server, safety_id, host.create_backup(spec, str(safety_id)))
         if _is_kept(context, server, safety_id):
-            _show(context, claim, "reinstalling")
+            show(context, claim, "reinstalling")
             host.destroy(spec)
         elif server.ran_at is not None:
             raise NothingKept(str(server.id))
@@ -267,16 +266,6 @@ def _is_stuck(context: Context, claim: Claim) -> bool:
     with context.database.begin() as conn:
         since = conn.execute(SINCE, {"id": claim.server_id}).scalar_one()
         return bool(clock.now(conn) - since > STUCK_AFTER)
-
-
-def _show(context: Context, claim: Claim, phase: str, also: Also | None = None) -> None:
-    """Show how far it has come."""
-    operation_id = operation_of(claim)
-    with context.database.begin() as conn:
-        if also is not None:
-            also(conn)
-        if operation_id is not None:
-            operations.progress(conn, operation_id, "in_progress", phase=phase, server_id=claim.server_id)
 
 
 def _refused(

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from jobs import edge
 from jobs.actions.delays import MOMENT, delay, is_last
 from jobs.actions.enforcement import STOP_SECONDS, autostart_off, unless_wanted
-from jobs.actions.provision import operation_of
+from jobs.actions.progress import operation_of, show
 from jobs.actions.targets import locked_server, spec_of, still_permitted
 from jobs.context import Context
 from jobs.hosts.base import HostBusy, HostError, StillRunning
@@ -64,7 +64,7 @@ def delete_server(context: Context, claim: Claim) -> Outcome:
                 _keep(context, claim, server, SORRY_DENIED, verdict.reason)
                 return Done(f"kept: {verdict.reason}")
             begun = True
-            _show(context, claim, operations.DESTROYING)
+            show(context, claim, operations.DESTROYING)
         _take_away(context, server)
     except HostBusy as error:
         return Again(MOMENT, str(error), counts=False)
@@ -89,7 +89,7 @@ class NotGone(HostError):
 
 
 def _stop(context: Context, claim: Claim, server: Server) -> None:
-    _show(context, claim, "stop")
+    show(context, claim, "stop")
     autostart_off(context, server)
     seen = context.host(server.host).stop(spec_of(server), STOP_SECONDS)
     if seen.observed not in {"stopped", "missing"}:
@@ -123,12 +123,6 @@ def _keep(context: Context, claim: Claim, server: Server, sorry: str, reason: st
 
     context.database.transact(f"server `{server.id}`", write)
     _end(context, claim, sorry, reason)
-
-
-def _show(context: Context, claim: Claim, phase: str) -> None:
-    if (operation_id := operation_of(claim)) is not None:
-        with context.database.begin() as conn:
-            operations.progress(conn, operation_id, "in_progress", phase=phase, server_id=claim.server_id)
 
 
 def _end(context: Context, claim: Claim, sorry: str, reason: str) -> None:

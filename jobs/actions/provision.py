@@ -7,13 +7,13 @@ again by itself; what is seen to have happened is not done again; an admin resum
 from __future__ import annotations
 
 from typing import Any, Final
-from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from jobs import edge, queues
 from jobs.actions.delays import MOMENT, delay, is_last
 from jobs.actions.enforcement import STOP_SECONDS, autostart_off
+from jobs.actions.progress import operation_of
 from jobs.actions.targets import locked_server, may_run, spec_of, still_wanted
 from jobs.context import Context
 from jobs.faults import Moment, pause
@@ -252,9 +252,3 @@ def _operation(context: Context, claim: Claim) -> Operation | None:
         return operations_settle.take_up(conn, policies.in_force(conn), server, actor="worker")
 
     return context.database.transact(f"server `{server.id}`", work)
-
-
-def operation_of(claim: Claim) -> UUID | None:
-    """Return the operation that a claim belongs to, if somebody follows it."""
-    found = claim.args.get("operation_id")
-    return UUID(str(found)) if found else None

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from jobs.hosts.errors import HostMisconfigured, quoted
+from jobs.hosts.options import shaped
 
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
-
+SCHEMA = Path(__file__).resolve().with_name("options.schema.json")
 DEFAULT_TIMEOUT_SECONDS = 10.0
 
 
@@ -56,11 +53,10 @@ class DockerOptions:
     @classmethod
     def checked(cls, host: str, options: Mapping[str, Any]) -> Self:
         """Take the options of a hosts file. Raises HostMisconfigured."""
-        for error in _validator().iter_errors(dict(options)):
-            where = ".".join(str(step) for step in error.absolute_path) or "its options"
-            expected = error.schema.get("errorMessage") if isinstance(error.schema, dict) else None
-            raise HostMisconfigured(host, f"{quoted(where)}: {f'expected {expected}' if expected else error.message}")
-        files = {name: Path(options[name]) for name in ("ca_file", "cert_file", "key_file") if name in options}
+        options = shaped(host, SCHEMA, options)
+        files: dict[str, Path] = {
+            name: Path(options[name]) for name in ("ca_file", "cert_file", "key_file") if name in options
+        }
         for name, path in files.items():
             if not path.is_file():
                 raise HostMisconfigured(host, f"`{name}` names {quoted(str(path))}, and there is no such file")
@@ -100,11 +96,3 @@ def _refuse_open_door(host: str, url: str, files: Mapping[str, Path]) -> None:
     if not near:
         hint = "give `ca_file`, `cert_file` and `key_file`, or use `ssh://`"
         raise HostMisconfigured(host, f"`url` is {quoted(url)}, over which anybody could command the Engine; {hint}")
-
-
-@cache
-def _validator() -> Validator:
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads((Path(__file__).resolve().parent / "options.schema.json").read_text("utf-8"))
-    return Draft202012Validator(schema)

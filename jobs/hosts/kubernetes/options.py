@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from jobs.hosts.errors import HostMisconfigured, quoted
+from jobs.hosts.options import shaped
 
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
-
+SCHEMA = Path(__file__).resolve().with_name("options.schema.json")
 LONGEST_TOKEN = 16_384
 
 
@@ -54,11 +51,7 @@ class KubernetesOptions:
     @classmethod
     def checked(cls, host: str, options: Mapping[str, Any]) -> Self:
         """Take the options of a hosts file. Raises HostMisconfigured."""
-        given = _plain(options)
-        for error in _validator().iter_errors(given):
-            where = ".".join(str(step) for step in error.absolute_path) or "its options"
-            expected = error.schema.get("errorMessage") if isinstance(error.schema, dict) else None
-            raise HostMisconfigured(host, f"{quoted(where)}: {f'expected {expected}' if expected else error.message}")
+        given = shaped(host, SCHEMA, options)
         for name, kind in given["kinds"].items():
             if ours := sorted({"suspend", "packages"} & set(kind.get("spec", {}))):
                 raise HostMisconfigured(host, f"`kinds.{name}.spec.{ours[0]}` is ours to write; remove it")
@@ -100,18 +93,3 @@ class KubernetesOptions:
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise HostMisconfigured(host, f"{where} holds no token; put a service account's there")
         return token
-
-
-def _plain(value: Any) -> Any:
-    """Return plain dictionaries and lists: a schema, and JSON, take no other for them."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-@cache
-def _validator() -> Validator:
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads((Path(__file__).resolve().parent / "options.schema.json").read_text("utf-8"))
-    return Draft202012Validator(schema)

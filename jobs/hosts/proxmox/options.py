@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from jobs.hosts.errors import HostMisconfigured, quoted
+from jobs.hosts.options import shaped
 
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
-
+SCHEMA = Path(__file__).resolve().with_name("options.schema.json")
 DEFAULT_PORT = 8006
 LONGEST_SECRET = 4_096
 FIRST_VMID, LAST_VMID = 10_000, 99_999
@@ -79,10 +76,7 @@ class ProxmoxOptions:
     @classmethod
     def checked(cls, host: str, options: Mapping[str, Any]) -> Self:
         """Take the options of a hosts file. Raises HostMisconfigured."""
-        for error in _validator().iter_errors(_plain(options)):
-            where = ".".join(str(step) for step in error.absolute_path) or "its options"
-            expected = error.schema.get("errorMessage") if isinstance(error.schema, dict) else None
-            raise HostMisconfigured(host, f"{quoted(where)}: {f'expected {expected}' if expected else error.message}")
+        options = shaped(host, SCHEMA, options)
         parts = urlsplit(options["url"])
         if (port := _port(options["url"])) is None:
             raise HostMisconfigured(host, f"`url` is {quoted(options['url'])}, and its port is none; often it is 8006")
@@ -148,16 +142,3 @@ def _verify(host: str, options: Mapping[str, Any]) -> bool | str:
     if not Path(file).is_file():
         raise HostMisconfigured(host, f"`ca_file` names {quoted(file)}, and there is no such file")
     return str(file)
-
-
-def _plain(value: Any) -> Any:
-    """Return plain dictionaries: a schema takes no other mapping for an object."""
-    return {key: _plain(each) for key, each in value.items()} if isinstance(value, Mapping) else value
-
-
-@cache
-def _validator() -> Validator:
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads((Path(__file__).resolve().parent / "options.schema.json").read_text("utf-8"))
-    return Draft202012Validator(schema)

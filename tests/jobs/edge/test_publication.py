@@ -9,7 +9,7 @@ import pytest
 
 from jobs.context import Context
 from jobs.edge import publish, withdraw
-from jobs.edge.base import Edge, EdgeTaken, EdgeUnavailable, Site
+from jobs.edge.base import EdgeTaken, EdgeUnavailable
 from jobs.edge.catalog import edge_of
 from storage import edge as rows
 from tests.doubles.edge import DriverDouble
@@ -18,20 +18,8 @@ from tests.jobs.floor import Floor
 
 
 @pytest.fixture
-def names() -> DriverDouble:
-    return DriverDouble("names")
-
-
-@pytest.fixture
-def proxy() -> DriverDouble:
-    return DriverDouble("proxy")
-
-
-@pytest.fixture
-def context(floor: Floor, names: DriverDouble, proxy: DriverDouble) -> Context:
-    sites = {"local": Site("192.0.2.10", 25565)}
-    floor.context = replace(floor.context, edge=Edge(sites, {"game": "_minecraft._tcp"}, names, proxy))
-    return floor.context
+def context(edged: Floor) -> Context:
+    return edged.context
 
 
 @pytest.fixture

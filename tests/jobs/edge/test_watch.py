@@ -11,7 +11,7 @@ import pytest
 from engine.load import bundle, load_texts
 from jobs.controller import Controller
 from jobs.edge import publish, withdraw
-from jobs.edge.base import Edge, EdgeUnavailable, Site
+from jobs.edge.base import Edge, EdgeUnavailable
 from jobs.edge.watch import EdgeWatch
 from jobs.observe import fleet
 from storage import clock, policies
@@ -22,23 +22,6 @@ from storage.settings import SHIPPED_POLICY
 from tests.doubles.edge import DriverDouble
 from tests.jobs.floor import Floor
 from tests.jobs.processes import eventually
-
-
-@pytest.fixture
-def names() -> DriverDouble:
-    return DriverDouble("names")
-
-
-@pytest.fixture
-def proxy() -> DriverDouble:
-    return DriverDouble("proxy")
-
-
-@pytest.fixture
-def edged(floor: Floor, names: DriverDouble, proxy: DriverDouble) -> Floor:
-    edge = Edge({"local": Site("192.0.2.10", 25565)}, {}, names, proxy)
-    floor.context = replace(floor.context, edge=edge)
-    return floor
 
 
 @pytest.fixture
