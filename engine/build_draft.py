@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from engine.durations import parse_duration
 from engine.faults import Faults, meant, shown
-from engine.model import Fact, Guard, Intent, IntentKind, Setting
+from engine.model import Fact, Guard, Intent, IntentKind, Runner, Setting
 from engine.model_permits import Permit
 from engine.shape import NOUNS, OPTIONAL, stem_of
 from engine.source import Node
@@ -52,7 +52,7 @@ class MachineDraft:
     name: str
     file: str
     root: Node
-    of_server: bool
+    of: Runner
     states: tuple[str, ...]
     states_known: bool  # the list of states could be read
     marks: frozenset[str]
@@ -69,7 +69,7 @@ class Draft:
     lost: frozenset[str]  # files that are missing or could not be read
     machines: dict[str, MachineDraft] = field(default_factory=dict)
     facts: dict[str, Fact | None] = field(default_factory=dict)  # None: declared, but with a fault
-    of_server: set[str] = field(default_factory=set)  # facts that only a server's machine has
+    runners: dict[str, Runner] = field(default_factory=dict)  # whose a fact is, where it is not the account's
     settings: dict[str, dict[str, Setting | None]] = field(default_factory=dict)
     used_settings: set[tuple[str, str]] = field(default_factory=set)
     variables: dict[str, Node] = field(default_factory=dict)  # of the environment, that override something
@@ -100,6 +100,10 @@ class Draft:
             names = self.names[sort] = Names(sort, code)
             from_machines = file in {None, "standing.yaml"}
             names.complete = file not in self.lost and not (from_machines and machines_lost)
+
+    def runner(self, fact: str) -> Runner:
+        """Return whose a fact is."""
+        return self.runners.get(fact, "account")
 
     def tree(self, noun: str) -> Node | None:
         """Return the tree of one of the single files; None when there is none of the right kind."""

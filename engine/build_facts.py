@@ -28,8 +28,8 @@ def build_facts(draft: Draft) -> None:
             if not draft.names["fact"].declare(name, key, draft.faults):
                 continue
             draft.facts[name] = None if node.hurt else _fact(draft, owner, name, key, node)
-            if owner is not None and owner.of_server:
-                draft.of_server.add(name)
+            if owner is not None and owner.of != "account":
+                draft.runners[name] = owner.of
 
 
 def _fact(draft: Draft, owner: MachineDraft | None, name: str, key: Node, node: Node) -> Fact | None:
@@ -88,9 +88,12 @@ def _watched(draft: Draft, key: Node, node: Node) -> MachineDraft | None:
     if not draft.known("machine", machine):
         return None
     found = draft.machines.get(machine.text)
-    if found is not None and found.of_server:
+    if found is not None and found.of != "account":
         draft.fault(
-            "M334", machine, f"`{found.name}` is of each server; an account has many", "name a machine `of: account`"
+            "M334",
+            machine,
+            f"`{found.name}` is of each {found.of}; an account has many",
+            "name a machine `of: account`",
         )
         return None
     return found

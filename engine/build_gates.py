@@ -53,7 +53,7 @@ class GatesReader:
         matrices: list[tuple[str, Node, Node, list[str] | None]] = []
         for name, key, matrix in section.pairs():
             machine = self.draft.machines.get(name)
-            if machine is None or machine.of_server:
+            if machine is None or machine.of != "account":
                 if machine is not None:
                     self.draft.fault(
                         "M307",
@@ -102,7 +102,7 @@ class GatesReader:
             if self.draft.known("machine", node):
                 listed_here[node.text] = node
         for name, machine in self.draft.machines.items():
-            if machine.of_server:
+            if machine.of != "account":
                 continue
             if name in listed_here and name in section.entries:
                 self.draft.fault(

@@ -6,7 +6,7 @@ from engine.build_draft import Draft, MachineDraft, entries
 from engine.build_facts import value_fits
 from engine.faults import listed, meant, shown
 from engine.guards import facts_of
-from engine.model import All, Any, Atom, FactType, Guard, Named, Not, Op, Origin, Value
+from engine.model import All, Any, Atom, FactType, Guard, Named, Not, Op, Origin, Runner, Value
 from engine.source import Node
 
 MOST_COMPARISONS = 500  # written out, in one predicate: a few short lines could otherwise stand for millions
@@ -138,9 +138,7 @@ class GuardReader:
         fact = draft.facts.get(fact_node.text)
         if fact is None:
             return None
-        if (fact.name in draft.of_server) is not (
-            owner is not None and owner.of_server
-        ) and fact.origin is not Origin.MACHINE:
+        if draft.runner(fact.name) != _reads(owner) and fact.origin is not Origin.MACHINE:
             self._side_fault(fact_node, fact.name, owner)
             return None
         op, key, value = next(entry for entry in node.pairs() if entry[0] != "fact")
@@ -175,25 +173,30 @@ class GuardReader:
 
     def _wrong_side(self, guard: Guard, owner: MachineDraft | None) -> str | None:
         """Return a fact inside a predicate that whoever uses it cannot read."""
-        of_server = owner is not None and owner.of_server
         for name in facts_of(guard):
             fact = self.draft.facts.get(name)
-            if (name in self.draft.of_server) is not of_server and not (fact and fact.origin is Origin.MACHINE):
+            if self.draft.runner(name) != _reads(owner) and not (fact and fact.origin is Origin.MACHINE):
                 return name
         return None
 
     def _side_fault(self, node: Node, fact: str, owner: MachineDraft | None) -> None:
-        if owner is not None and owner.of_server:
-            message, hint = (
-                f"`{shown(fact)}` is a fact of accounts; this machine is of each server",
-                "billing reaches servers by `servers:` and effects",
-            )
-        else:
-            message, hint = (
-                f"`{shown(fact)}` is a fact of each server; an account has many",
-                "accounts wait for servers by a permit `no_server`",
-            )
+        whose = self.draft.runner(fact)
+        message = f"`{shown(fact)}` is a fact of each {whose}; an account has many"
+        hint = "accounts wait for servers by a permit `no_server`"
+        if owner is not None and owner.of != "account":
+            side = "accounts" if whose == "account" else f"each {whose}"
+            message = f"`{shown(fact)}` is a fact of {side}; this machine is of each {owner.of}"
+            hint = "billing reaches servers by `servers:` and effects"
+            if owner.of == "invoice":
+                hint = "an invoice reaches accounts as evidence, once it is overdue"
+        elif whose == "invoice":
+            hint = "accounts see an overdue invoice in `overdue_invoices`"
         self.draft.fault("M334", node, message, hint)
+
+
+def _reads(owner: MachineDraft | None) -> Runner:
+    """Return whose facts may be asked of: a machine's own subject's; elsewhere the account's."""
+    return "account" if owner is None else owner.of
 
 
 def _op(name: str) -> Op:

@@ -7,7 +7,20 @@ from dataclasses import replace
 from engine.build_draft import Draft, MachineDraft, each, entries, text_of
 from engine.build_guards import GuardReader
 from engine.faults import meant, shown
-from engine.model import All, Ask, FactType, Guard, Machine, Place, Rule, RuleKind, ServerLine, Timer
+from engine.model import (
+    All,
+    Ask,
+    FactType,
+    Guard,
+    IntentKind,
+    Machine,
+    Place,
+    Rule,
+    RuleKind,
+    Runner,
+    ServerLine,
+    Timer,
+)
 from engine.source import Node
 
 EVERY_PRESSURE = "every_pressure"
@@ -27,8 +40,8 @@ def draft_machines(draft: Draft) -> None:
             draft.names["machine"].complete = False  # which of the two is meant is not known
             draft.machines[name] = replace(draft.machines[name], states_known=False)
             continue
-        of_server = text_of(root, "of") == "server"
-        states = root.get("states" if of_server else "ladder")
+        of = runner_of(root)
+        states = root.get("ladder" if of == "account" else "states")
         known = states is not None and not states.hurt and states.kind == "list"
         marks = set()
         for rule in _rules(root):
@@ -42,7 +55,7 @@ def draft_machines(draft: Draft) -> None:
             name=name,
             file=file,
             root=root,
-            of_server=of_server,
+            of=of,
             states=tuple(state.text for state in each(states)) if states is not None else (),
             states_known=known,
             marks=frozenset(marks),
@@ -50,10 +63,16 @@ def draft_machines(draft: Draft) -> None:
         )
 
 
+def runner_of(root: Node) -> Runner:
+    """Return what runs a machine; an unknown word, which its shape has already refused, as the account."""
+    of = text_of(root, "of")
+    return "server" if of == "server" else "invoice" if of == "invoice" else "account"
+
+
 def _by_cause(entry: tuple[str, Node]) -> tuple[bool, int, str]:
     file, root = entry
     cause = text_of(root, "cause")
-    return text_of(root, "of") == "server", CAUSES.index(cause) if cause in CAUSES else len(CAUSES), file
+    return runner_of(root) != "account", CAUSES.index(cause) if cause in CAUSES else len(CAUSES), file
 
 
 def _rules(root: Node) -> list[Node]:
@@ -90,7 +109,7 @@ class MachineReader:
                 self.whole = False
         return Machine(
             name=name,
-            of="server" if self.machine.of_server else "account",
+            of=self.machine.of,
             initial=initial.text if initial is not None else "",
             ladder=self.machine.states,
             settings=settings,
@@ -118,7 +137,7 @@ class MachineReader:
 
     def _rules(self, key: str, kind: RuleKind) -> tuple[Rule, ...]:
         found = []
-        section = self.machine.root.get(key) if self.machine.of_server is (kind is RuleKind.MOVE) else None
+        section = self.machine.root.get(key) if (self.machine.of != "account") is (kind is RuleKind.MOVE) else None
         for node in section.items if section is not None and section.kind == "list" else []:
             rule = self._rule(node, kind) if not node.hurt else None
             if rule is not None:
@@ -199,8 +218,8 @@ class MachineReader:
             if fact.type is not FactType.INSTANT:
                 message = f"`{anchor}` is of type {fact.type.value}; only an instant is an anchor of time"
                 self.draft.fault("M333", key, message, "name a fact that is an instant")
-            elif (anchor in self.draft.of_server) is not self.machine.of_server:
-                side = "accounts" if self.machine.of_server else "each server"
+            elif (whose := self.draft.runner(anchor)) != self.machine.of:
+                side = "accounts" if whose == "account" else f"each {whose}"
                 self.draft.fault(
                     "M334", key, f"`{anchor}` is a fact of {side}; this machine never sees it", "name a fact of its own"
                 )
@@ -234,14 +253,19 @@ class MachineReader:
             intent = self.draft.intent(at)
             if intent is None:
                 continue
-            if not self.machine.of_server and intent.per_server is not each_server:
+            if self.machine.of == "account" and intent.per_server is not each_server:
                 one = f"write `{{{intent.name}: each server}}`" if intent.per_server else f"write `{intent.name}` alone"
                 kind = "acts on one server" if intent.per_server else "is of the whole account"
                 self.draft.fault("M354", at, f"`{intent.name}` {kind}", one)
                 continue
-            if self.machine.of_server and (each_server or not intent.per_server):
+            if self.machine.of == "server" and (each_server or not intent.per_server):
                 hint = f"write `{intent.name}` alone" if intent.per_server else "name an intent with `per: server`"
                 self.draft.fault("M354", at, "a server's machine asks for work on that one server", hint)
+                continue
+            if (self.machine.of == "invoice") is not (intent.kind is IntentKind.LETTER):
+                message = f"`{intent.name}` is of kind {intent.kind.value}"
+                hint = "a machine of invoices asks for letters, and no other machine does"
+                self.draft.fault("M354", at, message, hint)
                 continue
             found.append(Ask(intent.name, each_server, at.place))
         return tuple(found)

@@ -109,7 +109,7 @@ def _permit(draft: Draft, name: str, key: Node, node: Node) -> Permit | None:
 
 def check_lifecycles(draft: Draft, node: Node | None) -> None:
     """Check states of the servers' machine."""
-    lifecycle = next((machine for machine in draft.machines.values() if machine.of_server), None)
+    lifecycle = next((machine for machine in draft.machines.values() if machine.of == "server"), None)
     for state in each(node):
         if lifecycle is not None:
             draft.state(lifecycle, state)
@@ -189,6 +189,9 @@ EVIDENCE: Mapping[str, str] = {
     "exempt": "bool",
     "observed": "enum",
     "desired": "enum",
+    "settled": "bool",
+    "reminds": "bool",
+    "payable_until": "instant",
 }
 
 

@@ -66,7 +66,7 @@ def details(rule: Rule) -> list[str]:
 
 def grade_of(machine: Machine, state: str) -> str:
     """Return the strictest that the state alone does to servers, `plain` for a machine that does nothing to them."""
-    if machine.of == "server" or not machine.servers:
+    if not machine.servers:
         return "plain"
     line = next((line for line in machine.servers if line.when is None and (not line.in_ or state in line.in_)), None)
     return line.is_ if line is not None else SERVER_BILLING_STATES[0]
@@ -74,8 +74,6 @@ def grade_of(machine: Machine, state: str) -> str:
 
 def server_words(machine: Machine, state: str) -> list[str]:
     """Return what the state does to servers, in words."""
-    if machine.of == "server":
-        return []
     lines = []
     for line in machine.servers:
         if not line.in_ or state in line.in_:

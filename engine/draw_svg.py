@@ -152,8 +152,8 @@ class _Drawing:
         return "\n".join([*head, *self.parts, "</svg>"]) + "\n"
 
     def _subtitle(self) -> str:
-        if self.machine.of == "server":
-            return f"the life of one server; begins in {self.machine.initial}"
+        if self.machine.of != "account":
+            return f"the life of one {self.machine.of}; begins in {self.machine.initial}"
         return f"begins in {self.machine.initial}; red climbs by time or event, green relieves, dashed sets a mark"
 
     def _state(self, at: int, state: str) -> None:

@@ -30,6 +30,8 @@ IMPLEMENTED = frozenset(
         "send_dispute_stopped_notice",
         "send_final_warning",
         "send_hold_changed_notice",
+        "send_invoice",
+        "send_invoice_reminder",
         "send_restored_notice",
         "send_retention_warning",
         "send_subscription_ended_notice",

@@ -1,7 +1,7 @@
-"""How one server moves through its lifecycle: by events that people and workers send, and by time that passes.
+"""How one server or invoice moves through its lifecycle: by events that people and workers send, and by time.
 
-The ledger's `move_server` writes what is decided here. Entering a state sets its stamp and clears every other stamp and
-mark of the machine, so that `forced_at` of one stop says nothing about the next.
+The ledger's `move_server` and `move_invoice` write what is decided here. Entering a state sets its stamp and clears
+every other stamp and mark of the machine, so that `forced_at` of one stop says nothing about the next.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from engine.compiled import CompiledRule, compiled
 from engine.errors import UnknownState
 from engine.executor import Subject
 from engine.guards import Facts
-from engine.model import Ask, Machine, Origin, Policy, Rule, Value
+from engine.model import Ask, Machine, Origin, Policy, Rule, Runner, Value
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a server does next. `to` equals the present state when only a mark is set."""
+    """What it does next. `to` equals the present state when only a mark is set."""
 
     to: str
     mark: str | None  # the mark's name; its fact is among `stamps`
@@ -33,21 +33,28 @@ class Move:
         return str(self.rule.place)
 
 
-def lifecycle_machine(policy: Policy) -> Machine:
-    """Return the machine that servers run. Raises StopIteration for a policy without one."""
-    return next(machine for machine in policy.machines.values() if machine.of == "server")
+def lifecycle_machine(policy: Policy, of: Runner = "server") -> Machine:
+    """Return the machine that servers, or invoices, run. Raises StopIteration for a policy without one."""
+    return next(machine for machine in policy.machines.values() if machine.of == of)
 
 
 def move(  # noqa: PLR0917 - where, what is known, what happened, when, who
-    policy: Policy, lifecycle: str, facts: Facts, event: str | None, now: datetime, role: str = "worker"
+    policy: Policy,
+    lifecycle: str,
+    facts: Facts,
+    event: str | None,
+    now: datetime,
+    role: str = "worker",
+    *,
+    of: Runner = "server",
 ) -> Move | None:
-    """Return the first move that follows for a server in this state; None when there is none.
+    """Return the first move that follows in this state; None when there is none.
 
     With an event, only moves that wait for it and that this role may send; without, those that follow from facts and
     time. Raises Disagreement when the executor sees it differently.
     """
     ready = compiled(policy)
-    machine = lifecycle_machine(policy)
+    machine = lifecycle_machine(policy, of)
     view = ready.view({}, facts)
     for rule in _leaving(policy, machine, lifecycle):
         if rule.event != event or (event is not None and rule.rule.by not in {None, role}):
@@ -61,19 +68,19 @@ def move(  # noqa: PLR0917 - where, what is known, what happened, when, who
     return None
 
 
-def due(policy: Policy, lifecycle: str, facts: Facts) -> datetime | None:
+def due(policy: Policy, lifecycle: str, facts: Facts, *, of: Runner = "server") -> datetime | None:
     """Return the earliest instant at which a move follows by time alone; None when none does."""
     view = compiled(policy).view({}, facts)
-    leaving = _leaving(policy, lifecycle_machine(policy), lifecycle)
+    leaving = _leaving(policy, lifecycle_machine(policy, of), lifecycle)
     instants = [_due_at(rule, view) for rule in leaving if rule.event is None]
     return min((at for at in instants if at is not None), default=None)
 
 
-def since(policy: Policy, lifecycle: str, entered_at: datetime) -> dict[str, Value]:
-    """Return the stamps of a server that entered its state at this instant and has no mark."""
+def since(policy: Policy, lifecycle: str, entered_at: datetime, *, of: Runner = "server") -> dict[str, Value]:
+    """Return the stamps of what entered its state at this instant and has no mark."""
     return {
         fact.name: entered_at + fact.plus if fact.of == lifecycle else None
-        for fact in lifecycle_machine(policy).facts.values()
+        for fact in lifecycle_machine(policy, of).facts.values()
         if fact.origin is Origin.ENTERED
     }
 

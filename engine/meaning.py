@@ -10,7 +10,18 @@ from engine.build_draft import Draft, each
 from engine.effects import IMPLEMENTED
 from engine.faults import listed, meant, shown
 from engine.meaning_ladder import check_machine
-from engine.model import STOPPED_BILLING_STATES, Fact, Intent, IntentKind, Machine, Origin, Place, Rule, RuleKind
+from engine.model import (
+    OVERDUE,
+    STOPPED_BILLING_STATES,
+    Fact,
+    Intent,
+    IntentKind,
+    Machine,
+    Origin,
+    Place,
+    Rule,
+    RuleKind,
+)
 from engine.model_repairs import Repair, Repairs
 from engine.model_words import NoticeText, StateText
 from engine.notices import fields_of
@@ -60,10 +71,19 @@ class Meaning:
             self.faults.add(
                 "M315", place, f"expected one machine `of: server`, found {found}", "every server runs the same one"
             )
+        of_invoices = [machine for machine in self.machines.values() if machine.of == "invoice"]
+        if len(of_invoices) > 1:
+            found = listed(machine.name for machine in of_invoices)
+            message = f"expected at most one machine `of: invoice`, found {found}"
+            self.faults.add("M315", of_invoices[1].place, message, "every invoice runs the same one")
+        for machine in of_invoices:
+            if OVERDUE not in machine.ladder and self.draft.machines[machine.name].states_known:
+                message = f"`{machine.name}` has no state `{OVERDUE}`, so that no invoice would ever count"
+                self.faults.add("M315", machine.place, message, f"name the state `{OVERDUE}` in which debts count")
 
     def _listing(self, name: str) -> Listing:
         drafted = self.draft.machines[name]
-        states = drafted.root.get("states" if drafted.of_server else "ladder")
+        states = drafted.root.get("ladder" if drafted.of == "account" else "states")
         return Listing({state.text: state.place for state in each(states)}, drafted.final or drafted.states[-1:])
 
     def _usual_place(self, name: str) -> Place:
@@ -109,8 +129,8 @@ class Meaning:
             if intent.kind is IntentKind.REPAIR:
                 message = f"`{ask.intent}` is of kind repair, and only repairs.yaml asks for those"
                 self.faults.add("M356", ask.place, message, "make it a command, or remove it from `do:`")
-            if intent.kind is IntentKind.NOTICE and machine.of == "server":
-                message = f"`{ask.intent}` tells a customer about the account; a server's machine does not"
+            if intent.kind is IntentKind.NOTICE and machine.of != "account":
+                message = f"`{ask.intent}` tells a customer about the account; a machine of each {machine.of} does not"
                 self.faults.add("M356", ask.place, message, "ask for it in a machine of accounts")
             if (
                 intent.kind is IntentKind.COMMAND
@@ -291,11 +311,11 @@ class Meaning:
                     )
         for (machine_name, _), text in states.items():
             found = self.machines.get(machine_name)
-            if found is not None and found.of == "server":
+            if found is not None and found.of != "account":
                 self.faults.add(
                     "M371",
                     text.place,
-                    f"`{machine_name}` is of each server; the words are about an account",
+                    f"`{machine_name}` is of each {found.of}; the words are about an account",
                     "remove them",
                 )
 

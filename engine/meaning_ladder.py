@@ -107,7 +107,7 @@ def _check_reachable(faults: Faults, machine: Machine) -> None:
     lost = [state for state in machine.ladder if state not in reached]
     if lost:
         message = f"no rule leads to {listed(lost)}" if len(lost) > 1 else f"no rule leads to `{lost[0]}`"
-        key = "states" if machine.of == "server" else "ladder"
+        key = "ladder" if machine.of == "account" else "states"
         faults.add(
             "M342", machine.place, f"{message} of machine `{machine.name}`", f"add one, or take it out of `{key}:`"
         )

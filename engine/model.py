@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from engine.model_words import Announcement, LetterWords, NoticeText, StateText
 
 Value = bool | int | str | datetime | None
+Runner = Literal["account", "server", "invoice"]  # what runs a machine
+OVERDUE = "overdue"  # the state of an invoice in which it is evidence against the accounts that it bills
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class RuleKind(StrEnum):
 
     RELIEF = "relief"  # tried first, descends, needs no permit
     PRESSURE = "pressure"  # climbs one rung or sets one mark
-    MOVE = "move"  # of a server's lifecycle
+    MOVE = "move"  # of a lifecycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +210,10 @@ class ServerLine:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One state machine. `ladder` is the order of severity; a lifecycle (`of` server) has `moves`, not two lists."""
+    """One state machine. `ladder` is the order of severity; a lifecycle (of no account) has `moves`."""
 
     name: str
-    of: Literal["account", "server"]
+    of: Runner
     initial: str
     ladder: tuple[str, ...]
     settings: Mapping[str, Setting]
@@ -239,6 +241,7 @@ class IntentKind(StrEnum):
 
     NOTICE = "notice"  # a message; a crash in the middle leaves it unknown
     EFFECT = "effect"  # idempotent enforcement or its lifting
+    LETTER = "letter"  # a mail about one invoice; a crash in the middle leaves it unknown
     COMMAND = "command"  # idempotent work on a server that a person or the lifecycle asked for
     REPAIR = "repair"  # idempotent work that the controller asked for
 

@@ -43,6 +43,7 @@ class Expect:
     nothing: bool = False
     servers: str | None = None
     lifecycle: Mapping[str, str] = field(default_factory=dict)
+    invoices: Mapping[str, str] = field(default_factory=dict)  # invoice -> its state
     repair: Mapping[str, str] = field(default_factory=dict)
     repairs: tuple[RepairCase, ...] = ()
     levels: Mapping[str, str] = field(default_factory=dict)  # what is done with the repairs of each level
@@ -159,6 +160,7 @@ class _ScenarioReader(TimelineReader):
             nothing=node.get("nothing") is not None,
             servers=servers.text if servers is not None else None,
             lifecycle=self.by_server(node.get("lifecycle"), self._check_lifecycle),
+            invoices=self._invoice_states(node.get("invoice")),
             repair=self.by_server(node.get("repair"), self._check_repair),
             repairs=tuple(self._case(each) for each in _each(node.get("repairs"))),
             levels={level: mode.text for level, _, mode in _pairs(node.get("levels"))},
@@ -257,7 +259,8 @@ class _ScenarioReader(TimelineReader):
 
     def _takes(self, node: Node | None) -> dict[str, dict[str, str]]:
         states = [state for m in self.policy.machines.values() if m.of == "server" for state in m.ladder]
-        events = {rule.event for m in self.policy.machines.values() for rule in m.moves if rule.event is not None}
+        machines = [m for m in self.policy.machines.values() if m.of == "server"]
+        events = {rule.event for m in machines for rule in m.moves if rule.event is not None}
         found = {}
         for state, key, value in _pairs(node):
             self.known("M304", key, "state of servers", states)
@@ -287,6 +290,15 @@ class _ScenarioReader(TimelineReader):
     def _check_lifecycle(self, node: Node) -> None:
         states = [state for m in self.policy.machines.values() if m.of == "server" for state in m.ladder]
         self.known("M304", node, "state of servers", states)
+
+    def _invoice_states(self, node: Node | None) -> dict[str, str]:
+        states = [state for m in self.policy.machines.values() if m.of == "invoice" for state in m.ladder]
+        found = {}
+        for name, key, value in _pairs(node):
+            if self.known("M404", key, "invoice in this timeline", self.invoices):
+                self.known("M304", value, "state of invoices", states)
+                found[name] = value.text
+        return found
 
     def _check_repair(self, node: Node) -> None:
         if node.text != NOTHING:

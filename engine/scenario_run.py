@@ -187,6 +187,8 @@ class _Run:
     def _servers(self, expect: Expect) -> Iterator[tuple[str, str, str]]:
         for name, state in expect.lifecycle.items():
             yield "lifecycle", f"{name} {state}", f"{name} {self.player.servers.all[name].lifecycle}"
+        for name, state in expect.invoices.items():
+            yield "invoice", f"{name} {state}", f"{name} {self.player.invoices.all[name].state}"
         assert self.player.last is not None
         for name, line in expect.repair.items():
             server = self.player.servers.all[name]

@@ -43,7 +43,7 @@ def choices_of(policy: Policy) -> dict[str, list[str]]:
     predicates = list(policy.standing.predicates)
     for machine in policy.machines.values():
         predicates += [name for own in machine.predicates for name in (own, f"{machine.name}.{own}")]
-    lifecycles = [machine for machine in policy.machines.values() if machine.of == "server"]
+    lifecycles = [machine for machine in policy.machines.values() if machine.of != "account"]
     stamps = {Origin.DELIVERED, Origin.ENTERED, Origin.MARK, Origin.STANDING}
     rules = [rule for machine in policy.machines.values() for rule in machine.rules]
     rungs = [f"{machine.name}.{state}" for machine in policy.account_machines for state in machine.ladder]

@@ -43,7 +43,7 @@ def schema_of(file: str, root: Node) -> str | None:
     if root.kind != "map" or not {"machine", "of"} & set(root.entries):
         return None
     of = root.get("of")
-    return "lifecycle" if of is not None and of.value == "server" else "ladder"
+    return "lifecycle" if of is not None and of.value in {"server", "invoice"} else "ladder"
 
 
 def check_shapes(trees: Mapping[str, Node], faults: Faults) -> None:

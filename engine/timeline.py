@@ -18,6 +18,7 @@ from engine.errors import CommandRefused
 from engine.model import IntentKind, Policy
 from engine.model_permits import PermitKind
 from engine.snapshot import Asked, Command, NoticeState, NoticeStatus, Settlement, Snapshot, Step
+from engine.timeline_invoices import Invoices
 from engine.timeline_items import START, Item, Moment, Post, Sending, Sent, Timeline, good_standing, newcomer
 from engine.timeline_servers import Servers
 from engine.wanted import wanted
@@ -95,11 +96,13 @@ class Player:
         self.now = timeline.start
         self.snapshot = newcomer(policy, timeline)
         self.servers = Servers(policy, timeline, self.snapshot)
+        self.invoices = Invoices(policy, self.servers.moves)
         self.post: Post = "auto"
         self.open: list[_Open] = _still_open(policy, self.snapshot, timeline.start)
         self.answers: dict[str, bool | None] = {}
         self._variants: dict[frozenset[str], Policy] = {}
         self.last: Settlement | None = None
+        self._counted = self.invoices.evidence()
         self._begin()
 
     def _begin(self) -> None:
@@ -140,7 +143,11 @@ class Player:
     def next_at(self) -> datetime | None:
         """Return the next instant at which something may happen by itself."""
         assert self.last is not None
-        instants = [next_instant(self.policy, self.snapshot, self.last, self.now), self.servers.due_at()]
+        instants = [
+            next_instant(self.policy, self.snapshot, self.last, self.now),
+            self.servers.due_at(),
+            self.invoices.due_at(),
+        ]
         for each in self.open:
             waits = self.policy.intents[each.asked.intent].waits_for
             instants.append(each.since + waits.at_most if waits is not None else None)
@@ -176,6 +183,8 @@ class Player:
         if item.obeys is not None:
             self.servers.obeys = item.obeys
         self._observe(item)
+        for name, word in item.invoices.items():
+            self.invoices.take(name, word, self.now, mail_leaves=self.post == "auto")
         return item.command
 
     def _observe(self, item: Item) -> None:
@@ -201,6 +210,7 @@ class Player:
         return self._variants[silent]
 
     def _settle(self, command: Command | None = None) -> None:
+        self._pass_time_of_invoices()
         self.servers.pass_time(self.now, self.snapshot)
         self.snapshot = replace(self.snapshot, servers=self.servers.facts())
         try:
@@ -214,6 +224,21 @@ class Player:
         self.open.extend(_Open(each, self.now) for each in asked if each.kind is IntentKind.NOTICE)
         self.servers.apply(asked, self.snapshot, self.last.server, self.now)
         self.snapshot = replace(self.snapshot, servers=self.servers.facts())
+
+    def _pass_time_of_invoices(self) -> None:
+        """Let invoices move on, and what of them became overdue or was paid become evidence."""
+        before, _ = self._counted
+        self.invoices.pass_time(self.now, mail_leaves=self.post == "auto")
+        count, since = self._counted = self.invoices.evidence()
+        if count == before:
+            return
+        facts = self.snapshot.facts
+        counted, known = facts["overdue_invoices"], facts["past_due_since"]
+        assert isinstance(counted, int), "it is never null"
+        overdue = counted + count - before
+        earliest = min((at for at in (since, known) if isinstance(at, datetime)), default=None)
+        evidence = {"overdue_invoices": overdue, "past_due_since": earliest if overdue else None}
+        self.snapshot = replace(self.snapshot, facts={**facts, **evidence})
 
     def _serve(self, item: Item | None) -> bool:
         """Send the item's events to servers; return whether the account must be looked at again."""

@@ -11,6 +11,7 @@ from engine.decide import blank
 from engine.model import FactType, Origin, Place, Policy, Value
 from engine.model_permits import PermitKind
 from engine.snapshot import Asked, Command, Hold, ServerState, Snapshot, Step, Waiting
+from engine.timeline_invoices import InvoiceWord
 from engine.timeline_servers import ServerMove
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -34,6 +35,7 @@ class Item:
     observe: Mapping[str, str] = field(default_factory=dict)  # what the host shows of one server
     obeys: bool | None = None  # whether the host does as it is told, from now on
     place: Place | None = None
+    invoices: Mapping[str, InvoiceWord] = field(default_factory=dict)  # what becomes of one invoice
     by: str | None = None  # the role of whoever sends events to servers; None: one that may
 
 
@@ -102,7 +104,7 @@ def good_standing(policy: Policy) -> dict[str, Value]:
     for fact in policy.facts.values():
         if fact.origin not in {Origin.STANDING, Origin.ADMIN, Origin.SETTINGS} or fact.of is not None:
             continue
-        if any(fact.name in machine.facts for machine in policy.machines.values() if machine.of == "server"):
+        if any(fact.name in machine.facts for machine in policy.machines.values() if machine.of != "account"):
             continue
         facts[fact.name] = fact.default if fact.default is not None else _neutral(fact.type, fact.minimum, fact.values)
         if fact.name in usual and (not fact.values or usual[fact.name] in fact.values):

@@ -16,6 +16,7 @@ from engine.faults import Faults, meant, shown
 from engine.model import Fact, FactType, Origin, Policy, Value
 from engine.snapshot import Command, Hold
 from engine.source import Node
+from engine.timeline_invoices import InvoiceWord
 from engine.timeline_items import START, Item, Post, Sending, Timeline
 
 OFFSET = re.compile(r"(?:(?:0|[1-9][0-9]{0,5})[smhd])+")
@@ -76,10 +77,11 @@ class TimelineReader:
         self.faults = faults
         self.start = START
         self.servers: tuple[str, ...] = ("s1",)
+        self.invoices: set[str] = set()
         self.account_facts = {
             name: fact
             for name, fact in policy.facts.items()
-            if not any(name in machine.facts for machine in policy.machines.values() if machine.of == "server")
+            if not any(name in machine.facts for machine in policy.machines.values() if machine.of != "account")
         }
         self.evidence = {
             name: fact
@@ -185,6 +187,7 @@ class TimelineReader:
             self.by_server(node.get("observe"), self._check_observed),
             host.text == "obeys" if host is not None else None,
             node.place,
+            self._invoices(node.get("invoice")),
             by.text if (by := node.get("by")) is not None and node.get("server") is not None else None,
         )
 
@@ -229,8 +232,21 @@ class TimelineReader:
             if self.known("M305", key, "notice", notices)
         }
 
+    def _invoices(self, node: Node | None) -> dict[str, InvoiceWord]:
+        """Return what becomes of each invoice; the first word on one is that it is issued."""
+        found: dict[str, InvoiceWord] = {}
+        for name, key, value in node.pairs() if node is not None else ():
+            if not any(machine.of == "invoice" for machine in self.policy.machines.values()):
+                self.fault("M404", key, "the policy has no machine of invoices", "add one `of: invoice`")
+            elif value.text == "issued":
+                self.invoices.add(name)
+            elif name not in self.invoices:
+                self.fault("M404", key, f"invoice `{shown(name)}` was not issued before", "write `issued` first")
+            found[name] = cast("InvoiceWord", value.text)
+        return found
+
     def _check_event(self, node: Node) -> None:
-        moves = [rule for m in self.policy.machines.values() for rule in m.moves]
+        moves = [rule for m in self.policy.machines.values() if m.of == "server" for rule in m.moves]
         self.known("M312", node, "event of a server", sorted({rule.event for rule in moves if rule.event is not None}))
 
     def _check_observed(self, node: Node) -> None:
@@ -297,7 +313,12 @@ def _parts(item: Item, start: datetime) -> Iterator[tuple[str, str]]:
         yield "permit", _map({name: words[answer] for name, answer in item.permits.items()})
     if item.post is not None:
         yield "notices", item.post
-    for key, each in (("notice", item.send), ("server", item.servers), ("observe", item.observe)):
+    for key, each in (
+        ("notice", item.send),
+        ("server", item.servers),
+        ("observe", item.observe),
+        ("invoice", item.invoices),
+    ):
         if each:
             yield key, _map(each)
     if item.by is not None and item.command is None:

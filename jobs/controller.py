@@ -23,6 +23,8 @@ from jobs.context import Context
 from jobs.drain import CONTROLLER
 from jobs.edge.watch import FORCED_SECONDS, EdgeWatch
 from jobs.endings import end_operations
+from jobs.invoices.moves import move_invoices
+from jobs.invoices.sender import ReminderSender
 from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.letters.hooks import HookSender
 from jobs.letters.sender import LetterSender
@@ -96,6 +98,7 @@ class Controller:
     def __init__(self, context: Context, alerts: AlertSender) -> None:
         self.letters = LetterSender(context.database, context.mailer, context.settings.our_urls)
         self.hooks = HookSender(context.database, context.settings.customer_hooks)
+        self.reminders = ReminderSender(context.database, context.mailer, context.settings)
         self.context = context
         self.alerts = alerts
         self.stopping = threading.Event()
@@ -129,6 +132,7 @@ class Controller:
             self.alerts.close()
             self.letters.close()
             self.hooks.close()
+            self.reminders.close()
             self._hang_up()
 
     def turn(self) -> Report | None:
@@ -192,6 +196,9 @@ class Controller:
         def move() -> None:
             report.moved = move_due(context, policy, fence) + follow(context, policy, fence)
 
+        def bill() -> None:
+            report.moved += move_invoices(context, policy, fence)
+
         def mend() -> None:
             look_back(context, fence, prune=self._is_time_to_prune())
             report.repairs = self._boot(policy, fence)
@@ -211,8 +218,8 @@ class Controller:
             report.taken_back, report.woken = relayed.taken_back, relayed.woken
 
         steps = (("events", read_events), ("parked", parked), ("sweep", sweep), ("stripe", ask_stripe),
-                 ("observe", observe), ("edge", look_at_edge), ("move", move), ("repair", mend), ("end", end),
-                 ("relay", hand_out))  # fmt: skip
+                 ("observe", observe), ("edge", look_at_edge), ("move", move), ("invoices", bill), ("repair", mend),
+                 ("end", end), ("relay", hand_out))  # fmt: skip
         for name, step in steps:
             self._do(name, step, report)
             self._renew(fence)
@@ -220,6 +227,7 @@ class Controller:
         self.letters.nudge()
         self.meter.nudge()
         self.hooks.nudge()
+        self.reminders.nudge()
         report.took_ms = round((time.monotonic() - began) * 1000)
         self._answer(fence, asked.requested, report)
         return report

@@ -60,6 +60,14 @@ class MailUncertain(MailError):
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A PDF that goes along."""
+
+    name: str
+    pdf: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """One letter. `key` is the intent's: the Message-ID follows from it, so a copy can be told from a new letter."""
 
@@ -71,6 +79,7 @@ class Letter:
     written_at: datetime
     html: str | None = None
     """The same with looks; `text` is what counts."""
+    attached: tuple[Attachment, ...] = ()
 
 
 class Mailer(Protocol):
@@ -124,6 +133,10 @@ def compose(letter: Letter, sender: str) -> bytes:
     if letter.html is not None:
         message.add_alternative(letter.html, subtype="html", charset="utf-8", cte="quoted-printable")
         message.set_boundary(f"part-{hashlib.sha256(letter.key.encode()).hexdigest()[:40]}")
+    for each in letter.attached:
+        message.add_attachment(each.pdf, maintype="application", subtype="pdf", filename=one_line(each.name, 80))
+    if letter.attached:
+        message.set_boundary(f"whole-{hashlib.sha256(letter.key.encode()).hexdigest()[:40]}")
     return message.as_bytes()
 
 

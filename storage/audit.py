@@ -34,6 +34,7 @@ KINDS: Final = frozenset(
         "evidence",  # facts changed: a Stripe event, a fetch, an exemption
         "intent",  # an effect was carried out, dropped, or failed
         "notice",  # a notice was delivered, dropped, failed, or may have left
+        "invoice",  # an invoice of ours that bills the account moved on
         "rejected",  # something destructive was asked for and refused
         "hold",  # enforcement was paused, or goes on
         "admin",  # a person's other doings

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import psycopg
 
-from engine.model import Policy, Value
+from engine.model import OVERDUE, Policy, Value
 from storage.errors import StorageError
 from storage.evidence_disputes import (
     DISPUTE_COLUMNS,
@@ -94,6 +94,12 @@ SELECT {_names(INVOICE_COLUMNS)} FROM stripe_invoices
 WHERE account_id = ANY(%(accounts)s)
   AND (id = ANY(%(invoices)s) OR status = ANY(%(owed)s) OR settles_dispute IS NOT NULL)
 """
+# Since when invoices that we issued ourselves are overdue: as much evidence as Stripe's. Where they stand is
+# `storage.ledger_invoices`', which lets accounts be decided anew when that changes.
+READ_OURS: Final = (
+    "SELECT b.account_id, s.state_since FROM invoice_accounts b JOIN invoice_states s ON s.invoice_id = b.invoice_id "
+    f"WHERE b.account_id = ANY(%(accounts)s) AND s.state = '{OVERDUE}'"
+)
 READ_SUBSCRIPTIONS: Final = (
     f"SELECT {', '.join(SUBSCRIPTION_COLUMNS)} FROM subscriptions WHERE account_id = ANY(%(accounts)s)"
 )
@@ -160,6 +166,7 @@ class Mirror:
     invoices: dict[str, InvoiceRow] = field(default_factory=dict)
     subscriptions: dict[str, SubscriptionRow] = field(default_factory=dict)
     disputes: dict[str, DisputeRow] = field(default_factory=dict)
+    ours_overdue: list[tuple[UUID, datetime]] = field(default_factory=list)
     touched: dict[UUID, None] = field(default_factory=dict)
     adopted: dict[str, UUID] = field(default_factory=dict)
     undecided: set[UUID] = field(default_factory=set)
@@ -232,6 +239,7 @@ class Mirror:
             [row for row in self.invoices.values() if row.account_id == account_id],
             [row for row in self.subscriptions.values() if row.account_id == account_id],
             [row for row in self.disputes.values() if row.account_id == account_id],
+            ours_overdue=[since for owner, since in self.ours_overdue if owner == account_id],
         )
 
     def settle(self) -> dict[UUID, Standing]:
@@ -327,10 +335,12 @@ def read(pg: psycopg.Connection[Any], mirror: Mirror, invoices: list[str], *, mo
             seen_invoices = pg.execute(READ_INVOICES, given)
             seen_subscriptions = pg.execute(READ_SUBSCRIPTIONS, given)
             seen_disputes = pg.execute(READ_DISPUTES, given)
+            ours = pg.execute(READ_OURS, given)
     if mirror.accounts:
         mirror.invoices = {row[0]: InvoiceRow(*row) for row in seen_invoices}
         mirror.subscriptions = {row[0]: _subscription_row(row) for row in seen_subscriptions}
         mirror.disputes = {row[0]: DisputeRow(*row) for row in seen_disputes}
+        mirror.ours_overdue = list(ours)
 
 
 @dataclass(slots=True)

@@ -38,11 +38,17 @@ def standing_of(
     invoices: Iterable[InvoiceRow],
     subscriptions: Iterable[SubscriptionRow],
     disputes: Iterable[DisputeRow] = (),
+    *,
+    ours_overdue: Iterable[datetime] = (),
 ) -> Standing:
-    """Return the standing that follows from everything that is mirrored of one account."""
+    """Return the standing that follows from everything that is mirrored of one account.
+
+    ours_overdue: since when each invoice is that we issued ourselves and that became overdue.
+    """
     invoices = list(invoices)
     rare = {**dispute_facts(policy, disputes, invoices), **_confirmation(invoices)}
     overdue = [at for invoice in invoices if (at := overdue_since(policy, invoice)) is not None]
+    overdue += ours_overdue
     seen = [row for row in subscriptions if row.status != UNSEEN]
     chosen = choose(seen, linked_subscription_id)
     if chosen is None:

@@ -22,23 +22,29 @@ from storage.database import raw
 from storage.gather import World
 from storage.leases import Fence
 from storage.ledger_batch import Change, Order, Recorded, lock, record_batch
+from storage.ledger_invoices import InvoiceMoved, begin_invoice, due_invoices, move_invoice, unborn_invoices
 from storage.ledger_servers import Moved, due_servers, move_server, move_servers
 
 __all__ = [
     "AuditNote",
     "Change",
     "Fence",
+    "InvoiceMoved",
     "Moved",
     "Order",
     "Recorded",
     "World",
+    "begin_invoice",
     "due",
+    "due_invoices",
     "due_servers",
     "lock",
+    "move_invoice",
     "move_server",
     "move_servers",
     "record",
     "record_many",
+    "unborn_invoices",
 ]
 
 

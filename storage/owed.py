@@ -8,13 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from engine.model import Policy
+from engine.model import OVERDUE, Policy
 from storage.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class OwedInvoice:
-    """One invoice that the policy counts as owed. `url` is Stripe's page for it, where there is one."""
+    """One invoice that counts as owed. `url` is Stripe's page for it, where there is one; ours have a PDF."""
 
     number: str | None
     """What it says on it; None where Stripe has not told."""
@@ -33,8 +33,16 @@ def owed_invoices(conn: Connection, policy: Policy, account_id: UUID) -> list[Ow
         "WHERE account_id = :id AND amount_remaining_cents > 0 AND status = ANY(:owed) "
         "ORDER BY first_failed_at NULLS LAST, id"
     )
+    ours = text(
+        "SELECT i.number, round((i.total - paid.amount) * 100)::bigint, lower(i.currency), NULL "
+        "FROM invoice_accounts b JOIN invoice_states s ON s.invoice_id = b.invoice_id "
+        "JOIN invoices i ON i.id = b.invoice_id CROSS JOIN LATERAL ("
+        "SELECT coalesce(sum(p.amount), 0) AS amount FROM invoice_payments p WHERE p.invoice_id = i.id) paid "
+        "WHERE b.account_id = :id AND s.state = :overdue ORDER BY s.state_since, i.number"
+    )
     given = {"id": account_id, "owed": list(policy.standing.owed_invoice_statuses)}
-    return [OwedInvoice(*row) for row in conn.execute(find, given)]
+    found = [*conn.execute(ours, {"id": account_id, "overdue": OVERDUE}), *conn.execute(find, given)]
+    return [OwedInvoice(*row) for row in found]
 
 
 def pay_url(owed: Sequence[OwedInvoice], settings: Settings) -> str:

@@ -47,6 +47,7 @@ from storage.tables_metering import (
     tenant_usage,
 )
 from storage.tables_portal import notes, ticket_files, ticket_messages, tickets
+from storage.tables_reminders import invoice_accounts, invoice_reminders, invoice_states
 from storage.tables_running import (
     alerts,
     announcements,
@@ -88,10 +89,13 @@ __all__ = [
     "hook_posts",
     "hooks",
     "intents",
+    "invoice_accounts",
     "invoice_lines",
     "invoice_number_counters",
     "invoice_payments",
+    "invoice_reminders",
     "invoice_runs",
+    "invoice_states",
     "invoices",
     "leases",
     "letters",

@@ -25,6 +25,7 @@ MARKS = {
 def mark_as_factur_x(pdf: bytes) -> bytes:
     """Return the PDF/A-3 with the marks added to its own metadata; all else stays as it was drawn."""
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf)))
+    writer.pdf_header = pdf[:8].decode("ascii")  # or the library writes one of its own, older than PDF/A-3
     metadata = writer.root_object["/Metadata"].get_object()
     assert isinstance(metadata, StreamObject), "PDF/A has its metadata in a stream"
     replaced = DecodedStreamObject()

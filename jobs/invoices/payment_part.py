@@ -48,7 +48,7 @@ def _bill_of(invoice: Invoice) -> QRBill:
         return _Bill(
             account=invoice.iban,
             creditor=_address(invoice.creditor),
-            debtor=_address(invoice.debtor),
+            debtor=_address(invoice.debtor) if _is_whole(invoice.debtor) else None,
             amount=invoice.total,
             currency=invoice.currency,
             reference_number=invoice.reference,
@@ -56,6 +56,11 @@ def _bill_of(invoice: Invoice) -> QRBill:
         )
     except ValueError as wrong:
         raise PaymentPartWrong(f"invoice `{invoice.number}`: {str(wrong)[:1].lower()}{str(wrong)[1:]}") from None
+
+
+def _is_whole(party: Party) -> bool:
+    """Say whether an address can be printed; without one the payer writes theirs into the field that is left blank."""
+    return all(part.strip() for part in (party.name, party.postal_code, party.town, party.country))
 
 
 def _address(party: Party) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cache
@@ -22,10 +23,9 @@ from engine.invoicing.invoice import Invoice, InvoiceKind, Line, Party
 from jobs.invoices.e_invoice import e_invoice
 from jobs.invoices.factur_x import mark_as_factur_x
 from jobs.invoices.payment_part import has_payment_part, payment_part
+from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 
 STANDARD: Final = "a-3b"
-LOCALE = "en_CH"
-AMOUNT_FORMAT = "#,##0.00"
 UNIT_PRICE_FORMAT = "#,##0.00###"
 TITLES = {InvoiceKind.INVOICE: "Invoice", InvoiceKind.CREDIT_NOTE: "Credit note"}
 MOST_CHARACTERS = 300
@@ -44,17 +44,48 @@ def pdf_of(invoice: Invoice) -> bytes:
         page["payment_part"] = payment_part(invoice).decode()
     if not is_preview:
         page["xml"] = e_invoice(invoice).decode()
-    drawn_at = datetime.combine(invoice.issued_on or invoice.last_on, time(), UTC)
+    drawn = _draw(page, invoice.issued_on or invoice.last_on)
+    return drawn if is_preview else mark_as_factur_x(drawn)
+
+
+def reminder_pdf(invoice: Invoice, title: str, paid: Decimal, on: date) -> bytes:
+    """Set a reminder of an invoice: what was asked, what was paid of it, and a payment part for the rest."""
+    rest = replace(invoice, total=invoice.total - paid)
+    page = {
+        **_words_of(invoice),
+        "title": title,
+        "heading": f"{title}: invoice {invoice.number}",
+        "facts": [
+            {"name": name, "value": value}
+            for name, value in (("Invoice", invoice.number), ("Of", day_text(invoice.issued_on)),
+                                ("Was due", day_text(invoice.due_on)), ("Date", day_text(on)))
+        ],
+        "groups": [],
+        "sums": [
+            {"name": f"Invoice {invoice.number}", "value": amount_text(invoice.total)},
+            {"name": "Paid so far", "value": amount_text(-paid if paid else paid)},
+        ],
+        "total_name": "Still to be paid",
+        "total": amount_text(rest.total),
+        "payment": _how_to_pay(replace(invoice, due_on=None)),
+        "preview": False,
+        "payment_part": payment_part(rest).decode() if has_payment_part(rest) else "",
+        "xml": "",
+    }  # fmt: skip
+    return _draw(page, on)
+
+
+def _draw(page: dict[str, Any], on: date) -> bytes:
     drawn = typst.compile(
         files("jobs.invoices").joinpath("page.typ").read_bytes(),
         font_paths=_fonts(),
         sys_inputs={"page": json.dumps(page)},
         pdf_standards=[STANDARD],
-        timestamp=drawn_at,
+        timestamp=datetime.combine(on, time(), UTC),
         format="pdf",
     )
     assert isinstance(drawn, bytes), "one PDF, whatever its number of pages"
-    return drawn if is_preview else mark_as_factur_x(drawn)
+    return drawn
 
 
 @cache
@@ -77,7 +108,7 @@ def _words_of(invoice: Invoice) -> dict[str, Any]:
         "sums": [{"name": name, "value": value} for name, value in _sums_of(invoice)],
         "currency": invoice.currency,
         "total_name": "Total credited" if invoice.kind is InvoiceKind.CREDIT_NOTE else "Total due",
-        "total": _amount(invoice.total),
+        "total": amount_text(invoice.total),
         "payment": _how_to_pay(invoice),
     }
 
@@ -94,8 +125,11 @@ def _party_words(party: Party, *, home: str) -> dict[str, Any]:
 
 def _facts_of(invoice: Invoice) -> list[tuple[str, str]]:
     facts = [("Number", invoice.number), ("Corrects invoice", invoice.corrects)]
-    facts += [("Date", _day(invoice.issued_on)), ("Due", _day(invoice.due_on))]
-    facts += [("Period", f"{_day(invoice.first_on)} to {_day(invoice.last_on)}"), ("Customer", invoice.organisation)]
+    facts += [("Date", day_text(invoice.issued_on)), ("Due", day_text(invoice.due_on))]
+    facts += [
+        ("Period", f"{day_text(invoice.first_on)} to {day_text(invoice.last_on)}"),
+        ("Customer", invoice.organisation),
+    ]
     return [(name, _cut(value)) for name, value in facts if value]
 
 
@@ -112,7 +146,7 @@ def _group_words(tenant: str, lines: list[Line]) -> dict[str, Any]:
     return {
         "tenant": _cut(tenant),
         "lines": [_line_words(line) for line in lines],
-        "sum": _amount(sum((line.amount for line in lines), Decimal(0))),
+        "sum": amount_text(sum((line.amount for line in lines), Decimal(0))),
     }
 
 
@@ -122,7 +156,7 @@ def _line_words(line: Line) -> dict[str, str]:
         "period": _short_day(line.first_on) if line.first_on == line.last_on else _days(line.first_on, line.last_on),
         "quantity": f"{format_decimal(line.quantity, '#,##0.###', LOCALE)} {_units(line)}",
         "unit_price": format_decimal(line.unit_price, UNIT_PRICE_FORMAT, LOCALE),
-        "amount": _amount(line.amount),
+        "amount": amount_text(line.amount),
     }
 
 
@@ -131,39 +165,27 @@ def _units(line: Line) -> str:
 
 
 def _sums_of(invoice: Invoice) -> list[tuple[str, str]]:
-    sums = [("Net", _amount(invoice.net))]
+    sums = [("Net", amount_text(invoice.net))]
     for rate in invoice.vat_lines:
         percent = format_decimal(rate.percent, "0.0#", LOCALE)
-        sums.append((f"VAT {percent} % on {_amount(rate.net)}", _amount(rate.vat)))
+        sums.append((f"VAT {percent} % on {amount_text(rate.net)}", amount_text(rate.vat)))
     return sums
 
 
 def _how_to_pay(invoice: Invoice) -> str:
     if invoice.kind is InvoiceKind.CREDIT_NOTE or invoice.number is None:
         return ""
-    parts = [f"Please pay by {_day(invoice.due_on)}." if invoice.due_on else ""]
+    parts = [f"Please pay by {day_text(invoice.due_on)}." if invoice.due_on else ""]
     if invoice.iban:
-        parts.append(f"Account {_grouped(invoice.iban)}.")
+        parts.append(f"Account {grouped(invoice.iban)}.")
     if invoice.reference:
-        parts.append(f"Reference {_grouped(invoice.reference)}.")
+        parts.append(f"Reference {grouped(invoice.reference)}.")
     return " ".join(part for part in parts if part)
-
-
-def _grouped(code: str) -> str:
-    return " ".join(code[start : start + 4] for start in range(0, len(code), 4))
 
 
 def _cut(text: str) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= MOST_CHARACTERS else f"{flat[: MOST_CHARACTERS - 1]}…"
-
-
-def _amount(amount: Decimal) -> str:
-    return format_decimal(amount, AMOUNT_FORMAT, LOCALE)
-
-
-def _day(day: date | None) -> str:
-    return "" if day is None else format_date(day, "d MMMM y", LOCALE)
 
 
 def _short_day(day: date) -> str:

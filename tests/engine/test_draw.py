@@ -53,7 +53,7 @@ def test_svg_shows_every_state_and_rule_within_its_frame(machine: Machine) -> No
 def test_one_file_a_machine_is_written(tmp_path: Path) -> None:
     done = CliRunner().invoke(draw, [str(SHIPPED), "--format", "svg", "--out", str(tmp_path)])
     assert done.exit_code == 0
-    machines = ("abuse", "admin", "billing", "dispute", "ended", "server", "tenant")
+    machines = load_policy(SHIPPED).machines
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.svg" for name in machines}
 
 

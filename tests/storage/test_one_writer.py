@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LEDGER = {"storage/ledger_write.py", "storage/ledger_servers.py"}
+LEDGER = {"storage/ledger_write.py", "storage/ledger_servers.py", "storage/ledger_invoices.py"}
 # What the ledger alone writes; an account or server that is made gets its first values from whoever makes it.
 OWNED = {
     "accounts": (
@@ -18,6 +18,7 @@ OWNED = {
         "last_enforcement_action|policy_digest|epoch|due_at|waiting"
     ),
     "servers": "lifecycle|lifecycle_since|stamps|round",
+    "invoice_states": "state|state_since|stamps",
 }
 WRITERS = [
     path

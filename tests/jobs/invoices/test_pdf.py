@@ -59,7 +59,9 @@ def test_programs_find_the_same_invoice_inside() -> None:
 
 
 def test_the_metadata_declares_pdf_a_and_the_profile_of_the_xml() -> None:
-    root = root_of(pdf_of(invoice()))
+    pdf = pdf_of(invoice())
+    assert pdf.startswith(b"%PDF-1.7\n")
+    root = root_of(pdf)
     metadata = root["/Metadata"].get_data().decode()
     assert "<pdfaid:part>3</pdfaid:part>" in metadata
     assert "<fx:ConformanceLevel>EN 16931</fx:ConformanceLevel>" in metadata

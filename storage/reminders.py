@@ -1,0 +1,143 @@
+"""What customers are told of their invoices: the outbox of invoices and reminders by mail, each at most once.
+
+Asked for by the invoice's own machine (`storage.ledger_invoices`); what becomes of it is told back to that machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from engine.model import Policy
+from storage import clock
+from storage.alerts import raise_alert
+from storage.ledger_invoices import InvoiceMoved, move_invoice
+
+LOST_AFTER_SECONDS: Final = 600.0
+
+TAKE: Final = text(
+    "UPDATE invoice_reminders SET status = 'sending', tries = tries + 1, claimed_at = clock_timestamp() WHERE id = ("
+    "SELECT id FROM invoice_reminders WHERE status = 'open' "
+    "AND (not_before IS NULL OR not_before <= clock_timestamp()) "
+    "ORDER BY asked_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, invoice_id, intent, state, round, tries"
+)
+WHAT: Final = text(
+    "SELECT i.number, i.document, i.customer_id, c.name, coalesce(o.email, c.email) AS email, i.total, "
+    "(SELECT coalesce(sum(p.amount), 0) FROM invoice_payments p WHERE p.invoice_id = i.id) AS paid, "
+    "EXISTS (SELECT FROM invoices k WHERE k.corrects = i.id) AS credited, s.state "
+    "FROM invoices i JOIN customers c ON c.id = i.customer_id JOIN invoice_states s ON s.invoice_id = i.id "
+    "LEFT JOIN org_billing_config o ON o.customer_id = i.customer_id WHERE i.id = :id"
+)
+END: Final = text(
+    "UPDATE invoice_reminders SET status = :status, outcome = :outcome, ended_at = :now "
+    "WHERE id = :id AND status = 'sending'"
+)
+LOST: Final = text(
+    "UPDATE invoice_reminders SET status = 'unknown', ended_at = :now, "
+    "outcome = 'whoever sent it died in the middle; it may have left' "
+    "WHERE status = 'sending' AND claimed_at < clock_timestamp() - make_interval(secs => :seconds) "
+    "RETURNING id, invoice_id, intent"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """One letter about an invoice, taken to be sent: who gets it, and how the invoice stands at that moment."""
+
+    id: UUID
+    invoice_id: UUID
+    intent: str
+    state: str
+    round: int
+    tries: int
+    number: str
+    document: str
+    customer_id: UUID
+    to_name: str
+    to_email: str
+    total: Decimal
+    paid: Decimal
+    wanted: bool
+    """Whether it is still true: the invoice stands where it was asked for and asks for money."""
+    taken_at: datetime
+
+    @property
+    def key(self) -> str:
+        """Name it: the same letter has the same name, whoever sends it."""
+        return f"{self.intent}:{self.invoice_id}:{self.state}:{self.round}"
+
+
+def take(conn: Connection) -> Reminder | None:
+    """Take the oldest that may go now and note it as being sent: if this process dies, it is unknown, not repeated."""
+    row = conn.execute(TAKE).one_or_none()
+    if row is None:
+        return None
+    what = conn.execute(WHAT, {"id": row.invoice_id}).one()
+    return Reminder(
+        id=row.id,
+        invoice_id=row.invoice_id,
+        intent=row.intent,
+        state=row.state,
+        round=row.round,
+        tries=row.tries,
+        number=what.number,
+        document=what.document,
+        customer_id=what.customer_id,
+        to_name=what.name,
+        to_email=what.email,
+        total=what.total,
+        paid=what.paid,
+        wanted=what.state == row.state and what.paid < what.total and not what.credited,
+        taken_at=clock.now(conn),
+    )
+
+
+def sent(conn: Connection, policy: Policy, reminder: Reminder, proof: str) -> InvoiceMoved | None:
+    """Note that it left, and let its invoice go on from there."""
+    if not _end(conn, reminder, "sent", proof):
+        return None
+    return move_invoice(conn, policy, reminder.invoice_id, "reminder_sent", actor="mail")
+
+
+def dropped(conn: Connection, reminder: Reminder, why: str) -> None:
+    """Note that it is not wanted any more and did not leave."""
+    _end(conn, reminder, "dropped", why)
+
+
+def failed(conn: Connection, reminder: Reminder, why: str, *, may_have_left: bool) -> None:
+    """Note that it did not leave, or may have; the invoice stays where it is, and a person is told."""
+    _end(conn, reminder, "unknown" if may_have_left else "failed", why)
+    _tell(conn, reminder.id, reminder.number, why)
+
+
+def postpone(conn: Connection, reminder: Reminder, after_seconds: float, why: str) -> None:
+    """Note that it surely did not leave, and is to be tried again."""
+    later = text(
+        "UPDATE invoice_reminders SET status = 'open', outcome = :why, "
+        "not_before = clock_timestamp() + make_interval(secs => :after) WHERE id = :id AND status = 'sending'"
+    )
+    conn.execute(later, {"id": reminder.id, "why": why, "after": after_seconds})
+
+
+def give_up_lost(conn: Connection) -> int:
+    """Call those unknown whose sender was lost in the middle, and tell a person; return how many."""
+    lost = conn.execute(LOST, {"seconds": LOST_AFTER_SECONDS, "now": clock.now(conn)}).all()
+    for row in lost:
+        number = conn.execute(text("SELECT number FROM invoices WHERE id = :id"), {"id": row.invoice_id}).scalar_one()
+        _tell(conn, row.id, number, "whoever sent it died in the middle; it may have left")
+    return len(lost)
+
+
+def _end(conn: Connection, reminder: Reminder, status: str, outcome: str) -> bool:
+    given = {"id": reminder.id, "status": status, "outcome": outcome, "now": clock.now(conn)}
+    return bool(conn.execute(END, given).rowcount)
+
+
+def _tell(conn: Connection, reminder_id: UUID, number: str, why: str) -> None:
+    words = f"a letter about invoice {number} did not surely leave, and its reminders wait for a person: {why}"
+    raise_alert(conn, "notice_unknown", words, key=f"notice_unknown:{reminder_id}")

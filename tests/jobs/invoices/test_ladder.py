@@ -1,0 +1,251 @@
+"""An invoice of ours from its issue to its end, through the real policy, ledger, controller and mail."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from jobs.controller import Controller
+from jobs.mail import Letter, MailRefused, MailUncertain
+from storage import invoices_pay, organisations
+from storage.invoices import Issued
+from tests.jobs.floor import Floor, words_of
+from tests.storage.metered import Books
+
+DAY = 24
+
+
+@dataclass
+class Billed:
+    """An organisation with one account, one server, and an invoice of 52.97 for it, payable in thirty days."""
+
+    floor: Floor
+    controller: Controller
+    account: UUID
+    customer: UUID
+    server: UUID
+    invoice: Issued
+    books: Books
+
+    def after(self, days: float) -> Billed:
+        """Let days pass and everybody do their work."""
+        self.floor.advance(days * DAY)
+        self.work()
+        return self
+
+    def work(self) -> None:
+        for _ in range(4):  # a letter that left moves its invoice on, which the next round sees
+            self.floor.run(self.controller)
+            self.controller.reminders.send()
+
+    @property
+    def state(self) -> str:
+        return str(self.floor.scalar("SELECT state FROM invoice_states WHERE invoice_id = :id", id=self.invoice.id))
+
+    @property
+    def rung(self) -> str:
+        return str(self.floor.row(self.account)["billing_status"])
+
+    def letters(self) -> list[tuple[str, str]]:
+        """What was asked for, and what became of it."""
+        with self.floor.begin() as conn:
+            found = conn.execute(text("SELECT state, status FROM invoice_reminders ORDER BY asked_at, intent"))
+            return [(row.state, row.status) for row in found]
+
+    def pay(self, amount: str | None = None) -> None:
+        with self.floor.begin() as conn:
+            wanted = None if amount is None else Decimal(amount)
+            invoices_pay.pay(conn, self.invoice.id, wanted, by="test")
+        self.work()
+
+    def overdue(self) -> Billed:
+        """Wait until reminders have come to their end."""
+        for days in (0, 31, 7, 14, 14, 10.1):
+            self.after(days)
+        assert self.state == "overdue"
+        return self
+
+
+@pytest.fixture
+def billed(floor: Floor, controller: Controller) -> Billed:
+    account = floor.known_account()
+    server = floor.machine(account)
+    books = Books(floor)
+    customer = UUID(str(floor.row(account)["customer_id"]))
+    with floor.begin() as conn:
+        organisations.change(conn, customer, {"pay_by_invoice": True, "auto_reminders": True, "payment_days": 30})
+        conn.execute(
+            text(
+                "INSERT INTO tenant_billing_lifecycle "
+                "(server_id, customer_id, account_id, organisation, tenant, event, "
+                "at, source) VALUES (:server, :customer, :account, 'Ada', 'alpha', 'created', :at, 'observed')"
+            ),
+            {"server": server, "customer": customer, "account": account, "at": floor.now() - timedelta(days=200)},
+        )
+        invoice = books.billing.issue(conn, customer, books.month, by="test")
+    assert invoice is not None
+    return Billed(floor, controller, account, customer, server, invoice, books)
+
+
+def test_the_invoice_leaves_by_mail_once_with_its_pdf(billed: Billed) -> None:
+    billed.after(0)
+    billed.after(1)
+    (mail,) = billed.floor.mails()
+    assert mail["Subject"].startswith(f"Invoice {billed.invoice.number}: CHF 52.97, due ")
+    (attached,) = mail.iter_attachments()
+    assert (attached.get_content_type(), attached.get_filename()) == (
+        "application/pdf",
+        f"invoice-{billed.invoice.number}.pdf",
+    )
+    assert attached.get_content().startswith(b"%PDF-1.7")
+    assert billed.letters() == [("issued", "sent")]
+
+
+def test_unpaid_it_is_reminded_of_three_times_and_then_its_account_is_late_from_that_day(billed: Billed) -> None:
+    billed.overdue()
+    reminders = [mail for mail in billed.floor.mails() if "reminder" in str(mail["Subject"])]
+    assert [str(mail["Subject"]).partition(":")[0] for mail in reminders] == [
+        "First reminder", "Second reminder", "Final reminder",
+    ]  # fmt: skip
+    assert [part.get_filename() for part in reminders[2].iter_attachments()] == [
+        f"final-reminder-{billed.invoice.number}.pdf",
+        f"invoice-{billed.invoice.number}.pdf",
+    ]
+    account = billed.floor.row(billed.account)
+    assert (account["overdue_invoices"], billed.rung) == (1, "overdue_warning")
+    since = billed.floor.scalar("SELECT state_since FROM invoice_states WHERE invoice_id = :id", id=billed.invoice.id)
+    assert account["past_due_since"] == since
+    warning = words_of(billed.floor.mails()[-1])
+    assert billed.invoice.number in warning
+    assert "52.97" in warning
+
+
+def test_overdue_it_climbs_to_a_suspension_and_paying_restores(billed: Billed) -> None:
+    billed.overdue()
+    billed.after(3.1)
+    billed.after(2.1)
+    assert billed.rung == "suspended"
+    assert not billed.floor.host.running[str(billed.server)]
+    billed.pay()
+    assert (billed.state, billed.rung) == ("settled", "active")
+    account = billed.floor.row(billed.account)
+    assert (account["overdue_invoices"], account["past_due_since"]) == (0, None)
+    assert not billed.floor.host.running[str(billed.server)], "nothing is started by itself"
+
+
+def test_a_part_does_not_settle_and_the_rest_does(billed: Billed) -> None:
+    billed.overdue()
+    billed.pay("50.00")
+    assert (billed.state, billed.rung) == ("overdue", "overdue_warning")
+    billed.pay("2.97")
+    assert (billed.state, billed.rung) == ("settled", "active")
+
+
+def test_a_credit_note_settles_like_a_payment(billed: Billed) -> None:
+    billed.overdue()
+    with billed.floor.begin() as conn:
+        billed.books.billing.credit(conn, billed.invoice.id, by="test")
+    billed.work()
+    assert (billed.state, billed.rung) == ("settled", "active")
+
+
+def test_a_payment_that_the_bank_takes_back_is_reminded_of_anew_and_from_the_start(billed: Billed) -> None:
+    billed.overdue()
+    billed.pay()
+    billed.pay("-52.97")
+    assert (billed.state, billed.rung) == ("due", "active")
+    billed.after(7.1)
+    assert billed.letters()[-1] == ("first_reminder", "sent")
+
+
+def test_paid_in_time_nobody_is_reminded(billed: Billed) -> None:
+    billed.after(29)
+    billed.pay()
+    billed.after(400)
+    assert billed.state == "settled"
+    assert len(billed.floor.mails()) == 1
+
+
+def test_who_is_not_reminded_by_itself_waits_for_a_person(billed: Billed) -> None:
+    with billed.floor.begin() as conn:
+        organisations.change(conn, billed.customer, {"auto_reminders": False})
+    billed.after(31)
+    billed.after(300)
+    assert (billed.state, billed.rung) == ("due", "active")
+    with billed.floor.begin() as conn:
+        organisations.change(conn, billed.customer, {"auto_reminders": True})
+    billed.work()
+    assert billed.state == "first_reminder"
+
+
+class Mail:
+    """A way out that fails as it is told."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.tried = 0
+
+    def send(self, letter: Letter) -> str:
+        self.tried += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(MailUncertain("no answer"), "unknown"), (MailRefused("no such address"), "failed")]
+)
+def test_a_reminder_that_did_not_surely_leave_goes_no_further_and_a_person_is_told(
+    billed: Billed, error: Exception, status: str
+) -> None:
+    billed.after(31)
+    mail = billed.controller.reminders.mailer = Mail(error)
+    billed.after(7)
+    assert billed.letters()[-1] == ("first_reminder", status)
+    billed.after(400)
+    assert (billed.state, billed.rung, mail.tried) == ("first_reminder", "active", 1)
+    told = "SELECT text FROM alerts WHERE kind = 'notice_unknown'"
+    assert billed.invoice.number in str(billed.floor.scalar(told))
+
+
+def test_a_sender_that_dies_in_the_middle_leaves_it_unknown_and_never_sent_twice(billed: Billed) -> None:
+    billed.after(31)
+
+    class Killed(BaseException):
+        pass
+
+    billed.controller.reminders.mailer = Mail(Killed())  # type: ignore[arg-type]
+    billed.floor.advance(7 * DAY)
+    billed.floor.run(billed.controller)
+    with contextlib.suppress(Killed):  # unless the controller's own round has met with it already
+        billed.controller.reminders.send()
+    assert billed.letters()[-1] == ("first_reminder", "sending")
+    with billed.floor.begin() as conn:
+        conn.execute(text("UPDATE invoice_reminders SET claimed_at = claimed_at - interval '11 minutes'"))
+    billed.floor.run(billed.controller)
+    assert billed.letters()[-1] == ("first_reminder", "unknown")
+    assert billed.controller.reminders.send() == 0
+
+
+def test_a_reminder_that_waits_while_the_invoice_is_paid_is_dropped(billed: Billed) -> None:
+    billed.after(31)
+    billed.floor.advance(7 * DAY)
+    sender = billed.controller.reminders
+    mail = sender.mailer = Mail(MailRefused("never tried"))
+    asked_at = billed.floor.now()
+    with billed.floor.begin() as conn:
+        invoices_pay.pay(conn, billed.invoice.id, None, by="test")
+        conn.execute(text("UPDATE invoice_states SET due_at = NULL"))  # the controller has not come to it yet
+        conn.execute(
+            text(
+                "INSERT INTO invoice_reminders (invoice_id, intent, state, round, asked_at) "
+                "VALUES (:id, 'send_invoice_reminder', 'due', 1, :now)"
+            ),
+            {"id": billed.invoice.id, "now": asked_at},
+        )
+    assert sender.send() == 1
+    assert (billed.letters()[-1], mail.tried) == (("due", "dropped"), 0)
