@@ -178,7 +178,7 @@ class Taker:
 
 def _tell_silence(conn: Connection, reading: Reading, cursor: Cursor) -> None:
     """Tell people when events were found long after their webhooks should have come, and none came since."""
-    if reading.newest_taken is None:
+    if reading.newest_taken is None or cursor.read_at is None:  # the first reading finds what was before us
         return
     missed = cursor.now - reading.newest_taken > SILENT_AFTER
     silent = cursor.webhook_at is None or reading.newest_taken - cursor.webhook_at > SILENT_AFTER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -13,15 +14,18 @@ import pytest
 
 from jobs.stripe_client import StandingPoll
 from jobs.stripe_reader import POLL_SECONDS, TOLD_AFTER_SECONDS, EventReader
-from storage import clock, leases, stripe_reader
+from storage import clock, leases, policies, stripe_reader
 from storage.errors import FenceLost, SettingWrong
+from storage.inbox import TakenMeanwhile
+from storage.inbox_session import InboxSession
 from storage.leases import Fence
-from storage.settings import Settings
+from storage.settings import SHIPPED_POLICY, Settings
 from storage.stripe_reader import Cursor
 from tests.doubles import stripe as shapes
 from tests.doubles.stripe_api import KEY
 from tests.doubles.stripe_double import StripeDouble
 from tests.storage.billing import CREATED, Billing, at
+from tests.storage.billing import read as parsed
 
 
 @dataclass
@@ -71,6 +75,13 @@ def shop(database_url: str) -> Iterator[Shop]:
         assert fence is not None
         yield Shop(billing, stripe, settings, fence)
     billing.database.close()
+
+
+def later(shop: Shop) -> None:
+    """Let the hour pass after which the list is read for gaps."""
+    shop.beats += 20
+    with shop.billing.database.begin() as conn:
+        clock.advance(conn, 2, shop.settings)
 
 
 def late(shop: Shop) -> UUID:
@@ -208,18 +219,63 @@ def test_without_a_key_nothing_is_read_and_polling_is_refused(shop: Shop) -> Non
 @pytest.mark.parametrize(("mode", "told"), [("webhook", ["webhook_silent"]), ("poll", [])])
 def test_people_are_told_when_no_webhook_brought_what_was_found(shop: Shop, mode: Any, told: list[str]) -> None:
     late(shop)
-    shop.read(shop.reader(stripe_mode=mode))
+    reader = shop.reader(stripe_mode=mode)
+    shop.read(reader)
+    assert shop.alerts() == [], "what was before us could not come"
+    shop.tell("invoice.paid", shapes.invoice("in_1", status="paid"), CREATED + 50)
+    later(shop)
+    shop.read(reader)
     assert shop.alerts() == told
 
 
 def test_a_webhook_that_came_is_noted_and_then_nobody_is_told(shop: Shop) -> None:
+    reader = shop.reader(stripe_mode="webhook")
+    shop.read(reader)
     late(shop)
     with shop.billing.database.begin() as conn:
         stripe_reader.webhook_came(conn)
         stripe_reader.webhook_came(conn)
     assert shop.cursor().webhook_at is not None
-    shop.read(shop.reader(stripe_mode="webhook"))
+    later(shop)
+    assert shop.read(reader) == 1
     assert shop.alerts() == []
+
+
+def test_webhooks_and_the_reader_at_once_take_each_event_once(shop: Shop) -> None:
+    accounts = [shop.billing.account(f"cus_{number}") for number in range(3)]
+    for number in range(90):
+        failed = shapes.invoice(f"in_{number}", customer=f"cus_{number % 3}")
+        shop.tell("invoice.payment_failed", failed, CREATED + number)
+    events = list(shop.stripe.books.events)
+    terms = shop.billing.terms
+
+    def webhooks() -> None:
+        session = InboxSession(shop.billing.database, terms)
+        for first in range(0, len(events), 6):
+            group = [parsed(each) for each in events[first : first + 6]]
+            while True:
+                try:
+                    session.take(group)
+                    break
+                except TakenMeanwhile:
+                    continue
+        session.close()
+
+    policies.deploy_folder(shop.billing.database.engine, SHIPPED_POLICY, {}, by="test")
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(webhooks)
+        reader = shop.reader(stripe_mode="both")
+        shop.read(reader)
+        coming.result(60)
+    shop.beats += 20
+    shop.read(reader)
+    assert shop.billing.rows("SELECT count(*) AS n, count(DISTINCT id) AS ids FROM stripe_events") == [
+        {"n": 90, "ids": 90}
+    ]
+    assert [shop.billing.view(account)["overdue_invoices"] for account in accounts] == [30] * 3
+    assert len(shop.billing.rows("SELECT 1 FROM audit WHERE kind = 'evidence'")) == 90
+    assert shop.billing.count("intents") == 3
+    assert shop.cursor().read_to == at(CREATED + 89)
 
 
 def test_what_no_event_tells_any_more_is_found_by_asking_about_each_account(shop: Shop) -> None:

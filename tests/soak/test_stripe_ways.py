@@ -20,6 +20,7 @@ def floor(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Floor]:
     made.close()
 
 
+@pytest.mark.timeout(3600)
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(schedule=st.lists(HAPPENING, min_size=2, max_size=8), seed=st.integers(0, 9_999))
 def test_whatever_way_events_come_the_account_ends_the_same(floor: Floor, schedule: Schedule, seed: int) -> None:
