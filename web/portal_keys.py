@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KEPT_SECONDS: Final = 600.0
 EVERY_SECONDS: Final = 60.0  # at most: a token with a key that nobody knows costs nothing more
 TIMEOUT_SECONDS: Final = 3.0
+WHOLE_SECONDS: Final = 6.0  # of an answer that comes in drops
 MOST_BYTES: Final = 256_000
 MOST_KEYS: Final = 64
 KINDS: Final = frozenset({"RSA", "EC", "OKP"})  # none that both sides know: what is published is no secret
@@ -43,17 +44,22 @@ class PortalKeys:
 
     def find(self, key_id: str) -> PyJWK | None:
         """Return the key of that id; None: the portal publishes no such key. Raises KeysAway."""
-        with self._lock:
-            now = self._clock()
-            is_old = now - self._fetched_at > KEPT_SECONDS
-            if (is_old or key_id not in self._keys) and now - self._tried_at >= EVERY_SECONDS:
-                self._tried_at = now
-                self._fetch(now)
-            if not self._keys:
-                raise KeysAway(self._fault or "no usable key is published")
-            return self._keys.get(key_id)
+        is_old = self._clock() - self._fetched_at > KEPT_SECONDS
+        # Whose key is known waits for nobody: one refreshes, and a stranger's unknown key holds up strangers alone.
+        if (key_id not in self._keys or is_old) and self._lock.acquire(blocking=key_id not in self._keys):
+            try:
+                self._fetch()
+            finally:
+                self._lock.release()
+        if not self._keys:
+            raise KeysAway(self._fault or "no usable key is published")
+        return self._keys.get(key_id)
 
-    def _fetch(self, now: float) -> None:
+    def _fetch(self) -> None:
+        now = self._clock()
+        if now - self._tried_at < EVERY_SECONDS:
+            return
+        self._tried_at = now
         try:
             self._keys, self._fault = usable(json.loads(read(self._source))), ""
             self._fetched_at = now
@@ -71,9 +77,11 @@ def read(source: str) -> bytes:
 
     with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client, client.stream("GET", source) as answer:
         answer.raise_for_status()
-        found = b""
+        found, until = b"", time.monotonic() + WHOLE_SECONDS
         for part in answer.iter_bytes(16_384):
             found = _bounded(found + part)
+            if time.monotonic() > until:
+                raise ValueError("it takes too long")
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -54,6 +55,8 @@ class Publisher:
     body: bytes | None = None
     status: int = 200
     asked: int = 0
+    hangs: threading.Event | None = None
+    """No answer before this is set."""
 
     def __enter__(self) -> Self:
         publisher = self
@@ -61,6 +64,8 @@ class Publisher:
         class Handler(Quiet, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 publisher.asked += 1
+                if publisher.hangs is not None:
+                    publisher.hangs.wait(30)
                 body = publisher.body if publisher.body is not None else json.dumps({"keys": publisher.keys}).encode()
                 self.send_response(publisher.status)
                 if publisher.status == 302:

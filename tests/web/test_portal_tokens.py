@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,23 @@ def test_unknown_key_is_looked_for_once_a_minute_and_old_keys_stay_good(publishe
     now[0] += KEPT_SECONDS + 1
     assert keys.find("one") is not None, "what is known stays good while nothing can be fetched"
     assert publisher.asked == 3
+
+
+def test_whose_key_is_known_waits_for_nobody_who_guesses(publisher: Publisher) -> None:
+    now = [0.0]
+    keys = PortalKeys(publisher.url, clock=lambda: now[0])
+    assert keys.find("one") is not None
+    now[0] += EVERY_SECONDS
+    publisher.hangs = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        guess = pool.submit(keys.find, "guessed")
+        while publisher.asked < 2:
+            time.sleep(0.005)
+        now[0] += KEPT_SECONDS
+        assert keys.find("one") is not None
+        assert not guess.done()
+        publisher.hangs.set()
+        assert guess.result(20) is None
 
 
 def test_a_key_that_is_no_longer_published_is_forgotten(publisher: Publisher) -> None:
