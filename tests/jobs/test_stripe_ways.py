@@ -122,6 +122,7 @@ def lived(floor: Floor, way: str, schedule: Schedule, base: int, seed: int) -> E
         life.settle()
         life.controller.stopping.set()
         life.controller.run()
+        life.controller.context.presence.leave()
         return life.end()
 
 
