@@ -16,11 +16,13 @@ SPEC = ServerSpec("server-1", "Ada's world", "game", 0)
 NAME = "forbear-server-1"
 
 
-def host_of(engine: DockerDouble, folder: Path, *, timeout_seconds: float = 5.0) -> DockerHost:
+def host_of(
+    engine: DockerDouble, folder: Path, *, timeout_seconds: float = 5.0, kind: type[DockerHost] = DockerHost
+) -> DockerHost:
     """Make a host that is soon out of patience."""
     kinds = {"game": KindOptions("game:1", port=25565, environment={"EULA": "true"}, memory_mb=512, cpus=2)}
     options = DockerOptions(engine.url, folder, kinds, timeout_seconds=timeout_seconds, settle_seconds=0.1)
-    return DockerHost("docker1", options)
+    return kind("docker1", options)
 
 
 @pytest.fixture

@@ -5,18 +5,25 @@ Whatever happens: the server is down and was seen to be down, or an alert stands
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from jobs.actions.targets import spec_of
 from jobs.controller import Controller
+from jobs.hosts.base import Observation, ServerSpec
 from jobs.hosts.docker.host import DockerHost
 from storage import clock, intents
+from storage.embedded import Redis
+from tests.databases import Databases
 from tests.doubles.docker import LIVING, Container, DockerDouble
 from tests.jobs.floor import Floor
 from tests.jobs.hosts.docker.conftest import host_of
+from tests.jobs.hosts.docker.faults import ROWS, Row
 
 ALERTS = {"enforcement_failed", "suspended_running", "host_unknown"}
 
@@ -86,78 +93,135 @@ class Stage:
 
 
 @pytest.fixture
-def stage(
-    engine: DockerDouble, database_url: str, redis_url: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Stage]:
-    patience = 0.15 if "hangs" in request.node.name else 5.0  # little only where it is sure to be waited out
-    host = host_of(engine, tmp_path / "kept apart", timeout_seconds=patience)
+def stage(engine: DockerDouble, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
+    host = host_of(engine, tmp_path / "kept apart")
     floor = Floor(database_url, redis_url, tmp_path / "data", hosts={"local": host})
     yield Stage(floor, engine, host)
-    engine.hang_seconds.clear()
     floor.close()
-
-
-def hang(stage: Stage) -> None:
-    stage.engine.hang_seconds = dict.fromkeys(("list", "inspect", "update", "stop"), 5.0)
-
-
-def broken(stage: Stage) -> None:
-    stage.engine.fails = dict.fromkeys(("list", "inspect", "update", "stop"), (500, "server error"))
-
-
-def being_removed(stage: Stage) -> None:
-    stage.container.state = "removing"
-
-
-def conflict(stage: Stage) -> None:
-    stage.engine.fails["update"] = (409, "removal of container is already in progress")
-
-
-def deaf(stage: Stage) -> None:
-    stage.engine.deaf = True
-
-
-def immortal(stage: Stage) -> None:
-    stage.engine.deaf = stage.engine.immortal = True
-
-
-def forgetful(stage: Stage) -> None:
-    stage.engine.forgetful = True
 
 
 def refused(stage: Stage) -> None:
     stage.engine.close()
 
 
-def list_is_empty(stage: Stage) -> None:
-    stage.engine.hidden = {stage.container.name}
+class HastyHost(DockerHost):
+    """Gives a server less time than enforcement does: that patience ends is all that is to be seen here."""
+
+    def stop(self, spec: ServerSpec, timeout_seconds: float) -> Observation:
+        return super().stop(spec, 0)
 
 
-FAULTS: dict[str, tuple[Callable[[Stage], None], str]] = {
-    "it hangs": (hang, "alert"),
-    "it answers 500": (broken, "alert"),
-    "it is removing the container": (being_removed, "alert"),
-    "it answers 409, removal in progress": (conflict, "alert"),
-    "it takes the stop, and the server goes on": (deaf, "down"),
-    "it takes the kill too, and the server goes on": (immortal, "alert"),
-    "it takes the restart policy and keeps the old one": (forgetful, "alert"),
-    "it refuses connections": (refused, "alert"),
-    "its list is empty": (list_is_empty, "down"),
-}
+@dataclass
+class Case:
+    """One row of the fault table, and what came of it."""
+
+    row: Row
+    engine: DockerDouble
+    container: Container
+    server: UUID
+    labels: dict[str, str]
+    in_the_fault: tuple[bool, str, str, str] = (True, "", "", "")
+    """Whether it ran in truth, its restart policy, as what it was observed, and the status of its shutdown."""
+    alerts: list[str] = field(default_factory=list)
+    """What was told meanwhile of this server."""
+    after: tuple[bool, str, str, str] = (True, "", "", "")
+    """The same once the fault was over, the Engine had restarted, and somebody had started it by hand."""
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_server_is_seen_to_be_down_or_an_alert_stands_and_nothing_claims_it(stage: Stage, fault: str) -> None:
-    stage.floor.suspend_now(stage.account)
-    begin, outcome = FAULTS[fault]
-    begin(stage)
-    stage.settle()
-    assert stage.floor.row(stage.account)["billing_status"] == "suspended"
-    if outcome == "down":
-        assert stage.is_down
+@pytest.fixture(scope="module")
+def cases(
+    databases: Databases, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Case]]:
+    """Suspend under every fault, look, let the faults end, and look again. One account: one climb suspends them all."""
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("engines")
+        engines: dict[str, DockerDouble] = {}
+        hosts: dict[str, DockerHost] = {}
+        for number, row in enumerate(ROWS):
+            (root := folder / f"volumes-{number}").mkdir()
+            engines[row.name] = stack.enter_context(DockerDouble(root))
+            patience = 0.15 if "hangs" in row.name else 5.0  # little only where it is sure to be waited out
+            made = host_of(engines[row.name], folder / f"kept-{number}", timeout_seconds=patience, kind=HastyHost)
+            hosts[row.name] = made
+        url = stack.enter_context(databases.lend())
+        floor = Floor(url, redis_server.url, tmp_path_factory.mktemp("suspension"), hosts=hosts)
+        stack.callback(floor.close)
+        yield play(floor, engines, hosts)
+
+
+def play(floor: Floor, engines: dict[str, DockerDouble], hosts: dict[str, DockerHost]) -> dict[str, Case]:
+    """Let it all happen."""
+    account = floor.known_account()
+    cases = []
+    for row in ROWS:
+        server = floor.server(account, host=row.name, lifecycle="running", observed="running", desired="running")
+        spec, host, engine = spec_of(floor.seat(server)), hosts[row.name], engines[row.name]
+        host.create(spec)
+        engine.run(container := engine.named(f"forbear-{server}"))
+        container.config["HostConfig"]["RestartPolicy"] = {"Name": "unless-stopped"}
+        cases.append(Case(row, engine, container, server, container.labels))
+    floor.suspend_now(account)
+    floor.advance(1)  # whoever is busy still is busy for long
+    for case in cases:
+        case.row.begin(case.engine, case.container)
+    for _ in range(intents.TRIES_UNTIL_TOLD):
+        floor.carry_out()
+        floor.advance(1)
+    controller = floor.controller()
+    floor.tick(controller)
+    for case in cases:
+        case.in_the_fault = look(floor, case)
+        find = "SELECT a.kind FROM alerts a JOIN intents i ON a.key = 'trying:' || i.id WHERE i.server_id = :id"
+        case.alerts = [row["kind"] for row in floor.rows(find, id=case.server)]
+        mend(case)
+    floor.run(controller)
+    for case in cases:
+        case.engine.restart_daemon()
+        case.engine.run(case.container)
+    floor.advance(0.2)
+    floor.run(controller)
+    for case in cases:
+        case.after = look(floor, case)
+    return {case.row.name: case for case in cases}
+
+
+def look(floor: Floor, case: Case) -> tuple[bool, str, str, str]:
+    """See a server in truth, as it was observed, and as enforcement tells it."""
+    find = (
+        "SELECT status FROM intents WHERE server_id = :id AND intent = 'shutdown_suspended_server' ORDER BY created_at"
+    )
+    status = floor.rows(find, id=case.server)[0]["status"]
+    return case.container.state in LIVING, case.container.restart, floor.seat(case.server).observed, status
+
+
+def mend(case: Case) -> None:
+    """Let the fault end, also where it was somebody's doing."""
+    engine, container = case.engine, case.container
+    for faults in (engine.hang_seconds, engine.fails, engine.cut, engine.hidden):
+        faults.clear()
+    engine.deaf = engine.immortal = engine.forgetful = False
+    engine.rewrite_list = lambda rows: rows
+    container.name, container.config["Labels"] = f"forbear-{case.server}", case.labels
+    container.config["HostConfig"].setdefault("RestartPolicy", {"Name": "unless-stopped"})
+    if container.state not in (*LIVING, "exited"):
+        container.state = "running"
+    if case.row.name == "it refuses connections":
+        engine.listen()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_server_is_seen_to_be_down_or_an_alert_stands_and_nothing_claims_it(
+    cases: dict[str, Case], row: Row
+) -> None:
+    case = cases[row.name]
+    runs, restart, observed, intent = case.in_the_fault
+    assert not runs or observed != "stopped"
+    if row.ends == "down":
+        assert (runs, restart, intent) == (False, "no", "done")
     else:
-        assert not stage.is_done
-        assert stage.alerts()
+        assert intent == "open"
+        assert case.alerts == ["enforcement_failed"]
+    assert case.after == (False, "no", "stopped", "done")
 
 
 def test_what_an_engine_brings_up_again_is_ended_again_within_a_tick(stage: Stage) -> None:
