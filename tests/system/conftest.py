@@ -9,13 +9,25 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.acceptance.system import System, left_behind
+from tests.doubles.discord import DiscordSink
 from tests.system.people import PICTURES, Person, chromium
+
+CHANNELS = ("support", "alerts-billing", "audit-log")
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def discord() -> Iterator[DiscordSink]:
+    """Where the shop tells its operators."""
+    with DiscordSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory, discord: DiscordSink) -> Iterator[System]:
     """`forbear up` with a stand-in for Stripe. Its first warning waits a day, so that no rung is over at once."""
-    running = System(tmp_path_factory.mktemp("shop"), {"BILLING_WARNING_GRACE_HOURS": "24"})
+    channels = discord.webhooks(*CHANNELS)
+    told = {f"FORBEAR_DISCORD_{name.upper().replace('-', '_')}": url for name, url in channels.items()}
+    running = System(tmp_path_factory.mktemp("shop"), {"BILLING_WARNING_GRACE_HOURS": "24", **told})
     running.start("--stripe-double")
     yield running
     running.stop()

@@ -9,13 +9,13 @@ import sys
 from tests.acceptance.system import ROOT, System
 from tests.system.people import Person
 
-PASSWORD = "a few words are easy"
+PASSWORD = "seven green lanterns"
 
 
-def registered(shop: System, person: Person, email: str) -> None:
+def registered(shop: System, person: Person, email: str, name: str = "Ada Lovelace") -> None:
     """Register, open the link in the letter, and sign in there."""
     person.open("/register")
-    person.write("Name", "Ada Lovelace")
+    person.write("Name", name)
     person.write("Mail address", email)
     person.write("Password", PASSWORD)
     person.press("Register")
@@ -23,7 +23,7 @@ def registered(shop: System, person: Person, email: str) -> None:
     person.open(shop.mailed(email, "/verify"))
     person.write("Password", PASSWORD)
     person.press("Sign in")
-    person.sees("Hello Ada")
+    person.sees(f"Hello {name}")
 
 
 def subscribed(shop: System, person: Person) -> str:

@@ -25,6 +25,10 @@ WAIT_MS = 20_000
 
 Hand = Literal["mouse", "keys"]
 
+INLINE = """[...document.querySelectorAll("*")].filter(element => element.localName === "style"
+  || element.localName === "script" && !element.src
+  || [...element.attributes].some(({name}) => name === "style" || name.startsWith("on"))).length"""
+
 # What keeps a focus ring from being seen, if so.
 FOCUS = """element => {
   const style = getComputedStyle(element), box = element.getBoundingClientRect();
@@ -64,6 +68,7 @@ class Person:
         self.context.set_default_timeout(WAIT_MS)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
+        self.read: list[str] = []  # the markup of each page that was looked at
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self._complain(str(error)))
         self.page.on("dialog", self._interrupted)
@@ -174,6 +179,12 @@ class Person:
         """Look at the page on another screen."""
         self.page.set_viewport_size({"width": size[0], "height": size[1]})
         self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+
+    def unsafe(self) -> list[str]:
+        """Return what a policy without `unsafe-inline` would not let run, and would be wrong to have on a page."""
+        self.read.append(self.page.content())
+        inline: int = self.page.evaluate(INLINE)
+        return [f"{self.page.url}: {inline} things inline"] if inline else []
 
     def faults(self) -> list[str]:
         """Return what keeps somebody from using the page as it stands: what axe finds, and what is wider than it."""
