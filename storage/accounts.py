@@ -137,6 +137,13 @@ def customers_by_email(conn: Connection, email: str) -> list[UUID]:
     return list(conn.execute(find, {"email": email.strip()}).scalars())
 
 
+def live_in(conn: Connection, customer_id: UUID, zone: str) -> None:
+    """Remember in which zone a customer reads dates, in letters about each of their accounts too."""
+    given = {"id": customer_id, "zone": zone}
+    conn.execute(text("UPDATE customers SET zone = :zone WHERE id = :id"), given)
+    conn.execute(text("UPDATE accounts SET zone = :zone WHERE customer_id = :id"), given)
+
+
 def speak(conn: Connection, customer_id: UUID, language: str) -> None:
     """Remember in which language a customer reads letters."""
     conn.execute(text("UPDATE customers SET language = :tag WHERE id = :id"), {"id": customer_id, "tag": language})

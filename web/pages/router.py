@@ -20,6 +20,7 @@ from web.pages import (
     overview,
     plan,
     server,
+    settings,
     signin,
     support,
     ways,
@@ -80,7 +81,22 @@ def _anything(request: HttpRequest, error: Exception) -> Response[Any]:
     return _problem(request, translated(error))
 
 
-PARTS = (signin, overview, plan, order, server, console, files, backups, notes, news, support, ways, desk_pages)
+PARTS = (
+    signin,
+    overview,
+    plan,
+    order,
+    server,
+    console,
+    files,
+    backups,
+    notes,
+    news,
+    settings,
+    support,
+    ways,
+    desk_pages,
+)
 PAGES: tuple[HTTPRouteHandler, ...] = (show_file, *(handler for part in PARTS for handler in part.HANDLERS))
 
 router = Router(

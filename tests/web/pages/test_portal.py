@@ -153,3 +153,14 @@ def test_api_takes_a_question_and_refuses_what_is_not_one(site: Site) -> None:
     assert site.nobody.post(path, json=asked).status_code == 401
     statuses = [tenant.client.post(path, json=asked).status_code for _ in range(20)]
     assert (statuses[0], statuses[-1]) == (201, 429)
+
+
+def test_dates_are_told_in_the_zone_that_a_customer_chooses(site: Site, signed_in: SignIn) -> None:
+    tenant = site.tenant()
+    browser = signed_in(tenant).open("/settings")
+    browser.send("/settings", zone="Mars/Olympus")
+    assert browser.answer.status_code == 400
+    assert browser.form("/settings").fields["zone"] == "Mars/Olympus"
+    browser.send("/settings", zone="Asia/Kathmandu")
+    assert "Times in Asia/Kathmandu." in browser.text
+    assert "Times in Asia/Kathmandu." in browser.open(f"/servers/{tenant.server_id}").text
