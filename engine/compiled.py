@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from engine.calendar import Calendars
+from engine.consent import may_destroy
 from engine.errors import UnsafePolicy
 from engine.executor import Executor, marks_of
 from engine.guards import Check, Facts, compile_guard, facts_of
@@ -177,10 +178,12 @@ def _refuse_unsafe(rule: Rule, policy: Policy, marks: Mapping[tuple[str, str], s
         intent = policy.intents.get(ask.intent)
         if intent is None:
             raise UnsafePolicy(str(ask.place), f"intent `{ask.intent}` is not declared")
-        # INVARIANT: nothing destructive is ever asked for by time or evidence, only by an admin's command
-        if intent.destructive and not (rule.event is not None and rule.by == "admin"):
+        # INVARIANT: neither time nor evidence alone ever asks for what destroys: people do, or two have agreed before
+        if intent.destructive and not may_destroy(policy.machines[rule.machine], rule):
             raise UnsafePolicy(
-                str(ask.place), f"`{ask.intent}` is destructive; only an event `by: admin` may ask for it"
+                str(ask.place),
+                f"`{ask.intent}` is destructive; only an event `by: admin`, or a rung that two admins agreed to, "
+                "may ask for it",
             )
 
 

@@ -75,9 +75,7 @@ def _goals(policy: Policy) -> Iterator[Goal]:
     for permit in policy.permits.values():
         if permit.name in needed:
             yield _goal("permit", f"{permit.name} holds something back", permit.place)
-    for action, row in policy.gates.account.items():
-        for machine_name, state in row:
-            yield _goal("gate cell", f"{action} in {machine_name}.{state}", policy.gates.places[action])
+    yield from _account_cells(policy)
     for action, cells in policy.gates.server.items():
         for state in cells:
             yield _goal("gate cell", f"{action} on servers {state}", policy.gates.places[action])
@@ -89,6 +87,16 @@ def _goals(policy: Policy) -> Iterator[Goal]:
     for atom in _atoms_of(policy):
         for truth in (True, False):
             yield _goal("predicate", _atom(atom, truth), atom.place)
+
+
+def _account_cells(policy: Policy) -> Iterator[Goal]:
+    """Yield the cells of machines that deny something: where none does, another may, and nothing is to be asked."""
+    rows = policy.gates.account
+    denying = {machine for row in rows.values() for (machine, _), allow in row.items() if not allow}
+    for action, row in rows.items():
+        for machine, state in row:
+            if machine in denying:
+                yield _goal("gate cell", f"{action} in {machine}.{state}", policy.gates.places[action])
 
 
 def _goal(sort: Sort, name: str, place: Place) -> Goal:

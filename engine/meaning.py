@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from engine.analyse.guard import GuardJudge
 from engine.analyse.machine import Listing, check_rules
 from engine.build_draft import Draft, each
+from engine.consent import may_destroy
 from engine.effects import IMPLEMENTED
 from engine.faults import listed, meant, shown
 from engine.meaning_ladder import check_machine
@@ -113,11 +114,10 @@ class Meaning:
             intent = self.intents.get(ask.intent)
             if intent is None:
                 continue
-            if intent.destructive and not (rule.event is not None and rule.by == "admin"):
+            if intent.destructive and not may_destroy(machine, rule):
                 message = f"`{ask.intent}` is destructive, and rule `{rule.id}` fires without an admin"
-                self.faults.add(
-                    "M350", ask.place, message, "give the rule `event:` and `by: admin`, or remove it from `do:`"
-                )
+                hint = "give the rule `event:` and `by: admin`, or a rung that only `other_than:` leads to"
+                self.faults.add("M350", ask.place, message, hint)
             if intent.starts_servers and machine.of == "account":
                 message = f"`{ask.intent}` starts servers, and no rule of an account may"
                 self.faults.add(

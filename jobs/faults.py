@@ -26,6 +26,7 @@ Moment = Literal[
     "after_start",
     "in_edge",
     "in_ready",
+    "in_destroy",  # in `destroy_servers`: it is written down that the server goes, and its host was not told yet
 ]
 
 

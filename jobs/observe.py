@@ -35,6 +35,7 @@ HOST_SECONDS = 4.0  # a host that takes longer is unknown, and is neither waited
 
 # In these a server may not have been made: what the host does not know does not run either.
 MAYBE_NOT_MADE = frozenset({"requested", "provisioning", "failed"})
+TAKEN_AWAY = frozenset({"deleting", "destroying"})
 EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed_stopped"}
 
 FLEET = text(
@@ -177,7 +178,7 @@ class Lookout:
 
 def _absent(host: str, seats: Sequence[Seat], answer: Mapping[str, Observation] | None) -> int:
     """Count the servers that were made on a host and that its answer does not name: it may have been cut short."""
-    made = (seat for seat in seats if seat.host == host and seat.lifecycle not in MAYBE_NOT_MADE | {"deleting"})
+    made = (seat for seat in seats if seat.host == host and seat.lifecycle not in MAYBE_NOT_MADE | TAKEN_AWAY)
     return sum(str(seat.id) not in answer for seat in made) if answer is not None else 0
 
 

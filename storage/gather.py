@@ -47,6 +47,8 @@ CLOCKS_DIFFER_AT_MOST: Final = timedelta(seconds=60)
 # An account's newest audit row may lie so far ahead: what a clock that is being slewed does in a moment.
 BACKWARDS_AT_MOST: Final = timedelta(seconds=2)
 KEPT_TEXTS: Final = 4096
+DELETION_SWITCH: Final = "deletion_switch"
+"""The service that says whether this deployment deletes anything for a debt."""
 
 MOMENT = """
 SELECT clock_timestamp(), clock_timestamp() + c.offset_by, c.seen_at, p.digest, p.epoch,
@@ -89,7 +91,7 @@ class World:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Describe this deployment."""
-        return cls(stripe_key=bool(settings.stripe_api_key))
+        return cls(stripe_key=bool(settings.stripe_api_key), services={DELETION_SWITCH: settings.deletion})
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ class Settings:
     """How often the controller looks when nothing wakes it."""
     provisioning_concurrency: int = 1
     """How many servers are made at the same time, by all workers together."""
+    deletion: bool = False
+    """Whether an account that two admins gave up may be deleted at all; the worker asks again right before."""
     test_pause_at: str = ""
     """`intent:moment` (see `jobs.faults`): where a worker stops for a fault test; only with the test clock."""
 
@@ -125,6 +127,7 @@ class Settings:
             discord_urls=_channels(env),
             tick_seconds=_number(env, "FORBEAR_TICK_MILLISECONDS", 1000) / 1000,
             provisioning_concurrency=_at_least_one(env, "FORBEAR_PROVISIONING_CONCURRENCY"),
+            deletion=_switch(env, "FORBEAR_DELETION"),
             test_pause_at=env.get("FORBEAR_TEST_PAUSE_AT", "") if test_clock else "",
         )
 
@@ -150,6 +153,13 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit():
         raise SettingWrong(name, f"is `{text}`, expected a whole number such as {default}")
     return int(text)
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name, "").strip()
+    if text not in {"", "on", "off"}:
+        raise SettingWrong(name, f"is `{text}`, expected `on` or `off`")
+    return text == "on"
 
 
 def _at_least_one(env: Mapping[str, str], name: str) -> int:

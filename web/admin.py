@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from litestar import Router
 
-from web import admin_accounts, admin_actions, admin_operations, admin_review, admin_tenants, clock, tenant_requests
+from web import (
+    admin_accounts,
+    admin_actions,
+    admin_deletion,
+    admin_operations,
+    admin_review,
+    admin_tenants,
+    clock,
+    tenant_requests,
+)
 from web.auth import admins_only
 
 router = Router(
@@ -12,6 +21,7 @@ router = Router(
     route_handlers=[
         *admin_accounts.HANDLERS,
         *admin_actions.HANDLERS,
+        *admin_deletion.HANDLERS,
         *admin_operations.HANDLERS,
         *admin_review.HANDLERS,
         *admin_tenants.HANDLERS,

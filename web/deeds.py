@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from engine.consent import asks_two
 from engine.model import Machine, Policy, RuleKind
 from engine.snapshot import Command
 from storage import (
@@ -36,6 +37,8 @@ from web.services import Services
 
 # Their actions need to be told which backup they are about.
 ELSEWHERE = {"create_backup": "POST /api/servers/{serverId}/backups"}
+# What takes two people takes the typed name too.
+APPROVALS = "POST /api/admin/accounts/{accountId}/deletion/approve"
 
 
 def ask(
@@ -125,6 +128,8 @@ def command(services: Services, caller: Caller, account_id: UUID, event: str, re
         policy = policies.in_force(conn)
         if event not in (known := events_of(policy)):
             raise bad_input(f"`event` must be one of {', '.join(f'`{each}`' for each in known)}.", field="event")
+        if event in two_ask(policy):
+            raise conflict("ASK_ELSEWHERE", f"`{event}` takes two people, and is sent with `{APPROVALS}`.")
         return _send(conn, services, policy, caller, account_id, event, reason=reason)
 
     recorded = services.database.transact(f"account `{account_id}`", write)
@@ -185,6 +190,11 @@ def events_of(policy: Policy) -> list[str]:
     """Return the events that an admin may send to an account."""
     rules = (rule for machine in policy.account_machines for rule in machine.rules if rule.kind is not RuleKind.MOVE)
     return sorted({rule.event for rule in rules if rule.event is not None and rule.by == "admin"})
+
+
+def two_ask(policy: Policy) -> set[str]:
+    """Return the events that another admin than the one before has to send."""
+    return {str(rule.event) for machine in policy.account_machines for rule in machine.rules if asks_two(rule)}
 
 
 def by_hand(policy: Policy) -> list[Machine]:

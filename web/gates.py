@@ -30,7 +30,7 @@ from web.told import Teller, why_denied
 Answer = TypeVar("Answer")
 
 BILLING = ("billingStatus", "serverBillingState", "nextStep", "payUrl", "retentionUntil")
-GONE = frozenset({"deleting", "deleted"})
+GONE = frozenset({"deleting", "destroying", "deleted"})
 # What its owner still reaches of a server that is gone, until the policy's time for that is over.
 KEPT = frozenset({"backups.list", "backups.download"})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from jobs.actions import backups, delete, edge, enforcement, locks, power, provision
+from jobs.actions import backups, delete, destroy, edge, enforcement, locks, power, provision
 from jobs.actions.notices import send_notice
 from jobs.context import Context
 from storage.intents import Claim, Outcome
@@ -31,12 +31,17 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "send_trial_ending_notice": send_notice,
     "send_confirmation_notice": send_notice,
     "send_hold_changed_notice": send_notice,
+    "send_deletion_notice": send_notice,
+    "send_deletion_ended_notice": send_notice,
     "block_backups": enforcement.block_backups,
     "suspend_customer_servers": enforcement.suspend_customer_servers,
     "shutdown_suspended_server": enforcement.shutdown_suspended_server,
     "mark_server_retained": enforcement.mark_server_retained,
     "restore_access": enforcement.restore_access,
     "disable_autostart": enforcement.disable_autostart,
+    "make_final_backups": destroy.make_final_backups,
+    "destroy_servers": destroy.destroy_servers,
+    "spare_servers": destroy.spare_servers,
     "clear_stale_operation_lock": locks.clear_stale_operation_lock,
     "provision_server": provision.provision_server,
     "delete_server": delete.delete_server,

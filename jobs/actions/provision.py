@@ -76,7 +76,7 @@ class _Making:
 
     def run(self) -> Outcome:
         """Walk the phases, from where a try that died has come to."""
-        if self.server.lifecycle in {"deleting", "deleted"}:
+        if self.server.lifecycle in {"deleting", "destroying", "deleted"}:
             return self._fail(f"it is {self.server.lifecycle}")
         began = self.operation.phase if self.operation is not None else None
         try:

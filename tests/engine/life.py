@@ -288,7 +288,14 @@ def weighted(*choices: tuple[int, str, st.SearchStrategy[object]]) -> st.SearchS
     )
 
 
-EVENTS = ("abuse_reported", "abuse_confirmed", "abuse_cleared", "deletion_requested", "deletion_withdrawn")
+EVENTS = (
+    "abuse_reported",
+    "abuse_confirmed",
+    "abuse_cleared",
+    "deletion_requested",
+    "deletion_approved",
+    "deletion_withdrawn",
+)
 OUTCOMES = tuple(status for status in NoticeStatus if status is not NoticeStatus.VOID)
 ACTIONS = weighted(
     (3, "late", st.integers(-2000, 0)),

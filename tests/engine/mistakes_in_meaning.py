@@ -159,7 +159,7 @@ WRONG_COVERAGE = [
     Mistake("M360", "gates.yaml", "    instance.create:   [yes,   no,         no]\n", "", "abuse"),
     Mistake("M361", "gates.yaml", "[yes,   no,         no]", "[yes,   no,         no, yes]", "yes"),
     Mistake("M361", "gates.yaml", "[clear, restricted, stopped]", "[clear, restricted, stopped, gone]", "gone"),
-    Mistake("M362", "gates.yaml", "codes:  ", "unrestricted: [abuse]\ncodes:  ", "abuse"),
+    Mistake("M362", "gates.yaml", "unrestricted: [", "unrestricted: [abuse, ", "abuse"),
     Mistake("M363", "gates.yaml", "  abuse.stopped:            ABUSE_SUSPENDED\n", "", "codes"),
     Mistake("M363", "abuse.yaml", "is: suspended_shutdown, code: ABUSE_SUSPENDED", "is: suspended_shutdown", "in"),
     Mistake("M364", "gates.yaml", "codes:  ", "codes:\n  abuse.clear: NOTHING_IS_WRONG #", "abuse.clear"),

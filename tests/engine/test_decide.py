@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from engine.decide import blank, settle
-from engine.errors import UnknownState, UnsafePolicy, Unsettled
+from engine.errors import CommandRefused, UnknownState, UnsafePolicy, Unsettled
 from engine.model import FactType, Machine, Origin, Policy, RuleKind
 from engine.snapshot import Command, Snapshot
 from tests.factories import (
@@ -285,6 +285,37 @@ def test_a_rule_that_breaks_the_ladder_decides_nothing(bad: Machine, reason: str
 
 
 DESTROY = effect("wipe", destructive=True)
+
+
+def doomed(**keys: str) -> Policy:
+    """A machine that destroys by itself on a rung to which a command of these keys leads."""
+    agreed = rule("m", "agree", RuleKind.PRESSURE, ("a",), "b", **keys)  # type: ignore[arg-type]
+    back = rule("m", "back", RuleKind.RELIEF, ("b", "c"), "a", event="back", by="admin")
+    done = rule("m", "destroy", RuleKind.PRESSURE, ("b",), "c", do=("wipe",))
+    return policy_of(machine("m", ("a", "b", "c"), (agreed, back, done)), intents=(DESTROY,))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"event": "agree", "by": "admin"},
+        {"event": "agree", "by": "worker", "other_than": "asked"},
+        {"event": "agree", "by": "customer", "other_than": "asked"},
+    ],
+)
+def test_a_rung_that_no_two_admins_agreed_to_destroys_nothing(keys: dict[str, str]) -> None:
+    with pytest.raises(UnsafePolicy, match="`wipe` is destructive"):
+        settle(doomed(**keys), Snapshot("a", {"m": "a"}, {"m": 0}, {}), START)
+
+
+def test_behind_two_admins_what_destroys_may_be_asked_for() -> None:
+    policy = doomed(event="agree", by="admin", other_than="asked")
+    start = Snapshot("a", {"m": "a"}, {"m": 0}, {}, senders={"asked": "ada"})
+    with pytest.raises(CommandRefused):
+        settle(policy, start, START, Command("agree", "admin", "ada"))
+    found = settle(policy, start, START, Command("agree", "admin", "grace"))
+    assert [asked.intent for step in found.steps for asked in step.asked] == ["wipe"]
 
 
 @pytest.mark.parametrize("keys", [{}, {"event": "go"}, {"event": "go", "by": "worker"}, {"by": "admin"}])

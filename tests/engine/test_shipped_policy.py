@@ -16,6 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from engine.compiled import compiled
+from engine.consent import consented
 from engine.effects import IMPLEMENTED
 from engine.faults import Faults, PolicyFaults
 from engine.load import bundle, load_policy, load_texts
@@ -31,8 +32,8 @@ SHIPPED = ROOT / "policy"
 TEXTS = bundle(SHIPPED)
 POLICIES = [SHIPPED, *sorted(each for each in (ROOT / "examples" / "policies").iterdir() if each.is_dir())]
 FREE_OTHERWISE = (
-    ("dispute", "none"), ("abuse", "clear"), ("ended", "none"), ("admin", "clear"), ("confirmation", "none"),
-    ("trial", "none"), ("tenant", "in_use"),
+    ("deletion", "none"), ("dispute", "none"), ("abuse", "clear"), ("ended", "none"), ("admin", "clear"),
+    ("confirmation", "none"), ("trial", "none"), ("tenant", "in_use"),
 )  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def test_the_order_of_keys_does_not_change_the_digest(policy: Policy) -> None:
 
 MEANINGS = [
     ("billing.yaml", "{default: 120h,", "{default: 121h,"),
-    ("billing.yaml", "event: deletion_requested", "event: deletion_wished"),
+    ("billing.yaml", "event: deletion_withdrawn", "event: deletion_taken_back"),
     ("billing.yaml", "    needs: suspending\n", ""),
     ("gates.yaml", "host.restart:        [yes,     yes, ", "host.restart:        [yes,     no,  "),
     ("notices.yaml", "Thank you, your payment", "Thanks, your payment"),
@@ -238,8 +239,10 @@ def test_billing_says_first_why_a_server_cannot_be_made(policy: Policy) -> None:
     assert gates.account("instance.create", over, "customer", full).code == "BILLING_NO_ACTIVE_PLAN"
 
 
-def test_nothing_destructive_is_asked_for_by_any_rule(policy: Policy) -> None:
-    asked = {ask.intent for machine in policy.machines.values() for rule in machine.rules for ask in rule.do}
+def test_what_destroys_is_asked_for_by_one_rule_alone_behind_two_admins(policy: Policy) -> None:
+    asked = {
+        (ask.intent, rule.name) for machine in policy.machines.values() for rule in machine.rules for ask in rule.do
+    }
     destructive = {name for name, intent in policy.intents.items() if intent.destructive}
     assert {
         "delete_suspended_server",
@@ -249,9 +252,11 @@ def test_nothing_destructive_is_asked_for_by_any_rule(policy: Policy) -> None:
         "delete_backup",
         "clean_up_server",
         "delete_server",
+        "destroy_servers",
         "reinstall_server",
     } == destructive
-    assert not asked & destructive
+    assert {each for each in asked if each[0] in destructive} == {("destroy_servers", "deletion.destroy")}
+    assert consented(policy.machines["deletion"]) == {"approved", "destroying", "destroyed"}
 
 
 @pytest.mark.parametrize("folder", POLICIES, ids=lambda folder: folder.name)
@@ -284,7 +289,7 @@ def test_every_rule_climbs_one_rung_and_relief_descends(policy: Policy) -> None:
 
 def test_every_cause_is_lifted_by_its_own_cure(policy: Policy) -> None:
     assert {machine.name: machine.cause for machine in policy.account_machines} == {
-        "billing": "debt", "confirmation": "debt", "dispute": "dispute", "trial": "ended",
+        "billing": "debt", "deletion": "debt", "confirmation": "debt", "dispute": "dispute", "trial": "ended",
         "abuse": "abuse", "ended": "ended", "admin": "admin", "tenant": "tenant",
     }  # fmt: skip
     cures = (("abuse", "abuse_cleared"), ("admin", "admin_lifted"), ("tenant", "resumption_approved"))
@@ -322,6 +327,7 @@ def test_a_date_is_told_only_where_it_was_promised(policy: Policy) -> None:
         "send_dispute_lost_notice": "dispute.stop",
         "send_retention_warning": "billing.ask_deletion",
         "send_subscription_ended_notice": "ended.stop",
+        "send_deletion_notice": "deletion.back_up",
     }
 
 

@@ -61,6 +61,7 @@ class Crew:
             "FORBEAR_REDIS_URL": self.floor.settings.redis_url,
             "FORBEAR_DATA": str(self.floor.settings.data_dir),
             "FORBEAR_TEST_CLOCK": "1",
+            "FORBEAR_DELETION": "on" if self.floor.settings.deletion else "off",
             "FORBEAR_TICK_MILLISECONDS": "100",
             **self.settings,
             **settings,

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from engine.snapshot import Command
 from jobs import queues
 from jobs.actions import ACTIONS
 from jobs.actions.notices import send_notice
@@ -24,7 +25,9 @@ from storage import backups, holds, operations, operations_settle, servers
 from storage import edge as edges
 from storage.intents_ask import ask_server
 from tests.doubles.edge import DriverDouble
+from tests.factories import shipped_policy
 from tests.jobs.actions.test_provision import ordered as order_of
+from tests.jobs.doomed import ADA, COOLING_OFF_HOURS, approve, condemned, give_up, switch_on
 from tests.jobs.floor import Floor
 from tests.jobs.processes import Crew, crew_on
 
@@ -185,6 +188,26 @@ def ended(bench: Bench) -> UUID:
     return bench.intent("send_subscription_ended_notice")
 
 
+def doomed(bench: Bench, name: str) -> UUID:
+    """Two admins have given the account up; let it go as far as the asking for this."""
+    floor = bench.floor
+    switch_on(floor)
+    floor.rows("UPDATE servers SET ran_at = now() WHERE id = :id RETURNING 1", id=bench.server)
+    give_up(floor, bench.account)
+    if name in {"destroy_servers", "spare_servers"}:
+        condemned(floor, bench.account)
+    else:
+        approve(floor, bench.account)
+    if name == "make_final_backups":
+        floor.apply(bench.intent("send_deletion_notice"))
+        floor.advance(COOLING_OFF_HOURS)
+        floor.record(bench.account, world=floor.context.world)
+    if name in {"spare_servers", "send_deletion_ended_notice"}:
+        floor.rows("UPDATE servers SET lifecycle = 'destroying' WHERE id = :id RETURNING 1", id=bench.server)
+        floor.record(bench.account, command=Command("deletion_withdrawn", "admin", ADA), world=floor.context.world)
+    return bench.intent(name)
+
+
 def provisioned(bench: Bench) -> UUID:
     with bench.floor.begin() as conn:
         server, _ = servers.create(conn, bench.floor.policy, bench.account, name="new", kind="game", actor="test")
@@ -245,6 +268,16 @@ PREPARED: dict[str, Prepare] = {
     "send_restored_notice": restored("send_restored_notice"),
     "send_subscription_ended_notice": ended,
     "send_hold_changed_notice": held,
+    **{
+        name: partial(doomed, name=name)
+        for name in (
+            "send_deletion_notice",
+            "send_deletion_ended_notice",
+            "make_final_backups",
+            "destroy_servers",
+            "spare_servers",
+        )
+    },
     "block_backups": lambda bench: late(bench, 73, "block_backups"),
     "suspend_customer_servers": lambda bench: late(bench, 122, "suspend_customer_servers"),
     "shutdown_suspended_server": suspended_running,
@@ -272,11 +305,13 @@ PREPARED: dict[str, Prepare] = {
 
 
 def test_every_action_is_killed_here() -> None:
-    others = set(ACTIONS) - set(PREPARED)
+    others = set(ACTIONS) & set(shipped_policy().intents) - set(PREPARED)
     assert {ACTIONS[name] for name in others} <= {send_notice}, "letters differ in their words alone"
     assert set(PREPARED) <= set(ACTIONS)
 
 
+# What they do leads the account on, to where they are not wanted any more: there is nothing to be done again.
+LEADING_ON = frozenset({"make_final_backups", "destroy_servers"})
 NOTICES = sorted(name for name in PREPARED if name.startswith("send_"))
 
 
@@ -304,9 +339,9 @@ def test_an_effect_killed_before_and_after_it_acted_is_there_once(bench: Bench, 
         kill_in_the_middle(bench, crew, intent, moment)
         bench.floor.tick(controller)
         assert bench.status(intent) == "open"
-    assert bench.floor.apply(intent) == "done"
+    assert bench.floor.apply(intent) == ("left alone" if name in LEADING_ON else "done")
     assert bench.floor.apply(intent) == "left alone"
-    assert bench.floor.scalar("SELECT tries FROM intents WHERE id = :id", id=intent) == 3
+    assert bench.floor.scalar("SELECT tries FROM intents WHERE id = :id", id=intent) == 3 - (name in LEADING_ON)
     check(bench, name)
 
 
@@ -349,6 +384,28 @@ def test_an_order_whose_worker_is_killed_in_any_phase_ends_with_one_server(
     )
 
 
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_worker_that_dies_as_a_server_goes_leaves_it_whole_or_gone(bench: Bench, crew: Crew, paid: bool) -> None:
+    intent = doomed(bench, "destroy_servers")
+    kill_in_the_middle(bench, crew, intent, "in_destroy")
+    floor = bench.floor
+    assert floor.seat(bench.server).lifecycle == "destroying"
+    assert bench.host.observe(bench.spec).observed == "stopped", "its host was not told yet"
+    if paid:
+        floor.pay(bench.account)
+    floor.tick(floor.controller())
+    assert floor.apply(intent) == ("left alone" if paid else "done")
+    if paid:
+        assert floor.apply(bench.intent("spare_servers")) == "done"
+        assert (bench.status(intent), floor.seat(bench.server).lifecycle) == ("dropped", "failed")
+        notes = floor.settings.data_dir / "servers" / str(bench.server) / "files" / "notes.txt"
+        assert notes.read_text() == "mine"
+    else:
+        assert bench.host.observe(bench.spec).observed == "missing"
+        assert floor.row(bench.account)["states"]["deletion"] == "destroyed"
+    assert len(bench.host.list_backups(bench.spec)) == 1
+
+
 def kill_in_the_middle(bench: Bench, crew: Crew, intent: UUID, moment: Moment) -> None:
     """Let a worker take the intent, and kill it there."""
     row = bench.floor.rows("SELECT intent, queue FROM intents WHERE id = :id", id=intent)[0]
@@ -384,6 +441,16 @@ def check(bench: Bench, name: str) -> None:
     if name in {"clean_up_server", "delete_server"}:
         assert seen.observed == "missing"
         assert bench.floor.seat(bench.server).lifecycle == "deleted"
+    if name in {"make_final_backups", "destroy_servers"}:
+        assert [(each.state, each.safety) for each in rows] == [("complete", True)]
+        assert len(bench.host.list_backups(bench.spec)) == 1
+    if name == "destroy_servers":
+        assert seen.observed == "missing"
+        assert bench.floor.seat(bench.server).lifecycle == "deleted"
+        assert bench.floor.row(bench.account)["states"]["deletion"] == "destroyed"
+    if name == "spare_servers":
+        assert seen.observed == "stopped"
+        assert bench.floor.seat(bench.server).lifecycle == "failed"
     if name == "create_backup":
         assert [each.state for each in rows] == ["complete"]
         assert len(bench.host.list_backups(bench.spec)) == 1

@@ -125,7 +125,7 @@ def test_server_leaves_discovery_as_soon_as_its_deletion_begins(site: Site) -> N
     (target,) = scraper.get("/metrics/servers").json()
     assert target["targets"] == ["127.0.0.1:25565"]
     assert target["labels"]["__meta_forbear_server_id"] == tenant.server_id
-    for lifecycle in ("deleting", "deleted"):
+    for lifecycle in ("deleting", "destroying", "deleted"):
         with site.database.begin() as conn:
             conn.execute(text("UPDATE servers SET lifecycle = :to"), {"to": lifecycle})
         assert scraper.get("/metrics/servers").json() == []

@@ -89,7 +89,7 @@ def _settle(services: Services, caller: Caller, account_id: UUID, form: Form) ->
     return f"Dispute {dispute} is settled. What was restricted because of it is lifted; no server is started by itself."
 
 
-def _route(path: str, work: Work) -> HTTPRouteHandler:
+def account_form(path: str, work: Work) -> HTTPRouteHandler:
     """Make the route of a form: it reads it, does the deed, and goes back to the account."""
 
     async def act(request: HttpRequest, services: TheServices, account_id: PathId) -> Response[Any]:
@@ -103,10 +103,10 @@ def _route(path: str, work: Work) -> HTTPRouteHandler:
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (
-    _route("hold", _extend),
-    _route("exempt", _exempt),
-    _route("suspend", _suspend),
-    _route("lift", _lift),
-    _route("notice", _ask_notice),
-    _route("settle", _settle),
+    account_form("hold", _extend),
+    account_form("exempt", _exempt),
+    account_form("suspend", _suspend),
+    account_form("lift", _lift),
+    account_form("notice", _ask_notice),
+    account_form("settle", _settle),
 )

@@ -16,7 +16,9 @@ from storage.operations import Operation
 
 SUSPENDED = "Server suspended due to billing status"
 BILLING_MACHINES = frozenset({"billing", "ended"})
-UNDER_WAY = frozenset({"requested", "provisioning", "starting", "stopping", "backing_up", "restoring", "deleting"})
+UNDER_WAY = frozenset(
+    {"requested", "provisioning", "starting", "stopping", "backing_up", "restoring", "deleting", "destroying"}
+)
 
 # Lifecycle to heading, grade, sentence.
 WORDS = {
@@ -30,6 +32,7 @@ WORDS = {
     "restoring": ("Restoring a backup", "plain", "A backup is being put in place; the server stays stopped till then."),
     "failed": ("Needs a look", "warn", "The last thing that was asked of it did not work. Try again, or write to us."),
     "deleting": ("Being deleted", "warn", "You asked for this server to be deleted."),
+    "destroying": ("Being deleted", "bad", "This server is being deleted, as we have written to you."),
 }
 
 SERVER_KINDS = {"game": "Game server", "dev": "Development server"}

@@ -31,7 +31,7 @@ POINTLESS = {
     ("stop", "stopping"): "It is stopping already.",
 }
 BUSY = "Wait until what is under way has ended."
-BUSY_STATES = frozenset({"requested", "provisioning", "backing_up", "restoring", "deleting"})
+BUSY_STATES = frozenset({"requested", "provisioning", "backing_up", "restoring", "deleting", "destroying"})
 
 
 def theirs(conn: Connection, request: HttpRequest, server_id: str) -> Permitted:

@@ -103,6 +103,19 @@ BREAKING: dict[str, tuple[Change, ...]] = {
         ),
         ("billing.yaml", "before: {retention_until: retention_notice}", "before: {retention_until: 10d}"),
     ),
+    "nothing_is_destroyed_unannounced": (("deletion.yaml", ", final_backups_made_at: 0h}", "}"),),
+    "destruction_is_only_for_a_debt": (
+        ("deletion.yaml", "when: {fact: billing_rung, eq: retained}", "when: {fact: billing_rung, eq: suspended}"),
+        ("deletion.yaml", "when: {not: requested}", "when: {fact: billing_rung, eq: active}"),
+        (
+            "deletion.yaml",
+            "when: requested\n    after: {deletion_notice_sent_at: cooling_off, final",
+            "when: owing\n    after: {deletion_notice_sent_at: cooling_off, final",
+        ),
+    ),
+    "payment_ends_a_deletion": (
+        ("deletion.yaml", "from: [approved, destroying, destroyed]", "from: [approved, destroyed]"),
+    ),
     "few_are_suspended_at_once": (("permits.yaml", "share: 2%", "share: 3%"),),
     "few_servers_are_repaired_at_once": (("repairs.yaml", "per: 10m", "per: 9m"),),
     "what_intents_can_do": (
