@@ -78,7 +78,10 @@ def advance(conn: Connection, read_to: datetime | None, *, deep: bool, gap: bool
 
     deep: it looked for gaps. gap: older events may be missing for good, so accounts are asked about.
     """
-    conn.execute(ADVANCE, {"read_to": read_to, "deep": deep, "gap": gap, "now": clock.now(conn)})
+    now = clock.now(conn)
+    # An event of next year must not keep this year's from being read.
+    until = None if read_to is None else min(read_to, now)
+    conn.execute(ADVANCE, {"read_to": until, "deep": deep, "gap": gap, "now": now})
 
 
 def webhook_came(conn: Connection) -> None:

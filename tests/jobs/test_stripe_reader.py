@@ -159,6 +159,16 @@ def test_a_long_list_takes_several_turns(shop: Shop) -> None:
     assert shop.cursor().read_to == at(CREATED + 619)
 
 
+def test_an_event_of_the_future_does_not_keep_those_of_today_from_being_read(shop: Shop) -> None:
+    late(shop)
+    shop.tell("customer.created", {"id": "cus_9", "object": "customer"}, CREATED + 10 * 365 * 86_400)
+    reader = shop.reader()
+    shop.read(reader)
+    cursor = shop.cursor()
+    assert cursor.read_to is not None
+    assert cursor.read_to <= cursor.now
+
+
 def test_an_event_that_cannot_be_read_harms_itself_alone_and_is_told(shop: Shop) -> None:
     account = late(shop)
     shop.stripe.books.events.append({"id": "evt_odd", "object": "event", "type": "invoice.paid", "created": CREATED})
