@@ -6,7 +6,7 @@ time. An age is None when there is nothing of the kind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from engine.model import Policy
-from storage import brakes, clock, processes
+from storage import brakes, clock, processes, stripe_reader
 from storage.brakes import BrakeState
 from storage.processes import Process
 
@@ -53,7 +53,8 @@ UNSETTLED: Final = text(
 )
 # An index of ranges finds the newest hours; one of every row would cost each webhook.
 LAST_RECEIVED: Final = text(
-    "SELECT max(received_at) FROM stripe_events WHERE received_at > clock_timestamp() - interval '31 days'"
+    "SELECT came_by, max(received_at) AS at FROM stripe_events "
+    "WHERE received_at > clock_timestamp() - interval '31 days' GROUP BY 1 ORDER BY 1"
 )
 ALERTS: Final = text(
     "SELECT count(*), max(extract(epoch FROM clock_timestamp() - created_at)) FROM alerts WHERE sent_at IS NULL"
@@ -112,8 +113,10 @@ class Figures:
     rungs: Sequence[tuple[str, int]]
     fleet: Sequence[FleetFigure]
     unsettled: Sequence[Unsettled]
-    event_received_at: datetime | None
-    """When the newest event of the last 31 days arrived."""
+    event_received_at: Mapping[str, datetime]
+    """When the newest event of the last 31 days arrived, by each way that one came."""
+    events_read_at: datetime | None
+    """When Stripe's list of events was last read to its end."""
     alerts: int
     """Not told yet."""
     alert_age_seconds: float | None
@@ -137,7 +140,8 @@ def read(conn: Connection, policy: Policy) -> Figures:
         rungs=[(str(rung), int(count)) for rung, count in conn.execute(RUNGS)],
         fleet=[FleetFigure(*row) for row in conn.execute(FLEET)],
         unsettled=[Unsettled(*row) for row in conn.execute(UNSETTLED)],
-        event_received_at=conn.execute(LAST_RECEIVED).scalar_one(),
+        event_received_at={row.came_by: row.at for row in conn.execute(LAST_RECEIVED)},
+        events_read_at=stripe_reader.cursor(conn).read_at,
         alerts=alerts,
         alert_age_seconds=_number(alert_age),
         worked_seconds=_number(conn.execute(WORKED).scalar_one_or_none()),

@@ -163,9 +163,12 @@ class _Shown(Collector):
         if found.worked_seconds is not None:
             words = "Since the controller last did all that it leads for."
             yield _gauge("controller_last_success_seconds", words, found.worked_seconds)
-        if found.event_received_at is not None:
-            words = "When the newest of Stripe's events arrived, as seconds since 1970."
-            yield _gauge("event_received_timestamp_seconds", words, found.event_received_at.timestamp())
+        arrived: Rows = [((way,), at.timestamp()) for way, at in found.event_received_at.items()]
+        words = "When the newest of Stripe's events arrived, as seconds since 1970, by its way: webhook, or our reader."
+        yield _family("event_received_timestamp_seconds", words, ["came_by"], arrived)
+        if found.events_read_at is not None:
+            words = "When Stripe's list of events was last read to its end, as seconds since 1970."
+            yield _gauge("events_read_timestamp_seconds", words, found.events_read_at.timestamp())
         roles: dict[str, int] = {}
         for process in found.processes:
             roles[process.role] = roles.get(process.role, 0) + process.alive
