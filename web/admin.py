@@ -7,7 +7,9 @@ from litestar import Router
 from web import (
     admin_accounts,
     admin_actions,
+    admin_billing,
     admin_deletion,
+    admin_invoices,
     admin_operations,
     admin_review,
     admin_tenants,
@@ -22,6 +24,8 @@ router = Router(
         *admin_accounts.HANDLERS,
         *admin_actions.HANDLERS,
         *admin_deletion.HANDLERS,
+        *admin_billing.HANDLERS,
+        *admin_invoices.HANDLERS,
         *admin_operations.HANDLERS,
         *admin_review.HANDLERS,
         *admin_tenants.HANDLERS,

@@ -9,6 +9,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from engine.errors import CommandRefused
 from jobs.checkout import CheckoutRefused, PaymentAway
 from jobs.hosts import errors as host
+from jobs.invoices.bank_file import BankFileWrong
+from jobs.operator_file import OperatorFileWrong
 from storage import errors as storage
 from storage import errors_invoices as invoices
 from storage.database import is_lost, is_passing
@@ -63,6 +65,9 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (invoices.PaymentRefused, 409, "PAYMENT_REFUSED"),
     (invoices.PriceRefused, 400, "PRICE_REFUSED"),
     (invoices.UsageRefused, 400, "USAGE_REFUSED"),
+    (BankFileWrong, 400, "BANK_FILE_WRONG"),
+    (OperatorFileWrong, 409, "INVOICE_FILE_WRONG"),
+    (storage.SettingWrong, 409, "NOT_CONFIGURED"),
     (CommandRefused, 409, "COMMAND_REFUSED"),
 )
 

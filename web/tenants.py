@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from litestar import Router, get, patch, post
 from litestar.params import RawBody
 from sqlalchemy import Connection, text
@@ -43,7 +44,7 @@ class Packages(Input):
 class Why(Input):
     """Why; it is written into the audit."""
 
-    reason: str = ""
+    reason: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @get("/", sync_to_thread=True)
@@ -80,9 +81,9 @@ def change_packages(request: HttpRequest, services: TheServices, name: PathId, b
 @post("/{name:str}/suspend", opt={"takes": Why}, status_code=202, sync_to_thread=True)
 def suspend_tenant(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
     """Suspend a tenant at its owner's wish, or an admin's. It is stopped; a person approves that it goes on."""
-    reason = decode(Why, body).reason if body.strip() else ""
+    reason = decode(Why, body).reason if body.strip() else msgspec.UNSET
     caller: Caller = request.state.caller
-    words = line(reason, "reason", 500) if reason else ""
+    words = "" if reason is msgspec.UNSET else line(reason, "reason", 500)
 
     def write(conn: Connection) -> tuple[TenantRow, ledger.Recorded]:
         tenant = named(conn, caller, name)

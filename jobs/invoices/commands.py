@@ -18,6 +18,7 @@ from rich.progress import Progress
 from engine.invoicing.days import month_of
 from engine.invoicing.document import to_document
 from engine.invoicing.invoice import Invoice
+from jobs.invoices import usage as usage_of
 from jobs.invoices.creditor import creditor_of, previewer_of
 from jobs.invoices.run import Report, waiting
 from jobs.invoices.run import run as issue_all
@@ -27,6 +28,7 @@ from storage.database import Database
 from storage.invoices import Issued
 from storage.invoices_issue import Billing
 from storage.settings import Settings
+from storage.usage import take
 
 format_option = click.option(
     "--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="For whom."
@@ -37,7 +39,7 @@ by_option = click.option("--by", help="Who; the system's user by default.")
 
 @click.group()
 def invoice() -> None:
-    """Preview, issue and show invoices."""
+    """Preview, issue and show invoices, and take in the usage that they charge."""
 
 
 @invoice.command()
@@ -123,6 +125,23 @@ def show(number: str, file: Path | None, form: str) -> None:
 
         file.write_bytes(pdf_of(found.invoice))
     _show(found, form)
+
+
+@invoice.command()
+@click.argument("source")
+@click.option("--name", required=True, help="What the source is called; a source tells each day of a tenant once.")
+@click.option("--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of an address.")
+@data_option
+def usage(source: str, name: str, token_file: Path | None) -> None:
+    """Take usage in from a CSV file, or an address that answers with CSV or JSON: whole, or nothing of it."""
+    if source.startswith(("https://", "http://")):
+        told = usage_of.fetch(source, token=token_file.read_text("ascii").strip() if token_file else "")
+    else:
+        with Path(source).open("rb") as stream:
+            told = usage_of.read_csv(stream.read(usage_of.MOST_BYTES + 1))
+    with _opened() as (_, database):
+        taken = database.transact("usage", lambda conn: take(conn, told, source=name))
+    click.echo(f"{taken.added} added, {taken.repeated} told before")
 
 
 @contextmanager

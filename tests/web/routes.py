@@ -95,6 +95,15 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("PUT", "/api/notices/language"): Sound({"language": "de"}),
     ("PUT", "/api/notices/hook"): Sound({"url": "https://hooks.example.org/forbear"}),
     ("POST", "/api/support/tickets/{number}/messages"): Sound({"text": "It does now."}),
+    ("PUT", "/api/admin/billing/prices"): Sound({"monthlyFee": "49.00"}),
+    ("PUT", "/api/admin/billing/prices/skills/{skill}"): Sound({"dailyPrice": "0.50"}),
+    ("PATCH", "/api/admin/billing/organisations/{customer_id}"): Sound({"town": "Basel"}),
+    ("POST", "/api/admin/billing/organisations/{customer_id}/payment-methods"): Sound(
+        {"kind": "card", "label": "Visa"}
+    ),
+    ("POST", "/api/admin/billing/organisations/{customer_id}/issue"): Sound({"month": "2020-01"}),
+    ("POST", "/api/admin/billing/generate"): Sound({"month": "2020-01"}),
+    ("POST", "/api/admin/billing/invoices/{number}/paid"): Sound({"note": "by post"}),
     ("POST", "/api/requests"): Sound({"kind": "provision", "name": "wished"}),
     ("POST", "/api/admin/requests/{request_id}/approve"): Sound({"plan": "game"}),
     ("POST", "/api/admin/requests/{request_id}/refuse"): Sound({"reason": "looked"}),

@@ -1,0 +1,148 @@
+"""Prices, organisations and invoices by the admin's routes: changed, previewed, issued, credited, paid, imported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from storage import clock
+from tests.web.site import Site, Tenant
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy" / "invoice.yaml"
+BILLING = "/api/admin/billing"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def creditor(site: Site) -> None:
+    """Let the site know who invoices are from."""
+    services = site.app.state.services
+    services.settings = replace(services.settings, invoice_file=EXAMPLE)
+
+
+@pytest.fixture(scope="module")
+def month(site: Site) -> str:
+    """The last month that is over, at prices from long before."""
+    with site.database.begin() as conn:
+        found = clock.now(conn).date().replace(day=1) - timedelta(days=1)
+    since = (found - timedelta(days=400)).isoformat()
+    changed = site.admin.put(
+        f"{BILLING}/prices", json={"monthlyFee": "49.00", "perMessagePrice": 0.5, "validFrom": since}
+    )
+    assert changed.status_code == 200, changed.text
+    assert (
+        site.admin.put(f"{BILLING}/prices/skills/voice", json={"dailyPrice": "0.5", "validFrom": since}).status_code
+        == 200
+    )
+    return f"{found:%Y-%m}"
+
+
+@pytest.fixture
+def payer(site: Site, month: str) -> Tenant:
+    """An organisation that pays by invoice, with a tenant that has lived for long."""
+    tenant = site.tenant()
+    with site.database.begin() as conn:
+        conn.execute(text("ALTER TABLE tenant_billing_lifecycle DISABLE TRIGGER USER"))
+        old = "UPDATE tenant_billing_lifecycle SET at = at - interval '100 days' WHERE server_id = :id"
+        conn.execute(text(old), {"id": tenant.server_id})
+        conn.execute(text("ALTER TABLE tenant_billing_lifecycle ENABLE TRIGGER USER"))
+    config = {"payByInvoice": True, "street": "Rheinweg", "houseNumber": "7", "postalCode": "4051", "town": "Basel"}
+    changed = site.admin.patch(f"{BILLING}/organisations/{tenant.customer_id}", json=config)
+    assert (changed.status_code, changed.json()["town"]) == (200, "Basel")
+    return tenant
+
+
+def issue(site: Site, payer: Tenant, month: str) -> httpx.Response:
+    return site.admin.post(f"{BILLING}/organisations/{payer.customer_id}/issue", json={"month": month})
+
+
+def test_prices_are_shown_and_every_change_is_kept(site: Site, month: str) -> None:
+    shown = site.admin.get(f"{BILLING}/prices").json()
+    assert (shown["monthlyFee"], shown["vatRateChli"], shown["currency"]) == ("49.00", "8.10", "CHF")
+    assert shown["skills"] == {"voice": "0.50000"}
+    kept = site.admin.get(f"{BILLING}/prices/history").json()
+    assert {row["by"] for row in kept} == {"seed", "admin"}
+    for wrong in ({"monthlyFee": "-1"}, {"monthlyFee": "1.001"}, {}, {"currency": "chf"}, {"monthlyFee": "x"}):
+        answer = site.admin.put(f"{BILLING}/prices", json=wrong)
+        assert answer.status_code == 400, answer.text
+
+
+def test_invoice_is_previewed_issued_shown_paid_and_credited(site: Site, payer: Tenant, month: str) -> None:
+    about = f"{BILLING}/organisations/{payer.customer_id}"
+    preview = site.admin.get(f"{about}/preview", params={"month": month}).json()
+    assert (preview["total"], preview["number"], preview["debtor"]["town"]) == ("52.97", None, "Basel")
+    days = site.admin.get(f"{about}/preview", params={"from": f"{month}-01", "until": f"{month}-02"}).json()
+    assert days["lines"][0]["quantity"] == "2"
+    made = issue(site, payer, month)
+    assert made.status_code == 201, made.text
+    number = made.json()["number"]
+    again = issue(site, payer, month)
+    assert (again.status_code, again.json()["code"]) == (409, "ALREADY_ISSUED")
+    part = site.admin.post(f"{BILLING}/invoices/{number}/paid", json={"amount": "20", "note": "by post"}).json()
+    assert (part["state"], part["open"]) == ("partly_paid", "32.97")
+    assert (
+        site.admin.post(f"{BILLING}/invoices/{number}/paid", json={"amount": "99"}).json()["code"] == "PAYMENT_REFUSED"
+    )
+    assert site.admin.post(f"{BILLING}/invoices/{number}/paid").json()["state"] == "paid"
+    shown = site.admin.get(f"{BILLING}/invoices/{number}").json()
+    assert [each["amount"] for each in shown["payments"]] == ["20.00", "32.97"]
+    assert shown["invoice"]["reference"] == shown["reference"]
+    note = site.admin.post(f"{BILLING}/invoices/{number}/credit")
+    assert (note.status_code, note.json()["kind"]) == (201, "credit_note")
+    assert site.admin.post(f"{BILLING}/invoices/{number}/credit").status_code == 409
+    assert issue(site, payer, month).status_code == 201
+    listed = site.admin.get(f"{BILLING}/invoices", params={"customerId": payer.customer_id}).json()
+    assert [each["state"] for each in listed] == ["open", "credit_note", "credited"]
+    assert site.admin.get(f"{BILLING}/invoices/F1-1").status_code == 404
+
+
+def test_month_is_generated_for_everybody_once(site: Site, payer: Tenant, month: str) -> None:
+    first = site.admin.post(f"{BILLING}/generate", json={"month": month}).json()
+    assert first["issued"] >= 1
+    assert first["failed"] == 0
+    second = site.admin.post(f"{BILLING}/generate", json={"month": month}).json()
+    assert (second["issued"], second["failed"]) == (0, 0)
+    assert site.admin.post(f"{BILLING}/generate", json={"month": "2030-13"}).status_code == 400
+
+
+def test_running_month_and_nothing_to_pay_for_are_409(site: Site, payer: Tenant, month: str) -> None:
+    with site.database.begin() as conn:
+        running = f"{clock.now(conn):%Y-%m}"
+    assert issue(site, payer, running).json()["code"] == "MONTH_NOT_OVER"
+    assert issue(site, site.tenant(), month).json()["code"] == "NOTHING_TO_INVOICE"
+
+
+def test_usage_is_taken_whole_or_not_at_all(site: Site, payer: Tenant, month: str) -> None:
+    right = f"tenant,kind,date,quantity\n{payer.name},messages,{month}-01,10\n"
+    where = f"{BILLING}/usage?source=meter"
+    wrong = site.admin.post(where, content=right + f"nobody,messages,{month}-01,1\n=cmd|'x',messages,{month}-40,1\n")
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "USAGE_REFUSED")
+    assert "Line 4" in wrong.text or "line 4" in wrong.text
+    assert site.admin.post(where, content=right).json() == {"added": 1, "repeated": 0}
+    assert site.admin.post(where, content=right).json() == {"added": 0, "repeated": 1}
+    assert issue(site, payer, month).json()["net"] == "54.00"
+    late = site.admin.post(where, content=f"tenant,kind,date,quantity\n{payer.name},messages,{month}-02,1\n")
+    assert "is invoiced already" in late.text
+
+
+def test_payment_methods_come_and_go(site: Site, payer: Tenant) -> None:
+    about = f"{BILLING}/organisations/{payer.customer_id}"
+    for label in ("Visa", "Master"):
+        wish = {"kind": "card", "label": label, "default": True}
+        made = site.admin.post(f"{about}/payment-methods", json=wish)
+        assert made.status_code == 201, made.text
+    held = site.admin.get(about).json()["paymentMethods"]
+    assert [(each["label"], each["isDefault"]) for each in held] == [("Visa", False), ("Master", True)]
+    gone = f"{about}/payment-methods/{made.json()['paymentMethodId']}"
+    assert [site.admin.delete(gone).status_code, site.admin.delete(gone).status_code] == [204, 404]
+    for wrong in ({"country": "Swiss"}, {"paymentDays": 400}, {"email": "x"}):
+        assert site.admin.patch(about, json=wrong).status_code == 400
+
+
+def test_bank_file_that_is_none_is_refused_whole(site: Site) -> None:
+    answer = site.admin.post(f"{BILLING}/import", content=b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>")
+    assert (answer.status_code, answer.json()["code"]) == (400, "BANK_FILE_WRONG")
