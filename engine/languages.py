@@ -20,6 +20,8 @@ TAG = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
 ZERO_DECIMAL = frozenset(
     {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"}
 )
+# And those with thousandths (docs.stripe.com/currencies#three-decimal).
+THREE_DECIMAL = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -51,14 +53,14 @@ def written_instant(instant: datetime, zone: str, language: str = ENGLISH) -> st
 
 def written_amount(minor_units: int, currency: str, language: str = ENGLISH) -> str:
     """Write an amount of a currency's smallest unit, the currency by its code: a sign may mean several."""
-    places = 0 if currency in ZERO_DECIMAL else 2
+    places = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
     value = Decimal(minor_units).scaleb(-places)
     locale = None if language == ENGLISH else _locale(language)
     if locale is None:
         return f"{value:.{places}f} {currency}".strip()
     from babel.numbers import format_decimal
 
-    pattern = "#,##0.00" if places else "#,##0"
+    pattern = f"#,##0.{'0' * places}".rstrip(".")
     return f"{format_decimal(value, pattern, locale)} {currency}".strip()
 
 

@@ -32,6 +32,8 @@ def test_an_instant_in_a_language(language: str, expected: str) -> None:
         (5, "EUR", "en", "0.05 EUR"),
         (123456789, "EUR", "de", "1.234.567,89 EUR"),
         (1900, "JPY", "de", "1.900 JPY"),
+        (12340, "KWD", "en", "12.340 KWD"),
+        (12340, "KWD", "de", "12,340 KWD"),
         (1900, "JPY", "en", "1900 JPY"),
         (1900, "", "en", "19.00"),
         (1900, "CHF", "xx", "19.00 CHF"),

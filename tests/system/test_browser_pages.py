@@ -48,6 +48,17 @@ def filled_shop(shop: System, person: Person) -> dict[str, str]:
     person.press("Send")
     person.sees("We have your message")
     number = person.page.get_by_role("link", name="ZLH-").first.inner_text()
+    person.open(f"/support/{number}")
+    person.page.get_by_label("Files, if they help").set_input_files(
+        {"name": "latest.log", "mimeType": "text/plain", "buffer": b"[20:00] can't keep up"}
+    )
+    person.write("Answer", "Here is its log.")
+    person.press("Send")
+    person.sees("latest.log")
+    person.open("/notices")
+    person.write("Address", "https://hooks.example.org/castle")
+    person.press("Use it")
+    person.sees("signed with this secret")
     told = {"title": "Maintenance on Sunday", "text": "Between two and four, servers may restart once."}
     assert shop.admin.post("/api/admin/announcements", json=told).status_code == 201
     person.open(shop.stand_in)
