@@ -41,8 +41,8 @@ class Packages(Input):
     packages: list[str]
 
 
-class Why(Input):
-    """Why; it is written into the audit."""
+class SuspensionWish(Input):
+    """SuspensionWish; it is written into the audit."""
 
     reason: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -78,10 +78,10 @@ def change_packages(request: HttpRequest, services: TheServices, name: PathId, b
     return {"tenant": name, "serverId": str(tenant.server_id), "packages": sorted(held)}
 
 
-@post("/{name:str}/suspend", opt={"takes": Why}, status_code=202, sync_to_thread=True)
+@post("/{name:str}/suspend", opt={"takes": SuspensionWish}, status_code=202, sync_to_thread=True)
 def suspend_tenant(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
     """Suspend a tenant at its owner's wish, or an admin's. It is stopped; a person approves that it goes on."""
-    reason = decode(Why, body).reason if body.strip() else msgspec.UNSET
+    reason = decode(SuspensionWish, body).reason if body.strip() else msgspec.UNSET
     caller: Caller = request.state.caller
     words = "" if reason is msgspec.UNSET else line(reason, "reason", 500)
 
