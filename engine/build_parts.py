@@ -152,9 +152,12 @@ def build_standing(draft: Draft) -> Standing | None:
                 )
         count = node.get("servers")
         number = count.value if count is not None and isinstance(count.value, int) else 0
-        plans[name] = Plan(name, tuple(price.text for price in each(node.get("prices"))), number, key.place)
+        trial = node.get("trial_days")
+        days = trial.value if trial is not None and isinstance(trial.value, int) else 0
+        plans[name] = Plan(name, tuple(price.text for price in each(node.get("prices"))), number, key.place, days)
     _check_statuses(draft, root)
     own = [name for name, _, _ in entries(root.get("facts"))]
+    free = root.get("free_servers")
     guards = [name for name, _, _ in entries(root.get("predicates"))]
     return Standing(
         owed_invoice_statuses=_texts(root.get("owed_invoice_statuses")),
@@ -165,6 +168,7 @@ def build_standing(draft: Draft) -> Standing | None:
         predicates={name: guard for name in guards if (guard := draft.predicates.get(name)) is not None},
         open_dispute_statuses=_texts(root.get("open_dispute_statuses")),
         lost_dispute_statuses=_texts(root.get("lost_dispute_statuses")),
+        free_servers=free.value if free is not None and isinstance(free.value, int) else 0,
     )
 
 
@@ -186,6 +190,7 @@ EVIDENCE: Mapping[str, str] = {
     "trial_ends_at": "instant",
     "has_active_plan": "bool",
     "at_plan_limit": "bool",
+    "free_server_left": "bool",
     "exempt": "bool",
     "observed": "enum",
     "desired": "enum",

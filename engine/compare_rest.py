@@ -58,6 +58,7 @@ def _parts(policy: Policy) -> Mapping[str, object]:
             "active_subscription_statuses": standing.active_subscription_statuses,
             "open_dispute_statuses": standing.open_dispute_statuses,
             "lost_dispute_statuses": standing.lost_dispute_statuses,
+            "free_servers": standing.free_servers,
         },
         "plans": standing.plans,
         "facts": policy.facts,

@@ -279,6 +279,7 @@ class Plan:
     prices: tuple[str, ...]
     servers: int
     place: Place
+    trial_days: int = 0  # of a customer's first subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +294,7 @@ class Standing:
     predicates: Mapping[str, Guard]
     open_dispute_statuses: tuple[str, ...] = ()
     lost_dispute_statuses: tuple[str, ...] = ()
+    free_servers: int = 0  # of an account without a plan
 
 
 @dataclass(frozen=True, slots=True)

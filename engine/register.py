@@ -96,5 +96,6 @@ PROPERTIES: Mapping[str, Callable[[Policy], Entries]] = {
     "disputed": lambda policy: dict.fromkeys(policy.standing.open_dispute_statuses, HAS),
     "disputed_and_lost": lambda policy: dict.fromkeys(policy.standing.lost_dispute_statuses, HAS),
     "with_plan": lambda policy: dict.fromkeys(policy.standing.active_subscription_statuses, HAS),
+    "free_servers": lambda policy: {"account": policy.standing.free_servers},
     "servers_of_plan": lambda policy: {name: plan.servers for name, plan in policy.standing.plans.items()},
 }

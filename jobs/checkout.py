@@ -9,13 +9,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 from uuid import UUID
 
+from engine.model import Plan
 from jobs.stripe_client import client_of
 from storage import accounts, clock, policies
-from storage.accounts import AccountView, Customer
+from storage.accounts import AccountView
 from storage.database import Database
 from storage.errors import PlanUnknown
 from storage.gather import World
@@ -23,6 +24,7 @@ from storage.settings import Settings
 
 if TYPE_CHECKING:
     from stripe import StripeClient, StripeObject
+    from stripe.params.checkout import SessionCreateParamsSubscriptionData
 
 READ_SECONDS: Final = 8.0
 RETRIES: Final = 2
@@ -48,6 +50,15 @@ class PaymentAway(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class _Offer:
+    """What a checkout sells."""
+
+    plan: str
+    price: str
+    trial_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cashier:
     """Leads one account's customer to Stripe and back. Holds no lock while Stripe is asked."""
 
@@ -62,20 +73,22 @@ class Cashier:
         An account has one open checkout at most: the same wish is led to it again, another one closes it first.
         """
         client = self._client()
-        view, _, price_name = self._wish(plan)
+        view, sold = self._wish(plan)
         try:
             customer = self._ensure_customer(client)
-            if any(each["status"] in LIVE for each in _subscriptions(client, customer)):
+            before = _subscriptions(client, customer, status="all")
+            if any(each["status"] in LIVE for each in before):
                 words = "there is a subscription already; change its plan instead of making a second one"
                 raise CheckoutRefused("SUBSCRIPTION_EXISTS", words)
-            return self._session(client, view, customer, plan, _price_id(client, price_name))
+            price = _price_id(client, sold.prices[0])
+            return self._session(client, view, customer, _Offer(plan, price, 0 if before else sold.trial_days))
         except Exception as error:
             raise _explained(error) from error
 
     def change(self, plan: str) -> None:
         """Move the running subscription to another plan, prorated by Stripe. Raises as `checkout` does."""
         client = self._client()
-        view, _, price_name = self._wish(plan)
+        view, sold = self._wish(plan)
         try:
             running = self._running(client, view)
             if running["status"] not in CHANGEABLE:
@@ -85,7 +98,7 @@ class Cashier:
             items = running["items"]["data"]
             if len(items) != 1:
                 raise CheckoutRefused("ASK_SUPPORT", "this subscription has several parts; support can change it")
-            price = _price_id(client, price_name)
+            price = _price_id(client, sold.prices[0])
             if items[0]["price"]["id"] == price:
                 return
             # Without a key of ours: to and fro within a day are two wishes, and the same one twice changes nothing.
@@ -128,21 +141,20 @@ class Cashier:
             raise CheckoutRefused("PAYMENT_NOT_SET_UP", "payments are not set up here; support can help")
         return client_of(self.settings, READ_SECONDS, retries=RETRIES)
 
-    def _wish(self, plan: str) -> tuple[AccountView, Customer, str]:
-        """Return the account, its customer and the price that a plan is sold by."""
+    def _wish(self, plan: str) -> tuple[AccountView, Plan]:
+        """Return the account, and the plan as it is sold."""
         with self.database.begin() as conn:
             policy = policies.in_force(conn)
             view = accounts.account_view(conn, self.account_id)
-            customer = accounts.customer(conn, view.customer_id)
             is_exempt = view.exempt_until is not None and view.exempt_until > clock.now(conn)
         if plan not in policy.standing.plans:
             raise PlanUnknown(plan, tuple(policy.standing.plans))
         if is_exempt:
             raise CheckoutRefused("NOTHING_TO_PAY", "this account is exempt: there is nothing to pay")
-        prices = policy.standing.plans[plan].prices
-        if not prices:
+        sold = policy.standing.plans[plan]
+        if not sold.prices:
             raise CheckoutRefused("NOT_SOLD", "this plan cannot be bought; support can give it")
-        return view, customer, prices[0]
+        return view, sold
 
     def _ensure_customer(self, client: StripeClient) -> str:
         with self.database.begin() as conn:
@@ -166,7 +178,8 @@ class Cashier:
 
         return self.database.transact(f"account `{self.account_id}`", link)
 
-    def _session(self, client: StripeClient, view: AccountView, customer: str, plan: str, price: str) -> str:
+    def _session(self, client: StripeClient, view: AccountView, customer: str, offer: _Offer) -> str:
+        plan, price = offer.plan, offer.price
         latest = next(iter(client.v1.checkout.sessions.list({"customer": customer, "limit": 1}).data), None)
         if latest is not None and latest.status == "open":
             said = _metadata(latest)
@@ -176,6 +189,9 @@ class Cashier:
         metadata = {"userId": str(view.customer_id), "accountId": str(view.id), "plan": plan}
         back = f"{self.settings.portal_url}/plan"
         about = f"account={view.id}&plan={quote(plan)}"
+        subscription_data: SessionCreateParamsSubscriptionData = {"metadata": metadata}
+        if offer.trial_days:
+            subscription_data["trial_period_days"] = offer.trial_days
         made = client.v1.checkout.sessions.create(
             {
                 "mode": "subscription",
@@ -183,7 +199,7 @@ class Cashier:
                 "client_reference_id": str(view.id),
                 "line_items": [{"price": price, "quantity": 1}],
                 "metadata": {**metadata, "price": price},
-                "subscription_data": {"metadata": metadata},
+                "subscription_data": subscription_data,
                 "success_url": f"{back}/return?{about}&session={{CHECKOUT_SESSION_ID}}",
                 "cancel_url": back,
             },
@@ -207,8 +223,9 @@ class Cashier:
         return (linked or live)[0]
 
 
-def _subscriptions(client: StripeClient, customer: str) -> list[Mapping[str, Any]]:
-    return [each.to_dict() for each in client.v1.subscriptions.list({"customer": customer, "limit": PAGE}).data]
+def _subscriptions(client: StripeClient, customer: str, **only: Literal["all"]) -> list[Mapping[str, Any]]:
+    asked: Any = {"customer": customer, "limit": PAGE, **only}
+    return [each.to_dict() for each in client.v1.subscriptions.list(asked).data]
 
 
 def _metadata(document: StripeObject) -> Mapping[str, Any]:

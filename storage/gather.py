@@ -200,6 +200,7 @@ class Reader:
         self.holds = holds
         self.servers = servers
         self.limits = {name: plan.servers for name, plan in policy.standing.plans.items()}
+        self.free_servers = policy.standing.free_servers
         self.given: dict[str, Value] = {
             fact.name: fact.default
             for fact in policy.facts.values()
@@ -235,6 +236,7 @@ class Reader:
             "exempt": exempt,
             "has_active_plan": has_active_plan,
             "at_plan_limit": limit is not None and len(servers) >= limit,
+            "free_server_left": len(servers) < self.free_servers,
             "warning_sent_at": warning_sent_at,
             "final_warning_sent_at": final_warning_sent_at,
             "backup_blocked_at": backup_blocked_at,

@@ -182,8 +182,8 @@ class Books:
         wanted = session["double"]
         trial_days = int(wanted["subscription_data"].get("trial_period_days", 0))
         is_debit = card in DEBITS
-        first = f"pm_card_{card}" if is_debit else "pm_card_works"
-        self.get(session["customer"])["invoice_settings"]["default_payment_method"] = first
+        method = f"pm_card_{card if is_debit else 'works'}"
+        self.get(session["customer"])["invoice_settings"]["default_payment_method"] = method
         subscription = self.subscribe(
             session["customer"],
             wanted["price"],
@@ -230,6 +230,7 @@ class Books:
             created=self.now(),
             start_date=self.now(),
             latest_invoice=None,
+            trial_end=self.now() + length if trial_days else None,
         )
         self.objects[made["id"]] = made
         self.tell("customer.subscription.created", made)
@@ -282,10 +283,9 @@ class Books:
         invoice |= {"attempted": True, "next_payment_attempt": None, "debit": {"at": at, "works": works}}
 
     def confirm(self, invoice: Document) -> None:
-        """Take the customer's word, which their bank wanted, and the payment. Raises Refused."""
-        if invoice["status"] != "open" or not invoice.get("asked"):
-            raise Refused(400, "nothing_to_confirm", "There is nothing to confirm")
-        self._end(invoice, works=True)
+        """Take the customer's word, which their bank wanted, and the payment."""
+        if invoice["status"] == "open" and invoice.get("asked"):
+            self._end(invoice, works=True)
 
     def _end(self, invoice: Document, *, works: bool) -> bool:
         """Let one attempt end well or not; tell whether the invoice is paid now."""
@@ -322,8 +322,8 @@ class Books:
         works = bool(invoice.pop("debit")["works"])
         invoice["attempt_count"] += 1
         self._end(invoice, works=works)
-        about = invoice["parent"]["subscription_details"]["subscription"]
-        for session in self.of("checkout.session", subscription=about, payment_status="unpaid"):
+        about = {"subscription": invoice["parent"]["subscription_details"]["subscription"], "payment_status": "unpaid"}
+        for session in self.of("checkout.session", **about):
             session["payment_status"] = "paid" if works else "unpaid"
             self.tell(f"checkout.session.async_payment_{'succeeded' if works else 'failed'}", session)
 

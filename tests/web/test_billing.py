@@ -197,6 +197,59 @@ def test_without_a_key_or_with_an_unknown_plan_nobody_is_asked(site: Site, strip
     assert {"plan": "game", "servers": 10} in tenant.client.get("/api/billing/plans").json()
 
 
+def test_servers_without_a_plan_are_as_many_as_the_policy_gives(site: Site, tmp_path: Path) -> None:
+    tenant = newcomer(site)
+    with site.database.begin() as conn:
+        conn.execute(text("UPDATE servers SET lifecycle = 'deleted' WHERE account_id = :id"), {"id": tenant.account_id})
+
+    def order(number: int) -> tuple[int, str | None]:
+        body = {"name": "first", "kind": "game", "accountId": tenant.account_id}
+        key = {"Idempotency-Key": f"free-{number}"}
+        answer = tenant.client.post("/api/instances", json=body, headers=key)
+        return answer.status_code, answer.json().get("code")
+
+    assert order(0) == (402, "BILLING_NO_ACTIVE_PLAN"), "as shipped, a server needs a plan"
+    folder = tmp_path / "policy"
+    shutil.copytree(SHIPPED_POLICY, folder)
+    for name, old, new in (
+        ("standing.yaml", "free_servers: 0", "free_servers: 1"),
+        ("guarantees.yaml", "free_servers: {account: 0}", "free_servers: {account: 1}"),
+    ):
+        (folder / name).write_text((folder / name).read_text().replace(old, new))
+    policies.deploy_folder(site.database.engine, folder, {}, by="test")
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            answers = sorted(pool.map(order, range(1, 9)), key=str)
+    finally:
+        policies.deploy_folder(site.database.engine, SHIPPED_POLICY, {}, by="test")
+    assert answers == [(202, None)] + [(402, "BILLING_NO_ACTIVE_PLAN")] * 7
+
+
+def test_a_trial_is_for_the_first_subscription(site: Site, stripe: StripeDouble, tmp_path: Path) -> None:
+    tenant = newcomer(site)
+    folder = tmp_path / "policy"
+    shutil.copytree(SHIPPED_POLICY, folder)
+    file = folder / "standing.yaml"
+    file.write_text(file.read_text().replace("servers: 10}", "servers: 10, trial_days: 14}"))
+    policies.deploy_folder(site.database.engine, folder, {}, by="test")
+    try:
+        assert ask(tenant, plan="game").status_code == 200
+        stripe.books.complete(stripe.books.of("checkout.session")[0], "works")
+        (first,) = stripe.books.of("subscription")
+        assert (first["status"], stripe.books.of("invoice")) == ("trialing", [])
+        told(site, stripe)
+        (seen,) = tenant.client.get("/api/account").json()
+        assert (seen["planBy"], seen["subscriptionStatus"], seen["trialEndsAt"] is not None) == (
+            "subscription", "trialing", True,
+        )  # fmt: skip
+        stripe.books.cancel(first)
+        assert ask(tenant, plan="game").status_code == 200
+        stripe.books.complete(stripe.books.of("checkout.session", status="open")[0], "works")
+    finally:
+        policies.deploy_folder(site.database.engine, SHIPPED_POLICY, {}, by="test")
+    assert {each["status"] for each in stripe.books.of("subscription")} == {"canceled", "active"}
+
+
 def test_plan_without_a_price_is_not_sold(site: Site, stripe: StripeDouble, tmp_path: Path) -> None:
     tenant = newcomer(site)
     folder = tmp_path / "policy"

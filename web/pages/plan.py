@@ -42,9 +42,10 @@ def show_plan(request: HttpRequest, services: TheServices) -> Response[Any]:
     with services.database.begin() as conn:
         customer = accounts.customer(conn, UUID(caller.customer_id))
         shown = [_account(conn, services, view) for view in accounts.accounts_of(conn, customer.id)]
-        plans = [plan for plan in policies.in_force(conn).standing.plans.values() if plan.prices]
-    can_pay = bool(services.settings.stripe_api_key)
-    return page(request, "plan.html", zone=customer.zone, accounts=shown, plans=plans, can_pay=can_pay)
+        standing = policies.in_force(conn).standing
+    can_pay, free = bool(services.settings.stripe_api_key), standing.free_servers
+    plans = [plan for plan in standing.plans.values() if plan.prices]
+    return page(request, "plan.html", zone=customer.zone, accounts=shown, plans=plans, can_pay=can_pay, free=free)
 
 
 def _account(conn: Connection, services: Services, view: AccountView) -> dict[str, Any]:
