@@ -113,21 +113,27 @@ def change(client: Client, server_id: str, spec: dict[str, Any], is_so: Callable
 
 
 def await_(client: Client, found: Resource, is_so: Callable[[Resource], bool], seconds: float) -> Resource | None:
-    """Follow a resource until it is so or the time is over; return what was read of it last, `None`: it is gone."""
+    """Follow a resource until it is so or the time is over; return what was read of it last, `None`: it is gone.
+
+    Raises HostUnavailable when the last look failed.
+    """
     ends_at = time.monotonic() + seconds
+    trouble: HostUnavailable | None = None
     while not is_so(found):
         left = ends_at - time.monotonic()
         if left <= 0:
+            if trouble is not None:
+                raise trouble
             return found
         began = time.monotonic()
         with suppress(Refused, HostUnavailable):  # too old a version, or cut off: it is read anew
             _follow(client, found, is_so, left)
         try:
             again = client.get(found.name)
-        except HostUnavailable:
-            if time.monotonic() >= ends_at:
-                raise
+        except HostUnavailable as error:
+            trouble = error
         else:
+            trouble = None
             now = None if again is None else read(client, again)
             if now is None or now.uid != found.uid:
                 return None  # the name may be another's by now: ours is gone

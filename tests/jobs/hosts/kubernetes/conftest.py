@@ -1,4 +1,4 @@
-"""A cluster for each test, and hosts that reach it."""
+"""A cluster for each test, and hosts that reach it: with much patience, but where it is sure to be waited out."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ def written(cluster: KubernetesDouble, **options: Any) -> dict[str, Any]:
         "version": VERSION,
         "kind": KIND,
         "kinds": {"game": {"spec": {"size": "small", "image": {"name": "game", "tag": "1"}}}},
-        "timeouts": {"request": 0.5, "start": 0.5, "force": 0.5, "create": 0.5, "delete": 0.5},
+        "timeouts": {"request": 5.0, "start": 5.0, "force": 5.0, "create": 5.0, "delete": 5.0},
     }
     return {key: value for key, value in (given | options).items() if value is not None}
 
 
 def options_for(cluster: KubernetesDouble, **options: Any) -> KubernetesOptions:
-    """Return what reaches a cluster, with short patience."""
+    """Return what reaches a cluster, and looks again soon."""
     checked = KubernetesOptions.checked("k8s", written(cluster, **options))
     return replace(checked, timeouts=replace(checked.timeouts, look=0.02))
+
+
+HASTY = {"request": 0.5, "start": 0.3, "force": 0.3, "create": 0.3, "delete": 0.3}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from jobs.hosts.base import HostError, ServerSpec
 from jobs.hosts.kubernetes import KubernetesHost
 from tests.doubles.kubernetes import KubernetesDouble
+from tests.jobs.hosts.kubernetes.conftest import HASTY, Reached
 from tests.jobs.hosts.kubernetes.faults import ROWS, Row
 
 SPEC = ServerSpec("faults-1", "Ada's world", "game", 0)
@@ -14,7 +15,8 @@ NAME = "s-faults-1"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_each_fault_ends_observed_or_is_said(cluster: KubernetesDouble, host: KubernetesHost, row: Row) -> None:
+def test_each_fault_ends_observed_or_is_said(cluster: KubernetesDouble, reached: Reached, row: Row) -> None:
+    host = reached(timeouts=HASTY) if "hangs" in row.name else reached()
     cluster.add("payroll", {"app": "payroll"})
     uid = cluster.add(NAME, {"forbear/server": SPEC.server_id})["metadata"]["uid"]
     row.begin(cluster, NAME)
@@ -27,7 +29,7 @@ def test_each_fault_ends_observed_or_is_said(cluster: KubernetesDouble, host: Ku
         seen = host.observe_all().get(SPEC.server_id)
         assert ("missing" if seen is None else seen.observed) == row.sees
     if isinstance(row.ends, str):
-        assert host.stop(SPEC, 0.4).observed == row.ends
+        assert host.stop(SPEC, 10 if row.ends == "stopped" else 0.4).observed == row.ends
     else:
         with pytest.raises(HostError) as raised:
             host.stop(SPEC, 0.4)
@@ -39,7 +41,8 @@ def test_each_fault_ends_observed_or_is_said(cluster: KubernetesDouble, host: Ku
     assert all(runs for name, runs in cluster.runs.items() if name != NAME or not is_there), "nobody else is touched"
 
 
-def test_what_may_have_been_taken_is_not_asked_for_twice(cluster: KubernetesDouble, host: KubernetesHost) -> None:
+def test_what_may_have_been_taken_is_not_asked_for_twice(cluster: KubernetesDouble, reached: Reached) -> None:
+    host = reached(timeouts=HASTY)
     cluster.add(NAME, {"forbear/server": SPEC.server_id})
     cluster.fail("hang", "PATCH", seconds=0.7)
     with pytest.raises(HostError):
@@ -52,7 +55,7 @@ def test_a_stop_is_followed_by_watching_rather_than_by_asking_again(
 ) -> None:
     cluster.add(NAME, {"forbear/server": SPEC.server_id})
     cluster.lag_seconds = 0.3
-    assert host.stop(SPEC, 2).observed == "stopped"
+    assert host.stop(SPEC, 10).observed == "stopped"
     assert [len(cluster.made(verb)) for verb in ("PATCH", "WATCH", "GET")] == [1, 1, 2]
 
 
@@ -77,8 +80,9 @@ def test_a_running_server_is_not_ended_by_taking_its_autostart_away(
 
 
 def test_a_deletion_that_goes_on_is_waited_for_and_one_without_an_end_is_said(
-    cluster: KubernetesDouble, host: KubernetesHost
+    cluster: KubernetesDouble, reached: Reached
 ) -> None:
+    host = reached(timeouts={**HASTY, "request": 5.0})
     metadata = cluster.add(NAME, {"forbear/server": SPEC.server_id}, finalizers=["example.com/world"])["metadata"]
     for _ in range(2):
         with pytest.raises(HostError, match="another deletion has not ended"):
