@@ -70,7 +70,11 @@ def prune_backups(
     request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody
 ) -> dict[str, str | None]:
     """Delete all but the newest backups. Safety copies of restores are not among them; their newest five stay."""
-    keep = (decode(Pruned, body) if body.strip() else Pruned()).keep
+    return prune(request, services, server_id, (decode(Pruned, body) if body.strip() else Pruned()).keep)
+
+
+def prune(request: HttpRequest, services: Services, server_id: str, keep: int) -> dict[str, str | None]:
+    """Order it. Raises the 400, 402 or 404."""
     if not 1 <= keep <= KEPT:
         raise bad_input(f"`keep` is a whole number from 1 to {KEPT}.", field="keep")
     return ordered(request, services, server_id, "prune_backups", {"keep": keep}, wish={"keep": keep})

@@ -31,7 +31,11 @@ def reinstall_server(
     request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody
 ) -> dict[str, str | None]:
     """Stop the server, keep a backup of its files, and set it up anew, empty. Its other backups stay."""
-    name = line(decode(TypedName, body).name, "name")
+    return reinstall(request, services, server_id, line(decode(TypedName, body).name, "name"))
+
+
+def reinstall(request: HttpRequest, services: Services, server_id: str, name: str) -> dict[str, str | None]:
+    """Order it, once the server's own name was typed. Raises the 402, 404 or 409."""
 
     def prepare(conn: Connection, allowed: Permitted) -> None:
         check_name(allowed, name)
@@ -44,7 +48,12 @@ def delete_server(
     request: HttpRequest, services: TheServices, server_id: PathId, body: RawBody
 ) -> dict[str, str | None]:
     """Delete the server and its files for good; name it in the body, or as `?name=`. Its backups stay for a time."""
-    name = line(decode(TypedName, body).name if body.strip() else query(request, "name"), "name")
+    typed = decode(TypedName, body).name if body.strip() else query(request, "name")
+    return part_with(request, services, server_id, line(typed, "name"))
+
+
+def part_with(request: HttpRequest, services: Services, server_id: str, name: str) -> dict[str, str | None]:
+    """Order the deletion, once the server's own name was typed. Raises the 402, 404 or 409."""
     caller: Caller = request.state.caller
 
     def prepare(conn: Connection, allowed: Permitted) -> None:
@@ -57,6 +66,12 @@ def delete_server(
 @post("/undelete", opt={"gate": "server.undelete"}, status_code=202, sync_to_thread=True)
 def undelete_server(request: HttpRequest, services: TheServices, server_id: PathId) -> dict[str, str]:
     """Keep a server after all that was to be deleted, until a worker has begun. It is stopped, and stays so."""
+    moved = keep_after_all(request, services, server_id)
+    return {"serverId": str(moved.server_id), "lifecycle": moved.to}
+
+
+def keep_after_all(request: HttpRequest, services: Services, server_id: str) -> Moved:
+    """Withdraw a deletion that no worker has begun. Raises the 404 or 409."""
     caller: Caller = request.state.caller
 
     def write(conn: Connection, allowed: Permitted) -> Moved:
@@ -68,7 +83,7 @@ def undelete_server(request: HttpRequest, services: TheServices, server_id: Path
 
     moved = locked(request, write, server_id=server_id, also_gone=True)
     services.wake(moved.intents)
-    return {"serverId": str(moved.server_id), "lifecycle": moved.to}
+    return moved
 
 
 def want_gone(

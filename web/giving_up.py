@@ -38,6 +38,7 @@ class Deletion:
     """of the machine `deletion`; `requested` between the two admins."""
     switched_on: bool
     requested_by: str | None
+    asked_by_you: bool
     approved_by: str | None
     noticed_at: datetime | None
     """When the last notice was delivered; null: it was not, or it is void."""
@@ -63,6 +64,7 @@ def stands(conn: Connection, policy: Policy, account_id: UUID, world: World, cal
         rung="requested" if asked and rung == machine.initial else rung,
         switched_on=world.services.get(gather.DELETION_SWITCH) is True,
         requested_by=snapshot.senders.get(REQUESTED) if asked else None,
+        asked_by_you=asked and snapshot.senders.get(REQUESTED) == caller.actor,
         approved_by=snapshot.senders.get(APPROVED) if rung != machine.initial else None,
         noticed_at=_delivered_at(policy, snapshot),
         not_before=told.promise_at if told is not None and told.status is NoticeStatus.DELIVERED else None,

@@ -34,7 +34,7 @@ def show_backups(request: HttpRequest, services: TheServices, server_id: PathId)
         found = backups.of_server(conn, UUID(server_id))
         why = {
             what: why_not(conn, request, there, f"backups.{what}")
-            for what in ("create", "restore", "delete", "download")
+            for what in ("create", "restore", "delete", "prune", "download")
         }
     shown["waits"] = shown["waits"] or any(each.state in {"queued", "in_progress"} for each in found)
     return page(request, "backups.html", **shown, backups=found, why=why, states=STATES)

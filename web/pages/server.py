@@ -22,6 +22,7 @@ from web.services import HttpRequest, PathId, Services, TheServices
 from web.told import Teller
 
 BUTTONS = (("start", "Start", "host.start"), ("restart", "Restart", "host.restart"), ("stop", "Stop", "host.stop"))
+PARTING = (("reinstall", "host.reinstall"), ("delete", "server.delete"))
 SHOWN_OPERATIONS = 5
 # In these a command would change nothing, or the host is busy with the server. Value: the sentence under the button.
 POINTLESS = {
@@ -76,11 +77,13 @@ def show_server(request: HttpRequest, services: TheServices, server_id: PathId) 
         there = theirs(conn, request, server_id)
         shown = shell(conn, request, there)
         buttons = [_button(conn, request, there, button) for button in BUTTONS]
+        parting = {each: why_not(conn, request, there, gate) for each, gate in PARTING}
         recent = operations.of_server(conn, UUID(server_id), SHOWN_OPERATIONS)
     reasons: dict[str, list[str]] = {}  # each once, with the buttons that it blocks
     for each in buttons:
         if each["reason"]:
             reasons.setdefault(each["reason"], []).append(each["words"])
+    shown["parting"] = parting
     places = {reason: str(place) for place, reason in enumerate(reasons, 1)}
     shown["buttons"] = [{**each, "why": places.get(each["reason"], "")} for each in buttons]
     shown["reasons"] = reasons
