@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.commands import SHIPPED
 from tests.engine.mutation.score import argued, share, table, tried
 
 LEAST_SHARE = 0.95
 
 
+@pytest.mark.timeout(3600)
 def test_a_wrong_policy_is_noticed() -> None:
     results = list(tried(SHIPPED))
     print(table(results))
