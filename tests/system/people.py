@@ -20,6 +20,7 @@ PHONE, DESK = (390, 844), (1280, 900)
 FEW = ((PHONE, "light"), (DESK, "dark"))  # on these two, axe looks on
 ALL = (*FEW, (PHONE, "dark"), (DESK, "light"))
 LOOK = {"resultTypes": ["violations"], "iframes": False}  # what stands in a frame is a page of its own
+CONTRAST = {**LOOK, "runOnly": ["color-contrast"]}  # what may differ at night
 MOST_KEYS = 150  # to reach anything on a page
 WAIT_MS = 20_000
 
@@ -171,7 +172,7 @@ class Person:
             self.turn(size, scheme)
             self.page.screenshot(path=PICTURES / f"{name}-{size[0]}-{scheme}.png", full_page=True, caret="initial")
             if (size, scheme) in FEW:
-                faults += [f"{name} at {size[0]}, {scheme}: {fault}" for fault in self.faults()]
+                faults += [f"{name} at {size[0]}, {scheme}: {fault}" for fault in self.faults(scheme)]
         self.turn(DESK, "light")
         return faults
 
@@ -186,9 +187,11 @@ class Person:
         inline: int = self.page.evaluate(INLINE)
         return [f"{self.page.url}: {inline} things inline"] if inline else []
 
-    def faults(self) -> list[str]:
+    def faults(self, scheme: str = "light") -> list[str]:
         """Return what keeps somebody from using the page as it stands: what axe finds, and what is wider than it."""
-        found: list[dict[str, Any]] = Axe().run(self.page, options=LOOK).response["violations"]
+        found: list[dict[str, Any]] = (
+            Axe().run(self.page, options=CONTRAST if scheme == "dark" else LOOK).response["violations"]
+        )
         faults = [f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}" for each in found]
         return [*faults, *self.too_wide()]
 

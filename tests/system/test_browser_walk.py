@@ -77,3 +77,11 @@ def test_late_customer_walks_up_the_ladder_and_pays_and_starts_the_server(
     person.press("Sign out")
     person.sees("I am new here")
     assert faults == []
+
+
+def test_first_key_leads_past_what_is_on_every_page(visit: Callable[..., Person]) -> None:
+    person = visit(hand="keys").open("/sign-in")
+    person.press("Skip to the content", "link")
+    assert person.page.evaluate("document.activeElement.id") == "main"
+    person.page.keyboard.press("Tab")
+    assert person.page.evaluate("document.activeElement.name") == "email"

@@ -1,4 +1,4 @@
-"""What customers choose for themselves: the zone in which dates are told to them, and the language of their letters."""
+"""What customers choose for themselves: the zone in which dates are told to them. Letters are in `ways`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Any
 
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
-from sqlalchemy import Connection
 
-from engine.languages import ENGLISH
-from storage import accounts, policies
+from storage import accounts
 from web.inputs import zone_name
 from web.pages.forms import form_of
 from web.pages.render import go_to, page
@@ -27,7 +25,6 @@ def show_settings(request: HttpRequest, services: TheServices) -> Response[Any]:
 def _form(request: HttpRequest, services: Services, *, wish: str | None = None, fault: str = "") -> Response[Any]:
     with services.database.begin() as conn:
         customer = accounts.customer(conn, owner_of(request))
-        languages = _languages(conn)
     return page(
         request,
         "settings.html",
@@ -35,20 +32,15 @@ def _form(request: HttpRequest, services: Services, *, wish: str | None = None, 
         zone=customer.zone,
         customer=customer,
         wish=customer.zone if wish is None else wish,
-        languages=languages,
         fault=fault,
     )
-
-
-def _languages(conn: Connection) -> list[str]:
-    return sorted({ENGLISH, *policies.in_force(conn).letter_words})
 
 
 @post("/settings", guards=[people_only])
 async def keep_settings(request: HttpRequest, services: TheServices) -> Response[Any]:
     """Keep what was chosen. It changes how dates are written, and none of them."""
     form = await form_of(request)
-    owner, wish, language = owner_of(request), form.get("zone", "").strip(), form.get("language", "")
+    owner, wish = owner_of(request), form.get("zone", "").strip()
 
     def keep() -> Response[Any]:
         try:
@@ -57,8 +49,6 @@ async def keep_settings(request: HttpRequest, services: TheServices) -> Response
             return _form(request, services, wish=wish[:60], fault=problem.detail.replace("`zone`", "The time zone"))
         with services.database.begin() as conn:
             accounts.live_in(conn, owner, zone)
-            if language in _languages(conn):
-                accounts.speak(conn, owner, language)
         return go_to("/")
 
     return await services.in_thread(keep)
