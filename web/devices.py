@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from web.services import Services
 
 LIVES_SECONDS = 180 * 86_400
-MOST = 5  # people who share a browser
+MOST = 3  # people who share a browser
 ENTRY = re.compile(r"(\d{10})-([0-9a-f]{16})-([0-9a-f]{64})")
 
 
