@@ -9,7 +9,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import text
 
-from storage import alerts, clock, intents, operations, policies, repairs
+from storage import alerts, clock, intents, letters_lost, operations, policies, repairs
 from web import deeds
 from web.auth import Caller
 from web.inputs import identifier
@@ -35,6 +35,7 @@ def show_review(request: HttpRequest, services: TheServices) -> Response[Any]:
             "events": conn.execute(EVENTS, {"limit": SHOWN}).mappings().all(),
             "troubled": intents.listed(conn, statuses=("unknown", "failed"), limit=SHOWN),
             "operations": operations.listed(conn, ["failed"], SHOWN),
+            "lost": letters_lost.lost(conn),
             "repairs": repairs.listed(conn, limit=25),
             "alerts": alerts.latest(conn, 25),
             "shown": SHOWN,

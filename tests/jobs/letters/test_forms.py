@@ -111,7 +111,9 @@ def test_a_customer_reads_their_language_and_english_where_there_is_none() -> No
     assert (french.language, french.text[:5]) == ("en", "Hello")
 
 
-@pytest.mark.parametrize("name", sorted(load_policy(GENTLE).notices))
+@pytest.mark.parametrize(
+    "name", [name for name, text in load_policy(GENTLE).notices.items() if "de" in text.translations]
+)
 def test_every_translation_of_the_example_is_written(name: str) -> None:
     made = paper(load_policy(GENTLE), name, "de")
     assert made.language == "de"

@@ -217,3 +217,40 @@ def test_what_customers_call_themselves_and_write_is_harmless_everywhere(
         told = conn.execute(text("SELECT text FROM alerts")).scalar_one()
     assert "@everyone" not in harmless(told).replace("\\@everyone", "")
     assert len(harmless(told)) <= 2000
+
+
+def test_letters_and_posts_that_may_not_have_arrived_are_listed_for_a_person(site: Site, desk: Browser) -> None:
+    tenant = site.tenant()
+    letters = (
+        ("maildir 1.x", "1 second", False),
+        ("smtp 250 ok", "1 second", False),
+        ("the letter may have left: x", "1 second", True),
+        ("given up: the letter did not leave", "1 second", True),
+        ("being sent", "1 second", False),
+        ("being sent", "11 minutes", True),
+    )
+    posts = (
+        ("told, it answered 200", "1 second", False),
+        ("it may have arrived: no answer in time", "1 second", True),
+        ("refused: it is not a public address", "1 second", True),
+        ("not posted: the address was taken away", "1 second", False),
+        ("being sent", "11 minutes", True),
+    )
+    add_letter = text(
+        "INSERT INTO letters (key, to_name, to_email, subject, body, outcome, sent_at) VALUES "
+        "(:key, 'Ada', :key, '', '', :outcome, clock_timestamp() - CAST(:ago AS interval))"
+    )
+    add_post = text(
+        "INSERT INTO hook_posts (key, customer_id, kind, body, outcome, sent_at) VALUES "
+        "(:key, :id, :key, '', :outcome, clock_timestamp() - CAST(:ago AS interval))"
+    )
+    with site.database.begin() as conn:
+        for number, (outcome, ago, _) in enumerate(letters):
+            conn.execute(add_letter, {"key": f"letter-{number}", "outcome": outcome, "ago": ago})
+        for number, (outcome, ago, _) in enumerate(posts):
+            given = {"key": f"post-{number}", "id": tenant.customer_id, "outcome": outcome, "ago": ago}
+            conn.execute(add_post, given)
+    shown = desk.open("/admin/review").text
+    for name, rows in (("letter", letters), ("post", posts)):
+        for number, (outcome, _, is_listed) in enumerate(rows):
+            assert (f"{name}-{number}" in shown) is is_listed, (name, outcome)
