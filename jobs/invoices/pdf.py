@@ -27,6 +27,7 @@ from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 
 STANDARD: Final = "a-3b"
 UNIT_PRICE_FORMAT = "#,##0.00###"
+ONCE = "once"  # the unit of what is charged a single time: said by the text already
 TITLES = {InvoiceKind.INVOICE: "Invoice", InvoiceKind.CREDIT_NOTE: "Credit note"}
 MOST_CHARACTERS = 300
 """Of one text on the page; a longer name is cut there, never in the database."""
@@ -154,14 +155,17 @@ def _line_words(line: Line) -> dict[str, str]:
     return {
         "text": _cut(line.text),
         "period": _short_day(line.first_on) if line.first_on == line.last_on else _days(line.first_on, line.last_on),
-        "quantity": f"{format_decimal(line.quantity, '#,##0.###', LOCALE)} {_units(line)}",
+        "quantity": _quantity(line),
         "unit_price": format_decimal(line.unit_price, UNIT_PRICE_FORMAT, LOCALE),
         "amount": amount_text(line.amount),
     }
 
 
-def _units(line: Line) -> str:
-    return line.unit if line.quantity == 1 or line.unit.endswith("s") else f"{line.unit}s"
+def _quantity(line: Line) -> str:
+    number = format_decimal(line.quantity, "#,##0.###", LOCALE)
+    if line.unit == ONCE:
+        return number
+    return f"{number} {line.unit if line.quantity == 1 or line.unit.endswith('s') else f'{line.unit}s'}"
 
 
 def _sums_of(invoice: Invoice) -> list[tuple[str, str]]:
