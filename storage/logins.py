@@ -107,16 +107,12 @@ def verify(conn: Connection, login_id: UUID) -> None:
 
 
 def issue_token(conn: Connection, login_id: UUID, purpose: Purpose) -> str:
-    """Return a token to mail; earlier ones for the same purpose no longer count."""
+    """Return a token to mail. Earlier ones stay good until one is used: whoever asks for another in somebody's name
+    must not take from them the link that they have.
+    """
     token = secrets.token_urlsafe(TOKEN_BYTES)
     given = {"login": login_id, "purpose": purpose, "hash": token_hash(token), "lifetime": LIFETIMES[purpose]}
-    conn.execute(
-        text(
-            "DELETE FROM login_tokens WHERE (login_id = :login AND purpose = :purpose) "
-            "OR expires_at < clock_timestamp() - interval '1 day'"
-        ),
-        given,
-    )
+    conn.execute(text("DELETE FROM login_tokens WHERE expires_at < clock_timestamp() - interval '1 day'"))
     conn.execute(
         text(
             "INSERT INTO login_tokens (token_hash, login_id, purpose, expires_at) "
@@ -137,7 +133,12 @@ def holder(conn: Connection, token: str, purpose: Purpose) -> Login | None:
 
 
 def use_token(conn: Connection, token: str, purpose: Purpose) -> Login | None:
-    """Use a token up and return whose it was; None: it is no longer good, or never was."""
+    """Use a token up, and all others for the same purpose; return whose it was. None: it is no longer good."""
+    # One after the other: two links of one person that are used at once would wait for each other.
+    first = text(
+        "SELECT 1 FROM logins l JOIN login_tokens t ON t.login_id = l.id WHERE t.token_hash = :hash FOR UPDATE OF l"
+    )
+    conn.execute(first, {"hash": token_hash(token)})
     use = text(
         "UPDATE login_tokens SET used_at = clock_timestamp() WHERE token_hash = :hash AND purpose = :purpose "
         "AND used_at IS NULL AND expires_at > clock_timestamp() RETURNING login_id"
@@ -145,6 +146,11 @@ def use_token(conn: Connection, token: str, purpose: Purpose) -> Login | None:
     login_id = conn.execute(use, {"hash": token_hash(token), "purpose": purpose}).scalar_one_or_none()
     if login_id is None:
         return None
+    others = text(
+        "UPDATE login_tokens SET used_at = clock_timestamp() "
+        "WHERE login_id = :id AND purpose = :purpose AND used_at IS NULL"
+    )
+    conn.execute(others, {"id": login_id, "purpose": purpose})
     return _one(conn, f"SELECT {COLUMNS} FROM logins l WHERE l.id = :id", {"id": login_id})
 
 

@@ -91,6 +91,20 @@ def test_a_mailed_link_lets_in_whoever_is_locked_out(site: Site, stranger: Brows
     assert sign_in(stranger, "other words are easy") == 200
 
 
+def test_whoever_asks_for_links_in_somebodys_name_takes_none_from_them(
+    site: Site, browser: Browser, stranger: Browser
+) -> None:
+    browser.open("/password").send("/password", email=ADA)
+    own = link(site)
+    for _ in range(3):
+        stranger.open("/password").send("/password", email=ADA)
+    newest = link(site)
+    assert newest != own
+    browser.open(own).send("/password/new", password="other words are easy")
+    assert sign_in(browser, "other words are easy") == 200
+    assert "no longer good" in stranger.open(newest).text, "one is used, and so are all"
+
+
 def test_a_known_browser_is_counted_by_itself(site: Site, browser: Browser) -> None:
     statuses = [sign_in(browser, "wrong password") for _ in range(MOST_BY_PAIR + 1)]
     assert statuses == [401] * MOST_BY_PAIR + [429]
