@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from engine.errors import CommandRefused
 from engine.snapshot import Command
 from jobs.hosts.base import HostUnavailable
 from storage import backups, holds
+from tests.doubles.stripe_api import KEY, StripeApi
 from tests.jobs.doomed import ADA, COOLING_OFF_HOURS, GRACE, approve, condemned, given_up, switch_on
 from tests.jobs.floor import Floor
 
@@ -62,6 +64,22 @@ def test_it_is_off_unless_a_deployment_switches_it_on(floor: Floor) -> None:
     account = given_up(floor)
     with pytest.raises(CommandRefused, match="deletion_switch"):
         approve(floor, account)
+
+
+@pytest.mark.parametrize(("fails", "stands"), [(0, "none"), (500, "destroying")])
+def test_stripe_is_asked_again_right_before_and_no_answer_is_no_permission(
+    floor: Floor, account: UUID, fails: int, stands: str
+) -> None:
+    machines(floor, account)
+    condemned(floor, account)
+    with StripeApi() as api:  # it knows of no invoice that is still open: the payment's webhook was lost
+        api.fail_with = fails
+        settings = replace(floor.settings, stripe_api_key=KEY, stripe_api_base=api.url)
+        floor.context = replace(floor.context, settings=settings)
+        assert floor.apply_named(account, "destroy_servers") == "open"
+        assert api.requests
+    assert floor.host.made("destroy") == []
+    assert deletion(floor, account) == stands
 
 
 def test_a_worker_that_is_switched_off_leaves_everything_alone(floor: Floor, account: UUID) -> None:
