@@ -22,7 +22,7 @@ ENOUGH_LOOKS: Final = 2
 
 COLUMNS: Final = "server_id, label, wanted, address, port, published_at, withdrawn_at, held_at, state, looks, seen_at"
 WATCHED: Final = text(
-    "SELECT s.id, s.name, s.kind, s.host, coalesce(s.published_port, s.port), e.label, e.state, e.looks, "
+    "SELECT s.id, s.name, s.kind, s.host, s.port, s.published_port, e.label, e.state, e.looks, "
     "CASE WHEN e.published_at IS NOT NULL THEN e.port END FROM servers s "
     "JOIN accounts a ON a.id = s.account_id LEFT JOIN edges e ON e.server_id = s.id "
     "WHERE s.lifecycle = ANY(:living) AND a.server_billing_state <> ALL(:stopped) AND e.wanted IS NOT FALSE"
@@ -57,6 +57,7 @@ class Watched:
     kind: str
     host: str
     port: int
+    published_port: int | None
     label: str | None
     state: str | None
     looks: int | None

@@ -37,7 +37,8 @@ def edge_of(settings: Settings) -> Edge:
         return _Reader(settings, settings.edge_file).read()
     zone = Zone(DEFAULT_ZONE, int(DEFAULT_TTL.total_seconds()), DEFAULT_OWNER)
     names = Dns(zone, _zone_file(zone, settings, {}))
-    return Edge({"local": Site("127.0.0.1")}, SERVICES, names, None, LOOK_AT_FILE_EVERY.total_seconds())
+    look_every = LOOK_AT_FILE_EVERY.total_seconds()
+    return Edge({"local": Site("127.0.0.1")}, SERVICES, names, None, look_every, follows_ports=False)
 
 
 def check_edge_file(env: Mapping[str, str]) -> None:
@@ -65,7 +66,7 @@ class _Reader:
         look_every = self._duration(root.get("look_every"), LOOK_EVERY)
         self.file.stop_at_faults()
         kinds = services.plain() if services is not None else SERVICES
-        return Edge(sites, kinds, names, proxy, look_every.total_seconds(), hold)
+        return Edge(sites, kinds, names, proxy, look_every.total_seconds(), hold=hold)
 
     def _site(self, node: Node) -> Site:
         address, port = node.entries["address"][1], node.get("port")

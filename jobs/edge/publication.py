@@ -172,7 +172,8 @@ def _entry(context: Context, server: Server) -> Entry | None:
     label = context.database.transact(f"server `{server.id}`", lambda conn: labelled(conn, server))
     if label is None:
         return None
-    return context.edge.entry(str(server.id), server.kind, server.host, server.reached_at, label)
+    port = context.edge.port_of(server.port, server.published_port)
+    return context.edge.entry(str(server.id), server.kind, server.host, port, label)
 
 
 def labelled(conn: Connection, server: Server | rows.Watched) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -16,10 +17,10 @@ from sqlalchemy import Connection
 from jobs.context import Context
 from jobs.edge.base import Driver, EdgeError, Look
 from jobs.edge.publication import labelled, tell_again
-from jobs.isolation import made_anew_each_tick
+from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
 from storage import edge as rows
-from storage.leases import Fence
+from storage.leases import Fence, check
 
 PATIENCE_SECONDS = 30.0  # a driver that takes longer is unknown, and is not asked again until it answers
 FORCED_SECONDS = 4.0  # how long somebody who asked for a look waits for it
@@ -65,7 +66,13 @@ class EdgeWatch:
         self._since = 0.0
         self._next_at = now + self.context.edge.look_every_seconds
         looks = {role: self._answer(role) for role in self._drivers}
-        return self.context.database.transact("the edge", lambda conn: self._write(conn, looks, fence))
+        changed, moved = self.context.database.transact("the edge", lambda conn: self._write(conn, looks, fence))
+        for server_id in moved:
+            # no repair, which the policy may leave out: what we have told ourselves is no longer so
+            with by_itself(f"the edge of server {server_id}"):
+                work = partial(self._tell_again, server_id=server_id, fence=fence)
+                self.context.database.transact(f"server `{server_id}`", work)
+        return changed
 
     def close(self) -> None:
         """Ask no more. A driver that hangs is left hanging."""
@@ -94,7 +101,12 @@ class EdgeWatch:
         self._note(role, "")
         return answer
 
-    def _write(self, conn: Connection, looks: dict[str, Look | None], fence: Fence) -> int:
+    def _tell_again(self, conn: Connection, *, server_id: UUID, fence: Fence) -> None:
+        check(conn, fence)
+        tell_again(conn, self.context, server_id, "its host reaches it on another port than before")
+
+    def _write(self, conn: Connection, looks: dict[str, Look | None], fence: Fence) -> tuple[int, list[UUID]]:
+        """Write down what was shown; return how many rows changed, and whose port is another one than was told."""
         made_anew_each_tick(conn)
         edge = self.context.edge
         seen: dict[UUID, str] = {}
@@ -103,16 +115,13 @@ class EdgeWatch:
             if server.host not in edge.sites:
                 continue
             label = server.label or labelled(conn, server)
-            entry = edge.entry(str(server.id), server.kind, server.host, server.port, label) if label else None
+            port = edge.port_of(server.port, server.published_port)
+            entry = edge.entry(str(server.id), server.kind, server.host, port, label) if label else None
             if entry is not None:
                 seen[server.id] = edge.state(entry, looks.get("dns"), looks.get("proxy"))
-                if server.port and server.told_port not in {None, server.port}:
+                if port and server.told_port not in {None, port}:
                     moved.append(server.id)
-        changed = rows.observe(conn, seen, fence=fence)
-        for server_id in moved:
-            # no repair, which the policy may leave out: what we have told ourselves is no longer so
-            tell_again(conn, self.context, server_id, "its host reaches it on another port than before")
-        return changed
+        return rows.observe(conn, seen, fence=fence), moved
 
     def _forget(self, fence: Fence) -> int:
         """Without an edge nothing is known of it: what was seen by an earlier one says nothing any more."""

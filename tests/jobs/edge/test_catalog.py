@@ -41,6 +41,14 @@ def test_without_a_file_there_is_a_zone_file_and_no_proxy(tmp_path: Path) -> Non
     assert (edge.proxy, edge.sites) == (None, {"local": Site("127.0.0.1")})
 
 
+def test_ports_that_hosts_tell_are_told_on_where_somebody_is_led(tmp_path: Path) -> None:
+    nobody = edge_of(Settings(database_url="postgresql://nowhere", data_dir=tmp_path))
+    led = edge_of(settings(tmp_path, "sites: {local: {address: 192.0.2.10, port: 25565}}"))
+    cases = ((0, None), (0, 40_000), (7, None), (7, 40_000))
+    assert [nobody.port_of(*case) for case in cases] == [0, 0, 7, 7]
+    assert [led.port_of(*case) for case in cases] == [0, 40_000, 7, 40_000]
+
+
 def test_each_driver_is_made_of_its_options(tmp_path: Path) -> None:
     stores = {
         "zone_file": ("{file: /srv/zone}", ZoneFile),
