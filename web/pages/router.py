@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from web.pages import (
     backups,
+    billing,
     console,
     desk_pages,
     files,
@@ -86,6 +87,7 @@ PARTS = (
     signin,
     overview,
     plan,
+    billing,
     order,
     server,
     console,

@@ -1,0 +1,61 @@
+"""Which invoices still ask for money, how much that is together, and what customers have paid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from storage.invoices import FIND, Issued, Payment
+
+# A payment or a credit note counts from its commit on: where an invoice stands (`invoice_states`) follows later.
+OPEN: Final = (
+    f"SELECT f.* FROM ({FIND} WHERE i.kind = 'invoice' "
+    "AND (CAST(:customer AS uuid) IS NULL OR i.customer_id = :customer) "
+    "AND NOT EXISTS (SELECT FROM invoices k WHERE k.corrects = i.id)) f WHERE f.paid < f.total"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What is open in one currency, and how much of it is overdue."""
+
+    currency: str
+    count: int
+    open: Decimal
+    overdue_count: int
+    overdue: Decimal
+
+
+def listed(
+    conn: Connection, *, customer_id: UUID | None = None, overdue: bool = False, limit: int = 100
+) -> list[Issued]:
+    """Return invoices that ask for money, the one that is due first before the others; overdue: those alone."""
+    more = " AND f.due_on < f.today" if overdue else ""
+    given: dict[str, Any] = {"customer": customer_id, "limit": limit}
+    find = f"{OPEN}{more} ORDER BY f.due_on, f.number LIMIT :limit"
+    return [Issued(*row) for row in conn.execute(text(find), given)]
+
+
+def sums(conn: Connection) -> list[Sum]:
+    """Return what all invoices together still ask for."""
+    find = (
+        "SELECT o.currency, count(*), sum(o.total - o.paid), count(*) FILTER (WHERE o.due_on < o.today), "
+        f"coalesce(sum(o.total - o.paid) FILTER (WHERE o.due_on < o.today), 0) FROM ({OPEN}) o "
+        "GROUP BY o.currency ORDER BY o.currency"
+    )
+    return [Sum(*row) for row in conn.execute(text(find), {"customer": None})]
+
+
+def payments_of(conn: Connection, customer_id: UUID, limit: int) -> list[tuple[str, Payment]]:
+    """Return what a customer has paid, newest first, each with its invoice's number."""
+    find = (
+        "SELECT i.number, p.id, p.amount, p.paid_on, p.source, p.source_key, p.by, p.note, p.recorded_at "
+        "FROM invoice_payments p JOIN invoices i ON i.id = p.invoice_id WHERE i.customer_id = :customer "
+        "ORDER BY p.recorded_at DESC, p.id LIMIT :limit"
+    )
+    found = conn.execute(text(find), {"customer": customer_id, "limit": limit})
+    return [(row[0], Payment(*row[1:])) for row in found]

@@ -1,0 +1,84 @@
+"""What customers see of their invoices: what is due and how to pay it, their papers, and where invoices go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from storage import invoices_pay
+from storage.invoices_issue import Billing
+from tests.web.pages.bills import ADDRESS, Bills
+from tests.web.pages.browser import Browser
+from tests.web.site import Site, Tenant
+
+SignIn = Callable[[Tenant | str], Browser]
+
+
+@pytest.fixture(scope="module")
+def bills(site: Site) -> Bills:
+    return Bills(site)
+
+
+def test_what_is_due_stands_first_with_how_to_pay_it(site: Site, bills: Bills, signed_in: SignIn) -> None:
+    tenant = bills.payer()
+    browser = signed_in(tenant)
+    assert "Nothing to pay" in browser.open("/billing").text
+    invoice = bills.issue(tenant)
+    said = browser.open("/billing").text
+    assert "CHF 52.97 to pay by" in said
+    assert "CH58 0079 1123 0008 8901 2" in said
+    assert invoice.reference is not None
+    assert invoice.reference.replace(" ", "") in said.replace(" ", "")
+    with site.database.begin() as conn:
+        invoices_pay.pay(conn, invoice.id, Decimal(20), by="test")
+    said = browser.open("/billing").text
+    assert "CHF 32.97 to pay by" in said
+    assert "you have paid 20.00" in said
+    with site.database.begin() as conn:
+        invoices_pay.pay(conn, invoice.id, None, by="test")
+    said = browser.open("/billing").text
+    assert "Nothing to pay" in said
+    assert "32.97" in said
+
+
+def test_papers_are_downloaded_by_whom_they_are_for(site: Site, bills: Bills, signed_in: SignIn) -> None:
+    tenant = bills.payer()
+    invoice = bills.issue(tenant)
+    with site.database.begin() as conn:
+        note = Billing(bills.creditor).credit(conn, invoice.id, by="test")
+    browser = signed_in(tenant)
+    said = browser.open("/billing").text
+    assert "credit note" in said
+    assert "Nothing to pay" in said
+    for number, name in ((invoice.number, "invoice"), (note.number, "credit-note")):
+        answer = browser.open(f"/billing/{number}/pdf").answer
+        assert answer.content.startswith(b"%PDF-")
+        assert answer.headers["content-disposition"] == f'attachment; filename="{name}-{number}.pdf"'
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    other = signed_in(bills.payer())
+    for given in (invoice.number, str(invoice.id), "F1-1", "x" * 500, "%00"):
+        assert other.open(f"/billing/{given}/pdf").answer.status_code == 404
+    assert signed_in("bills@desk.example").open("/billing").answer.status_code == 404
+
+
+def test_the_address_is_changed_for_the_next_invoice_and_the_country_is_not(
+    site: Site, bills: Bills, signed_in: SignIn
+) -> None:
+    tenant = bills.payer()
+    browser = signed_in(tenant)
+    hostile = {"street": "<script>alert(1)</script>", "town": "{{7*7}}", "email": "", "vat_id": ""}
+    browser.open("/billing").send("/billing/address", **hostile, country="DE", pay_by_invoice="", payment_days="365")
+    assert "Saved" in browser.text
+    assert "<script>alert" not in browser.answer.text
+    assert browser.form("/billing/address").fields["street"] == hostile["street"]
+    kept = "SELECT concat_ws(' ', country, pay_by_invoice, payment_days, house_number) FROM org_billing_config "
+    where = f"{kept} WHERE customer_id = '{tenant.customer_id}'"
+    assert site.scalar(where) == f"CH t {ADDRESS['house_number']}"
+    for wrong in ({"street": "x" * 71}, {"email": "nobody"}, {"town": "\x07"}):
+        browser.open("/billing").send("/billing/address", **wrong)
+        assert browser.answer.status_code == 400
+        (field,) = wrong
+        assert browser.form("/billing/address").fields[field] == wrong[field]
+    assert site.scalar(where) == f"CH t {ADDRESS['house_number']}"
