@@ -42,6 +42,7 @@ class Stripe:
             "object": "invoice",
             "customer": self.customer,
             "status": status,
+            "number": "DEMO-0001",
             "currency": "eur",
             "amount_due": self.amount_cents,
             "amount_paid": self.amount_cents - owed,
