@@ -53,17 +53,23 @@ class UpError(Exception):
 @click.option(
     "--stripe-double", is_flag=True, help="Let a stand-in take Stripe's place. For trying things out, from the source."
 )
-def up(data: Path, port: int, test_clock: bool, stripe_double: bool) -> None:
+@click.option(
+    "--stripe-double-with",
+    metavar="HOW",
+    help="A stand-in that behaves so: `twice,shuffled,off,delay=5,retries=1+2+3,after=unpaid`, or some of these.",
+)
+def up(data: Path, port: int, test_clock: bool, stripe_double: bool, stripe_double_with: str | None) -> None:
     """Run everything on the embedded default, until Ctrl-C or SIGTERM.
 
     A second start on the same folder goes on where the first stopped. FORBEAR_DATABASE_URL and FORBEAR_REDIS_URL, when
     set, are used instead of the embedded servers. STRIPE_WEBHOOK_SECRET and FORBEAR_ADMIN_TOKEN are made once when they
     are not set.
     """
-    run(data.absolute(), port, test_clock=test_clock, stripe_double=stripe_double)
+    double = stripe_double_with if stripe_double_with is not None else "" if stripe_double else None
+    run(data.absolute(), port, test_clock=test_clock, stripe_double=double)
 
 
-def run(data: Path, port: int, *, test_clock: bool, stripe_double: bool = False) -> None:
+def run(data: Path, port: int, *, test_clock: bool, stripe_double: str | None = None) -> None:
     """Start everything, look after it until a signal, and stop it in order. Raises UpError, StorageError.
 
     INVARIANT: whatever ends it, also a signal in the middle of the start, every process that it started is gone then.
@@ -77,7 +83,7 @@ def run(data: Path, port: int, *, test_clock: bool, stripe_double: bool = False)
                 data, port, stack, interrupts, test_clock=test_clock, stripe_double=stripe_double
             )
             wait_until_ready(supervisor, port)
-            if stripe_double:
+            if stripe_double is not None:
                 say(f"Stripe's stand-in, with a desk for cards, time and what it sends: {stand_in(supervisor)}")
             say(f"ready http://127.0.0.1:{port}")
         finally:
@@ -88,9 +94,12 @@ def run(data: Path, port: int, *, test_clock: bool, stripe_double: bool = False)
 
 
 def start(
-    data: Path, port: int, stack: ExitStack, interrupts: Interrupts, *, test_clock: bool, stripe_double: bool
+    data: Path, port: int, stack: ExitStack, interrupts: Interrupts, *, test_clock: bool, stripe_double: str | None
 ) -> tuple[list[Postgres | Redis], Supervisor]:
-    """Start everything; what was started is on the stack, to be stopped in the opposite order."""
+    """Start everything; what was started is on the stack, to be stopped in the opposite order.
+
+    stripe_double: how a stand-in behaves that takes Stripe's place; None: there is none.
+    """
     if hosts_file := os.environ.get("FORBEAR_HOSTS_FILE", "").strip():
         from jobs.hosts.catalog import read_catalog
 
@@ -103,7 +112,7 @@ def start(
         from jobs.invoices.creditor import read_creditor
 
         read_creditor(Path(invoice_file))
-    double = up_double.environment_beside(port) if stripe_double else {}
+    double = up_double.environment_beside(port, stripe_double) if stripe_double is not None else {}
     stack.enter_context(only_one(data))
     if not is_free(port):
         raise UpError(f"port {port} of 127.0.0.1 is in use", "stop what listens there, or choose another --port")
@@ -112,7 +121,7 @@ def start(
     environment = environment_of_children(data, port, test_clock=test_clock) | double | addresses(servers)
     up_double.tell_commands(data, double)
     prepare_database(environment)
-    beside = [up_double.service_of(environment, data)] if stripe_double else []
+    beside = [up_double.service_of(environment, data, stripe_double)] if stripe_double is not None else []
     supervisor = Supervisor([*beside, *services(data)], environment, say)
     stack.callback(stop_game_servers, data)
     stack.callback(supervisor.stop, interrupts.is_hurried)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -16,6 +17,12 @@ PROGRAM = ROOT / "tests" / "doubles" / "stripe_program.py"
 NAME = "stripe-double"
 KEY = "sk_test_of_the_double"
 STRIPE_NAMES = ("STRIPE_API_KEY", "STRIPE_API_BASE")
+BEHAVIOURS = (
+    r"twice|shuffled|off",
+    r"delay=\d{1,4}",
+    r"retries=[1-9]\d?(\+[1-9]\d?){0,7}",
+    r"after=(past_due|unpaid|cancel)",
+)
 
 
 class DoubleRefused(Exception):
@@ -27,7 +34,7 @@ class DoubleRefused(Exception):
         super().__init__(f"{problem}; {remedy}")
 
 
-def environment_beside(port: int) -> dict[str, str]:
+def environment_beside(port: int, behaviour: str = "") -> dict[str, str]:
     """Return what every process is told when a stand-in takes Stripe's place. Raises DoubleRefused.
 
     INVARIANT: whoever has given a key of Stripe's gets no stand-in: real customers would be told of payments that
@@ -38,12 +45,21 @@ def environment_beside(port: int) -> dict[str, str]:
             raise DoubleRefused(f"{name} is set, and `--stripe-double` would take its place", "unset one of the two")
     if not PROGRAM.is_file():
         raise DoubleRefused("the stand-in for Stripe is not installed", "start `forbear` from a checkout of its source")
+    check_behaviour(behaviour)
     portal = os.environ.get("FORBEAR_PORTAL_URL") or os.environ.get("FORBEAR_PUBLIC_URL") or f"http://127.0.0.1:{port}"
     return {
         "STRIPE_API_KEY": KEY,
         "STRIPE_API_BASE": f"http://127.0.0.1:{_port_beside(port)}",
         "FORBEAR_PAY_URL": os.environ.get("FORBEAR_PAY_URL") or f"{portal.rstrip('/')}/plan",
     }
+
+
+def check_behaviour(behaviour: str) -> None:
+    """Refuse what no stand-in can do. Raises DoubleRefused."""
+    for part in filter(None, behaviour.split(",")):
+        if not any(re.fullmatch(form, part) for form in BEHAVIOURS):
+            remedy = "say some of `twice,shuffled,off,delay=5,retries=1+2+3,after=unpaid`, with commas between"
+            raise DoubleRefused(f"`--stripe-double-with` cannot be `{part[:40]}`", remedy)
 
 
 def tell_commands(data: Path, environment: dict[str, str]) -> None:
@@ -58,10 +74,11 @@ def tell_commands(data: Path, environment: dict[str, str]) -> None:
         write_private(file, "".join(f"{name}={value}\n" for name, value in told.items()))
 
 
-def service_of(environment: dict[str, str], data: Path) -> Service:
+def service_of(environment: dict[str, str], data: Path, behaviour: str = "") -> Service:
     """Return the process of the stand-in that this environment leads to."""
     port = environment["STRIPE_API_BASE"].rpartition(":")[2]
     command = [sys.executable, "-m", "tests.doubles.stripe_program", "--port", port]
+    command += ["--behaviour", behaviour] if behaviour else []
     return Service(NAME, command, data / "logs" / f"{NAME}.log")
 
 

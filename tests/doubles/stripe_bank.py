@@ -1,16 +1,30 @@
-"""What banks do to payments afterwards, and what the seller gives back: disputes and refunds, in a double's books."""
+"""What banks do to payments, and what the seller gives back: disputes, refunds, and the plan of retries of a double."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tests.doubles import stripe as shapes
-from tests.doubles.stripe_books import Books, Document, Refused, new_id
+from tests.doubles.stripe_books import AFTER_RETRIES, Books, Document, Refused, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DECIDED = ("won", "lost", "warning_closed")
+MOST_RETRIES, LONGEST_DAYS = 8, 60
+
+
+def plan_retries(books: Books, days: str, after: str) -> None:
+    """Choose how many days after the attempt before each retry comes, and what the last ends in. Raises Refused."""
+    words = [word.strip() for word in days.replace("+", ",").split(",") if word.strip()]
+    if len(words) > MOST_RETRIES or not all(word.isdecimal() for word in words):
+        raise Refused(400, "parameter_invalid", f"retries are at most {MOST_RETRIES} numbers of days, as in 3, 5, 7")
+    found = tuple(map(int, words))
+    if not found or not all(0 < day <= LONGEST_DAYS for day in found):
+        raise Refused(400, "parameter_invalid", f"a retry follows after 1 to {LONGEST_DAYS} days")
+    if after not in AFTER_RETRIES:
+        raise Refused(400, "parameter_invalid", f"the last retry ends in one of {', '.join(AFTER_RETRIES)}")
+    books.retry_days, books.after_retries = found, after
 
 
 def charges_of(books: Books, customer_id: str) -> Sequence[Document]:

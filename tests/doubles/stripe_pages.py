@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from tests.doubles import stripe_bank
-from tests.doubles.stripe_books import CARDS, Books, Document, Refused
+from tests.doubles.stripe_books import AFTER_RETRIES, CARDS, Books, Document, Refused
 
 FRAME = (
     "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
@@ -64,8 +64,8 @@ def show(books: Books, desk: Desk, method: str, path: str, given: Mapping[str, A
                 case ["disputes", dispute_id, "won" | "lost" as status] if method == "POST":
                     stripe_bank.decide(books, books.get(dispute_id, "dispute"), status)
                     return Shown(status=303, to="/")
-                case ["delivery"] if method == "POST":
-                    return _switch(desk.delivery, given)
+                case ["delivery" | "retries" as what] if method == "POST":
+                    return _choose(books, desk.delivery, what, given)
                 case [""]:
                     return _desk(books, desk)
     except Refused as error:
@@ -169,7 +169,15 @@ def _act(books: Books, subscription: Document, what: str) -> Shown:
     return Shown(status=303, to="/")
 
 
-def _switch(delivery: Delivery, given: Mapping[str, Any]) -> Shown:
+def _choose(books: Books, delivery: Delivery, what: str, given: Mapping[str, Any]) -> Shown:
+    if what == "delivery":
+        return switch(delivery, given)
+    stripe_bank.plan_retries(books, str(given.get("days", "")), str(given.get("after", "")))
+    return Shown(status=303, to="/")
+
+
+def switch(delivery: Delivery, given: Mapping[str, Any]) -> Shown:
+    """Choose how events are sent from now on. Raises Refused."""
     try:
         delay_seconds = float(given.get("delay") or 0)
     except ValueError:
@@ -204,6 +212,10 @@ def _desk(books: Books, desk: Desk) -> Shown:
         + "</td></tr>"
         for each in books.of("dispute")
     )
+    retries = ", ".join(map(str, books.retry_days))
+    ends = "".join(
+        f"<option{' selected' if each == books.after_retries else ''}>{each}</option>" for each in AFTER_RETRIES
+    )
     delivery = desk.delivery
     checks = "".join(
         f"<p><label><input type='checkbox' name='{name}' value='1'{' checked' if is_on else ''}> {words}</label></p>"
@@ -225,6 +237,10 @@ def _desk(books: Books, desk: Desk) -> Shown:
         f"{f'<h2>Time</h2>{clock}' if desk.let_pass else ''}"
         f"<h2>Delivery</h2><form method='post' action='/delivery'>{checks}<p><label>seconds late "
         f"<input name='delay' value='{delivery.delay_seconds:g}'></label></p><button>Keep it so</button></form>"
+        f"<h2>Retries of a failed charge</h2><form method='post' action='/retries'>"
+        f"<p><label>days after the attempt before <input name='days' value='{retries}'></label></p>"
+        f"<p><label>after the last, the subscription is <select name='after'>{ends}</select></label></p>"
+        "<button>Keep it so</button></form>"
         f"<h2>Newest events</h2><ul>{told}</ul>"
     )
     return _page("Stripe's desk", body)

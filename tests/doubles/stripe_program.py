@@ -14,6 +14,7 @@ import httpx
 import psycopg
 import yaml
 
+from tests.doubles import stripe_bank, stripe_pages
 from tests.doubles.stripe_delivery import Deliverer
 from tests.doubles.stripe_double import StripeDouble
 
@@ -63,11 +64,23 @@ def let_pass(url: str, token: str, hours: float) -> str:
     return "" if answer.is_success else answer.text[:300]
 
 
+def configure(double: StripeDouble, behaviour: str) -> None:
+    """Let it behave as `twice,shuffled,off,delay=5,retries=1+2+3,after=unpaid` says. Raises Refused."""
+    given = dict(part.partition("=")[::2] for part in behaviour.split(",") if part)
+    switches: dict[str, str] = {name: "1" for name in ("twice", "shuffled", "off") if name in given}
+    stripe_pages.switch(double.desk.delivery, {**switches, "delay": given.get("delay", "0")})
+    if "retries" in given or "after" in given:
+        days = given.get("retries", ",".join(map(str, double.books.retry_days)))
+        stripe_bank.plan_retries(double.books, days, given.get("after", double.books.after_retries))
+
+
 def main() -> None:
     """Serve until a signal."""
     options = argparse.ArgumentParser()
     options.add_argument("--port", type=int, required=True)
-    port = options.parse_args().port
+    options.add_argument("--behaviour", default="")
+    chosen = options.parse_args()
+    port = chosen.port
     environment = os.environ
     system = f"http://127.0.0.1:{environment['FORBEAR_PORT']}"
     root = Path(__file__).resolve().parents[2]
@@ -80,7 +93,8 @@ def main() -> None:
         if environment.get("FORBEAR_TEST_CLOCK") == "1":
             token = environment["FORBEAR_ADMIN_TOKEN"]
             double.desk.let_pass = lambda hours: let_pass(system, token, hours)
-        double.desk.delivery.off = environment.get("FORBEAR_STRIPE_MODE") == "poll"
+        configure(double, chosen.behaviour)
+        double.desk.delivery.off |= environment.get("FORBEAR_STRIPE_MODE") == "poll"
         double.books.endpoint(f"{system}/api/billing/webhook", is_enabled=not double.desk.delivery.off)
         secret = environment["STRIPE_WEBHOOK_SECRET"].split(",")[0].strip()
         deliverer = Deliverer(double.books, double.desk.delivery, f"{system}/api/billing/webhook", secret)

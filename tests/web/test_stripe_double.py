@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from jobs import up_double
 from storage.beside import STRIPE_FILE, with_double
@@ -17,6 +18,7 @@ from tests.doubles.stripe_books import DAY, RETRY_DAYS
 from tests.doubles.stripe_delivery import Deliverer
 from tests.doubles.stripe_double import StripeDouble
 from tests.doubles.stripe_pages import Delivery
+from tests.doubles.stripe_program import configure
 from tests.web.site import SECRET, Site
 
 STATE = ("billingStatus", "subscriptionStatus", "plan")
@@ -60,6 +62,72 @@ def test_what_is_not_taken_is_sent_again_later_and_switched_off_nothing_is_sent(
         assert right.step() == 0
         right.how.delay_seconds = 0
         assert right.step() == 1
+
+
+@pytest.mark.parametrize(("after", "status"), [("past_due", "past_due"), ("unpaid", "unpaid"), ("cancel", "canceled")])
+def test_retries_follow_the_plan_and_end_in_what_was_chosen(after: str, status: str) -> None:
+    now = [int(time.time())]
+    double = StripeDouble(now=lambda: now[0])
+    configure(double, f"twice,delay=7,retries=1+2,after={after}")
+    assert (double.desk.delivery.copies, double.desk.delivery.delay_seconds) == (2, 7.0)
+    lived(double, "nobody")
+    (subscription,) = double.books.of("subscription")
+    double.books.set_card(subscription["customer"], "fails_later")
+    double.books.bill(subscription)
+    for days in (1, 2):
+        assert subscription["status"] == "past_due"
+        now[0] += days * DAY
+        double.books.pass_time()
+    (invoice,) = double.books.of("invoice", status="open")
+    assert (invoice["attempt_count"], invoice["next_payment_attempt"], subscription["status"]) == (3, None, status)
+
+
+@pytest.mark.parametrize("days", ["", "0", "61", "1,x", "1,2,3,4,5,6,7,8,9"])
+def test_a_plan_of_retries_that_makes_no_sense_is_refused_on_its_page(days: str) -> None:
+    with StripeDouble() as double, httpx.Client(base_url=double.url, follow_redirects=True) as browser:
+        assert browser.post("/retries", data={"days": days, "after": "cancel"}).status_code == 400
+        assert browser.post("/retries", data={"days": "2, 4", "after": "later"}).status_code == 400
+        assert str(double.books.retry_days) == str(RETRY_DAYS)
+        assert "value='2, 4'" in browser.post("/retries", data={"days": "2, 4", "after": "unpaid"}).text
+    assert double.books.after_retries == "unpaid"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "is_fine"),
+    [
+        ("", True), ("twice,shuffled,off", True), ("delay=5,retries=1+2+3,after=unpaid", True), ("thrice", False),
+        ("delay=x", False), ("retries=0", False), ("after=sale", False), ("twice;shuffled", False),
+    ],
+)  # fmt: skip
+def test_the_flag_takes_what_the_stand_in_can_do(behaviour: str, is_fine: bool) -> None:
+    if is_fine:
+        up_double.check_behaviour(behaviour)
+        configure(StripeDouble(), behaviour)
+        return
+    with pytest.raises(up_double.DoubleRefused, match="cannot be"):
+        up_double.check_behaviour(behaviour)
+
+
+def test_a_bank_takes_a_payment_back_and_decides_in_the_pages_of_the_stand_in(site: Site) -> None:
+    tenant = site.tenant()
+    seconds = itertools.count(int(time.time()) - 7_200)
+    with StripeDouble(now=lambda: next(seconds)) as double, httpx.Client(base_url=double.url) as browser:
+        books = double.books
+        customer = books.customer({"email": "a@example.org", "metadata": {"accountId": tenant.account_id}})
+        books.set_card(customer["id"], "works")
+        subscription = books.subscribe(customer["id"], "price_dev", metadata={"accountId": tenant.account_id})
+        with site.database.begin() as conn:
+            link = text("UPDATE accounts SET stripe_customer_id = :customer WHERE id = :id")
+            conn.execute(link, {"customer": customer["id"], "id": tenant.account_id})
+        deliverer = Deliverer(books, Delivery(shuffled=True), f"{site.url}/api/billing/webhook", SECRET)
+        for path, rung in ((f"/subscriptions/{subscription['id']}/dispute", "opened"), ("lost", "opened")):
+            (dispute,) = books.of("dispute") or [{"id": ""}]
+            address = path if path.startswith("/") else f"/disputes/{dispute['id']}/{path}"
+            assert browser.post(address).status_code == 303
+            deliverer.step()
+            view = site.admin.get(f"/api/admin/accounts/{tenant.account_id}").json()
+            assert view["states"]["dispute"] == rung
+        assert browser.post(f"/disputes/{books.of('dispute')[0]['id']}/won").status_code == 400
 
 
 def test_failed_charge_is_tried_again_on_its_days_and_no_longer(tmp_path: Path) -> None:
