@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,4 +187,4 @@ def rename(folder: Path) -> None:
     """Rename the rung wherever other files speak of it."""
     for file in folder.glob("*.yaml"):
         text = file.read_text(encoding="utf-8")
-        file.write_text(text.replace("restricted", "limited"), encoding="utf-8")
+        file.write_text(re.sub(r"\brestricted\b", "limited", text), encoding="utf-8")
