@@ -62,7 +62,7 @@ def notice(written: Written, invoices: Sequence[str], pay_url: str | None) -> Pa
 
 def plain_letter(subject: str, text: str, ours: Sequence[str]) -> Paper:
     """Return a letter that is written already. ours: what addresses begin with that become links; no others do."""
-    template = "\n".join("{portal_url}" if _is_ours(line.strip(), ours) else line for line in text.splitlines())
+    template = "".join(f"{'{portal_url}' if _is_ours(line.strip(), ours) else line}\n" for line in text.splitlines())
     return Paper(subject, text, blocks_of(template, text))
 
 

@@ -132,6 +132,12 @@ def test_lines_that_a_page_had_no_room_for_are_joined_and_others_stay() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["", "\n", "a", "a\n\n\n", "\n\na\n", "a\x0bb\u2028c\r\rd\x85", "    \n    a\n"])
+def test_any_text_has_its_form(text: str) -> None:
+    shown = words(forms.html_of(forms.plain_letter("Subject", text, [])))
+    assert shown == " ".join(["Subject", *text.split()])
+
+
 @pytest.mark.parametrize(
     ("line", "is_link"),
     [

@@ -133,6 +133,23 @@ def test_files_are_kept_and_only_ever_downloaded(site: Site, desk: Browser, sign
     assert written(site, "ticket-answer:") == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=a", b"x"),
+        ("multipart/form-data; boundary=a", b"--a\r\n\r\nx\r\n--a--\r\n"),
+        ("multipart/form-data; boundary=a", b'--a\r\nContent-Disposition: form-data; name="proof"\r\n\r\nx'),
+        ("multipart/form-data; boundary=a", b'--a\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' * 100),
+        ("multipart/form-data; boundary=" + "b" * 5_000, b"--b"),
+    ],
+)
+def test_a_form_that_is_none_is_refused(site: Site, signed_in: SignIn, kind: str, body: bytes) -> None:
+    customer = signed_in(site.tenant())
+    answer = customer.client.post("/support", content=body, headers={"Content-Type": kind})
+    assert answer.status_code in {400, 403}
+
+
 def test_no_ticket_is_anybody_elses(site: Site, desk: Browser, browser: Browser, signed_in: SignIn) -> None:
     owner, stranger = site.tenant(), site.tenant()
     files = [{"name": "a.png", "content": base64.b64encode(PNG).decode()}]
