@@ -17,7 +17,7 @@ from storage.owed import owed_invoices
 from storage.tables import accounts as rows
 from web.announcements import everybody, planned
 from web.auth import Caller
-from web.pages.looks import SERVER_KINDS, heading
+from web.pages.looks import SERVER_KINDS, UNDER_WAY, WORDS, heading
 from web.pages.render import go_to, page
 from web.pages.timeline import timeline
 from web.pages.visitor import people_only
@@ -58,6 +58,8 @@ def show_overview(request: HttpRequest, services: TheServices) -> Response[Any]:
         accounts=shown,
         announced=announced[:3],
         kinds=SERVER_KINDS,
+        looks=WORDS,
+        waits=any(server.lifecycle in UNDER_WAY for account in shown for server in account["servers"]),
     )
 
 

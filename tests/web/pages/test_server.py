@@ -93,7 +93,10 @@ def test_making_of_a_server_shows_its_phase_and_looks_again_by_itself(site: Site
     operation = tenant.client.get(f"/api/operations/{asked['operationId']}").json()
     with site.database.begin() as conn:
         operations.progress(conn, operation["operationId"], "in_progress", phase="create")
-    browser = signed_in(tenant).open(f"/servers/{operation['serverId']}")
+    browser = signed_in(tenant).open("/")
+    assert "ordered" in browser.text
+    assert '<ul class="things" data-live="servers-1" data-waits>' in browser.answer.text
+    browser.open(f"/servers/{operation['serverId']}")
     assert "Finding a place Making it … Starting it" in browser.text.replace("Making it…", "Making it …")
     assert 'class="now" aria-current="step"' in browser.answer.text
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in browser.answer.text
