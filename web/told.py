@@ -34,6 +34,7 @@ WHY = {
     "BILLING_NO_ACTIVE_PLAN": "This needs an active plan. Choose one, and you can go on at once.",
     "PLAN_LIMIT_REACHED": "Your plan has no room for another server. Choose a larger one, and you can go on at once.",
 }
+DELETION = "deletion"  # the machine in which two admins give an account up
 FROM_THE_ACCOUNT = ("plan", "past_due_since", "suspended_at", "retention_until", "subscription_ended_at")
 
 
@@ -121,24 +122,27 @@ def _instant_of(text: str | None) -> datetime | None:
 
 
 def restricting(policy: Policy, row: RowMapping) -> list[Machine]:
-    """Return the machines that have something to say, the strictest first; billing's alone when all is well."""
+    """Return the machines that have something to say, the strictest first; billing's alone when all is well.
+
+    That servers are about to be deleted comes before why they are stopped.
+    """
     machines = policy.account_machines
     states: Mapping[str, str] = row["states"]
     moved = [machine for machine in machines if states.get(machine.name, machine.initial) != machine.initial]
-    moved.sort(key=lambda machine: machine.name != row["server_billing_machine"])
+    moved.sort(key=lambda machine: (machine.name != DELETION, machine.name != row["server_billing_machine"]))
     return moved or list(machines[:1])
 
 
 def next_date(row: RowMapping, now: datetime) -> datetime | None:
     """Return the date beside the next step: how long data is kept, else what was promised, else what is due next."""
-    if row["server_billing_state"] in STOPPED_BILLING_STATES:
-        until: datetime | None = row["retention_until"]
-        return until
-    told = [
-        datetime.fromisoformat(notice["promise_at"])
-        for notice in row["notices"].values()
-        if notice["status"] == "delivered" and notice.get("promise_at")
+    promising = [
+        notice for notice in row["notices"].values() if notice["status"] == "delivered" and notice.get("promise_at")
     ]
+    if row["server_billing_state"] in STOPPED_BILLING_STATES:
+        last = [datetime.fromisoformat(each["promise_at"]) for each in promising if each.get("machine") == DELETION]
+        until: datetime | None = max(last, default=row["retention_until"])
+        return until
+    told = [datetime.fromisoformat(each["promise_at"]) for each in promising]
     dates = [at for at in [*told, row["due_at"]] if at is not None and at > now]
     return max(told) if told and max(told) > now else min(dates, default=None)
 

@@ -53,6 +53,28 @@ def test_two_causes_are_both_told_the_stricter_first(site: Site) -> None:
     assert len(tenant.client.get("/api/announcements").json()) == 2
 
 
+def test_a_deletion_that_was_approved_is_told_before_all_else_with_its_day(site: Site) -> None:
+    tenant = site.tenant()
+    day = datetime.now(UTC) + timedelta(days=6)
+    notice = {"episode": 1, "round": 1, "status": "delivered", "promise_at": day.isoformat(), "machine": "deletion"}
+    site.put_into(
+        tenant.account_id, "retained", "BILLING_PENDING_DELETION", billing="pending_deletion", deletion="approved"
+    )
+    with site.database.begin() as conn:
+        conn.execute(
+            text(
+                "UPDATE accounts SET notices = CAST(:notices AS jsonb), overdue_invoices = 1, "
+                "retention_until = now() - interval '30 days' WHERE id = :id"
+            ),
+            {"notices": json.dumps({"send_deletion_notice": notice}), "id": tenant.account_id},
+        )
+    (mine,) = tenant.client.get("/api/account").json()
+    assert mine["title"] == "Your servers may be deleted soon; a payment ends this"
+    assert mine["nextStep"]["what"].startswith("Pay the open invoice now")
+    assert datetime.fromisoformat(mine["nextStep"]["at"]) == day
+    assert mine["payUrl"]
+
+
 def test_the_date_beside_the_step_is_the_one_that_the_letter_promised(site: Site) -> None:
     tenant = site.tenant()
     promised = datetime.now(UTC) + timedelta(days=2)
