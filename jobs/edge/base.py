@@ -125,8 +125,9 @@ class Edge:
     dns: Driver | None = None
     proxy: Driver | None = None
     look_every_seconds: float = 0.0
-    follows_ports: bool = True
-    """Whether the ports that hosts tell are told on. Not where nobody is led anywhere: they change with each start."""
+    leads_people: bool = True
+    """Whether anybody is led by it. Where nobody is, ports that change with each start are not told on, and nothing has
+    to lead to the hold page."""
     hold: Site | None = None
     """Where a page says why a server is stopped, for a policy that moves what leads there."""
 
@@ -137,7 +138,7 @@ class Edge:
 
     def port_of(self, asked: int, told: int | None) -> int:
         """Return under which port a server is told of: where its host says that it is, else where it was asked for."""
-        return (told if self.follows_ports else None) or asked
+        return (told if self.leads_people else None) or asked
 
     def entry(self, server_id: str, kind: str, host: str, port: int, label: str) -> Entry | None:
         """Return where a server is found; `None` when nothing says where its host is."""

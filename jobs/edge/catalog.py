@@ -38,7 +38,7 @@ def edge_of(settings: Settings) -> Edge:
     zone = Zone(DEFAULT_ZONE, int(DEFAULT_TTL.total_seconds()), DEFAULT_OWNER)
     names = Dns(zone, _zone_file(zone, settings, {}))
     look_every = LOOK_AT_FILE_EVERY.total_seconds()
-    return Edge({"local": Site("127.0.0.1")}, SERVICES, names, None, look_every, follows_ports=False)
+    return Edge({"local": Site("127.0.0.1")}, SERVICES, names, None, look_every, leads_people=False)
 
 
 def check_edge_file(env: Mapping[str, str]) -> None:

@@ -65,6 +65,8 @@ def hold(context: Context, server: Server) -> bool:
     """
     page = context.edge.hold
     if page is None:
+        if not context.edge.leads_people:
+            return False
         raise EdgeMisconfigured("hold", "the edge file says nothing under `hold`, where the page answers")
     if server.server_billing_state not in STOPPED_BILLING_STATES:
         return False

@@ -15,6 +15,7 @@ from engine.load import bundle, load_texts
 from engine.model import Policy
 from jobs.edge import publish, withdraw
 from jobs.edge.base import Driver, Edge, EdgeUnavailable, Entry, Site
+from jobs.edge.catalog import edge_of
 from jobs.edge.publication import hold
 from jobs.edge.records import Dns
 from jobs.edge.rfc2136 import NameServer, Tsig
@@ -153,6 +154,15 @@ def test_without_a_page_in_the_edge_file_people_are_told(holding: Floor, names: 
     assert ("move_edge_to_hold_page", "failed") in holding.statuses(account)
     assert "intent_failed" in holding.alerts()
     assert places(names) == [("192.0.2.10", 25570)]
+
+
+def test_without_an_edge_file_nobody_is_led_anywhere_and_nothing_is_moved(holding: Floor) -> None:
+    holding.context = replace(holding.context, edge=edge_of(holding.settings))
+    account = holding.seat(holding.machine(holding.known_account())).account_id
+    holding.suspend_now(account)
+    holding.apply_named(account, "move_edge_to_hold_page")
+    assert ("move_edge_to_hold_page", "done") in holding.statuses(account)
+    assert "intent_failed" not in holding.alerts()
 
 
 def test_a_payment_in_the_middle_of_the_move_wins(holding: Floor, names: DriverDouble) -> None:
