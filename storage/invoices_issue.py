@@ -7,8 +7,11 @@ year have no gap, whatever is rolled back.
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
-from datetime import date, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -21,6 +24,7 @@ from engine.invoicing.creditor import Creditor
 from engine.invoicing.days import Days, month_of
 from engine.invoicing.document import to_document
 from engine.invoicing.invoice import Invoice
+from engine.invoicing.metered import Prices, Tenant
 from engine.invoicing.reference import reference_of
 from engine.invoicing.tariff import Tariff
 from storage import clock, invoices, organisations
@@ -33,18 +37,61 @@ from storage.prices import PriceBook
 
 TARIFFS_KEPT: Final = 50
 NEXT: Final = text(
-    "INSERT INTO invoice_number_counters (year, last) VALUES (:year, 1) "
-    "ON CONFLICT (year) DO UPDATE SET last = invoice_number_counters.last + 1 RETURNING last"
+    "INSERT INTO invoice_number_counters (year, last) VALUES (:year, :count) "
+    "ON CONFLICT (year) DO UPDATE SET last = invoice_number_counters.last + :count RETURNING last"
 )
-LINES: Final = (
-    "COPY invoice_lines (invoice_id, position, kind, text, tenant, first_on, last_on, quantity, unit, unit_price, "
-    "amount, vat_percent) FROM STDIN"
+LINE_FIELDS: Final = (
+    "kind",
+    "text",
+    "tenant",
+    "first_on",
+    "last_on",
+    "quantity",
+    "unit",
+    "unit_price",
+    "amount",
+    "vat_percent",
 )
-FIELDS: Final = (
-    "id, customer_id, kind, number, corrects, first_on, last_on, revision, issued_on, due_on, currency, net, vat, "
-    "total, iban, reference, document, issued_at, issued_by"
+_LINE_VALUES: Final = attrgetter(*LINE_FIELDS)
+LINES: Final = f"COPY invoice_lines (invoice_id, position, {', '.join(LINE_FIELDS)}) FROM STDIN"
+SHARED: Final = (
+    "kind",
+    "number",
+    "first_on",
+    "last_on",
+    "issued_on",
+    "due_on",
+    "currency",
+    "net",
+    "vat",
+    "total",
+    "iban",
+    "reference",
 )
-ADD: Final = text(f"INSERT INTO invoices ({FIELDS}) VALUES ({', '.join(f':{name}' for name in FIELDS.split(', '))})")
+FIELDS: Final = (*SHARED, "id", "customer_id", "corrects", "revision", "document", "issued_at", "issued_by")
+ADD: Final = text(f"INSERT INTO invoices ({', '.join(FIELDS)}) VALUES ({', '.join(f':{name}' for name in FIELDS)})")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was issued."""
+
+    id: UUID
+    total: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """An invoice or credit note that has everything but its number."""
+
+    id: UUID
+    customer_id: UUID
+    year: int
+    lines: Invoice
+    """What its lines are taken from."""
+    numbered: Callable[[str], Invoice]
+    revision: int
+    corrects: UUID | None
 
 
 class Billing:
@@ -60,32 +107,69 @@ class Billing:
 
         Prices stay so until this transaction ends.
         """
-        tariff = self._tariff(conn, organisation, first_on, last_on)
-        found = tenants_of(conn, organisation.customer_id, tariff.days)
-        return compute.preview(
-            found,
-            tariff,
-            organisation=organisation.name,
-            creditor=self.creditor.party,
-            debtor=organisation.party,
-        )
+        prices = self._book.read(conn)
+        (found,) = self._previews(conn, prices, [organisation], first_on, last_on)
+        return found
 
     def issue(self, conn: Connection, customer_id: UUID, month: date, *, by: str) -> Issued | None:
         """Issue the invoice of a month that is over; None: there is nothing to pay for, and no number is used.
 
         month: any day of it. Raises UnknownCustomer, MonthNotOver, AlreadyIssued.
         """
-        first_on, last_on = month_of(month.year, month.month)
+        first_on, _ = month_of(month.year, month.month)
         organisation = organisations.get(conn, customer_id)
-        preview = self.preview(conn, organisation, first_on, last_on)
-        now = clock.now(conn)
-        if now < self._tariff(conn, organisation, first_on, last_on).days.bounds[-1]:
-            raise MonthNotOver(first_on, organisation.zone)
         before = invoices.of_month(conn, customer_id, first_on)
         if before is not None and before.credited_by is None:
             raise AlreadyIssued(first_on, before.number)
-        if not preview.total:
-            return None
+        revision = 0 if before is None else before.revision + 1
+        try:
+            with conn.begin_nested():
+                (made,) = self.issue_many(conn, [organisation], month, by=by, revision=revision)
+        except IntegrityError as error:
+            if "invoices_month" not in str(error.orig):
+                raise
+            raise AlreadyIssued(first_on, "another, at this moment") from error
+        return None if made is None else invoices.get(conn, made.id)
+
+    def issue_many(
+        self, conn: Connection, found: Sequence[Organisation], month: date, *, by: str, revision: int = 0
+    ) -> list[Made | None]:
+        """Issue a month that is over for organisations that have no invoice of it; None: nothing to pay for.
+
+        All of them or none. Raises MonthNotOver; the database refuses a second invoice of a month.
+        """
+        prices, now = self._book.read(conn), clock.now(conn)
+        previews = self._previews(conn, prices, found, *month_of(month.year, month.month))
+        drafts: list[_Draft] = []
+        for organisation, preview in zip(found, previews, strict=True):
+            if now < self._tariff(prices, organisation, preview.first_on, preview.last_on).days.bounds[-1]:
+                raise MonthNotOver(preview.first_on, organisation.zone)
+            if preview.total:
+                drafts.append(self._draft(preview, organisation, now, revision))
+        made = {draft.customer_id: Made(draft.id, draft.lines.total) for draft in drafts}
+        self._write(conn, drafts, now, by)
+        return [made.get(organisation.customer_id) for organisation in found]
+
+    def credit(self, conn: Connection, invoice_id: UUID, *, by: str) -> Issued:
+        """Take all of an invoice back by a credit note; its month may then be invoiced again. Raises NotCreditable."""
+        conn.execute(text("SELECT 1 FROM invoices WHERE id = :id FOR UPDATE"), {"id": invoice_id})
+        there = invoices.get(conn, invoice_id)
+        if there.kind != "invoice":
+            raise NotCreditable(there.number, "it is a credit note itself")
+        if there.credited_by is not None:
+            raise NotCreditable(there.number, f"`{there.credited_by}` has done so already")
+        now = clock.now(conn)
+        today = now.astimezone(ZoneInfo(organisations.get(conn, there.customer_id).zone)).date()
+        invoice = there.invoice
+
+        def numbered(number: str) -> Invoice:
+            return compute.credit(invoice, number, today)
+
+        draft = _Draft(uuid.uuid4(), there.customer_id, today.year, invoice, numbered, there.revision, there.id)
+        self._write(conn, [draft], now, by)
+        return invoices.get(conn, draft.id)
+
+    def _draft(self, preview: Invoice, organisation: Organisation, now: datetime, revision: int) -> _Draft:
         today = now.astimezone(ZoneInfo(organisation.zone)).date()
         days = self.creditor.payment_days if organisation.payment_days is None else organisation.payment_days
 
@@ -99,35 +183,30 @@ class Billing:
                 due_on=today + timedelta(days=days),
             )
 
-        more = {"customer_id": customer_id, "issued_at": now, "issued_by": by, "corrects": None}
-        more["revision"] = 0 if before is None else before.revision + 1
-        try:
-            with conn.begin_nested():
-                invoice_id = self._write(conn, preview, today.year, numbered, more)
-        except IntegrityError as error:
-            if "invoices_month" not in str(error.orig):
-                raise
-            raise AlreadyIssued(first_on, "another, at this moment") from error
-        return invoices.get(conn, invoice_id)
+        return _Draft(uuid.uuid4(), organisation.customer_id, today.year, preview, numbered, revision, None)
 
-    def credit(self, conn: Connection, invoice_id: UUID, *, by: str) -> Issued:
-        """Take all of an invoice back by a credit note; its month may then be invoiced again. Raises NotCreditable."""
-        conn.execute(text("SELECT 1 FROM invoices WHERE id = :id FOR UPDATE"), {"id": invoice_id})
-        there = invoices.get(conn, invoice_id)
-        if there.kind != "invoice":
-            raise NotCreditable(there.number, "it is a credit note itself")
-        if there.credited_by is not None:
-            raise NotCreditable(there.number, f"`{there.credited_by}` has done so already")
-        now = clock.now(conn)
-        today = now.astimezone(ZoneInfo(organisations.get(conn, there.customer_id).zone)).date()
-        invoice = there.invoice
-        more = {"customer_id": there.customer_id, "issued_at": now, "issued_by": by, "corrects": there.id}
-        more["revision"] = there.revision
-        made = self._write(conn, invoice, today.year, lambda number: compute.credit(invoice, number, today), more)
-        return invoices.get(conn, made)
+    def _previews(
+        self, conn: Connection, prices: Prices, found: Sequence[Organisation], first_on: date, last_on: date
+    ) -> list[Invoice]:
+        by_zone: dict[str, list[Organisation]] = {}
+        for organisation in found:
+            by_zone.setdefault(organisation.zone, []).append(organisation)
+        tenants: dict[UUID, list[Tenant]] = {}
+        for zone in by_zone.values():
+            days = self._tariff(prices, zone[0], first_on, last_on).days
+            tenants |= tenants_of(conn, [each.customer_id for each in zone], days)
+        return [
+            compute.preview(
+                tenants[each.customer_id],
+                self._tariff(prices, each, first_on, last_on),
+                organisation=each.name,
+                creditor=self.creditor.party,
+                debtor=each.party,
+            )
+            for each in found
+        ]
 
-    def _tariff(self, conn: Connection, organisation: Organisation, first_on: date, last_on: date) -> Tariff:
-        prices = self._book.read(conn)
+    def _tariff(self, prices: Prices, organisation: Organisation, first_on: date, last_on: date) -> Tariff:
         key = (self._book.version, organisation.zone, organisation.country, first_on, last_on)
         if key not in self._tariffs:
             if len(self._tariffs) >= TARIFFS_KEPT:
@@ -135,30 +214,26 @@ class Billing:
             self._tariffs[key] = Tariff(Days.of(first_on, last_on, organisation.zone), prices, organisation.country)
         return self._tariffs[key]
 
-    def _write(self, conn: Connection, lines_of: Invoice, year: int, numbered: Any, more: dict[str, Any]) -> UUID:
-        """Write lines, take a number, write the invoice: nobody waits for another's lines, only for their number."""
-        made = uuid.uuid4()
+    def _write(self, conn: Connection, drafts: Sequence[_Draft], now: datetime, by: str) -> None:
+        """Write lines, take numbers, write invoices: nobody waits for another's lines, only for their numbers."""
         with raw(conn).cursor().copy(LINES) as copy:
-            for position, line in enumerate(lines_of.lines, 1):
-                copy.write_row(
-                    (
-                        made,
-                        position,
-                        line.kind.value,
-                        line.text,
-                        line.tenant,
-                        line.first_on,
-                        line.last_on,
-                        line.quantity,
-                        line.unit,
-                        line.unit_price,
-                        line.amount,
-                        line.vat_percent,
-                    )
-                )
-        count: int = conn.execute(NEXT, {"year": year}).scalar_one()
-        invoice: Invoice = numbered(self.creditor.number(year, count))
-        shared = {name: getattr(invoice, name) for name in FIELDS.split(", ") if hasattr(invoice, name)}
-        given = {**shared, **more, "id": made, "kind": invoice.kind.value, "document": to_document(invoice)}
-        conn.execute(ADD, given)
-        return made
+            for draft in drafts:
+                for position, line in enumerate(draft.lines.lines, 1):
+                    copy.write_row((draft.id, position, *_LINE_VALUES(line)))
+        rows = []
+        for year in sorted({draft.year for draft in drafts}):
+            of_year = [draft for draft in drafts if draft.year == year]
+            last: int = conn.execute(NEXT, {"year": year, "count": len(of_year)}).scalar_one()
+            for count, draft in enumerate(of_year, last - len(of_year) + 1):
+                invoice = draft.numbered(self.creditor.number(year, count))
+                shared = {name: getattr(invoice, name) for name in SHARED}
+                own: dict[str, Any] = {
+                    "id": draft.id,
+                    "customer_id": draft.customer_id,
+                    "corrects": draft.corrects,
+                    "issued_by": by,
+                }
+                own |= {"revision": draft.revision, "issued_at": now, "document": to_document(invoice)}
+                rows.append({**shared, **own})
+        if rows:
+            conn.execute(ADD, rows)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from engine.invoicing.invoice import Invoice, InvoiceKind, Line, LineKind, Party, VatLine
+
+PLAIN: Final = frozenset({str, int, type(None)})
+FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in (Invoice, Line, VatLine, Party)}
 
 
 def to_document(invoice: Invoice) -> str:
@@ -38,13 +41,19 @@ def from_document(text: str) -> Invoice:
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple):
+    """Return what JSON knows. By exact type: an invoice has hundreds of lines, and each ten fields."""
+    kind = type(value)
+    if kind in PLAIN:
+        return value
+    if kind is Decimal:
+        return format(value, "f")
+    if kind is date:
+        return value.isoformat()
+    if kind is tuple:
         return [_plain(each) for each in value]
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return value.isoformat() if isinstance(value, date) else value
+    if kind in FIELDS:
+        return {name: _plain(getattr(value, name)) for name in FIELDS[kind]}
+    return value.value
 
 
 def _line(found: dict[str, Any]) -> Line:

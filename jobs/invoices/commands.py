@@ -95,8 +95,8 @@ def run(month: str | None, automatic: bool, by: str | None, form: str) -> None:
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task(f"{first_on:%Y-%m}", total=count)
 
-            def tell(_: Report) -> None:
-                bar.advance(task)
+            def tell(report: Report) -> None:
+                bar.update(task, completed=report.done)
 
             report = issue_all(database, creditor, first_on, by=_who(by), automatic=automatic, tell=tell)
     counts = {"issued": report.issued, "nothing": report.nothing, "failed": report.failed, "total": str(report.total)}

@@ -1,4 +1,4 @@
-"""The monthly run: every organisation that pays by invoice gets the month's invoice once, one transaction each.
+"""The monthly run: every organisation that pays by invoice gets the month's invoice once, a few in each transaction.
 
 It can be stopped anywhere and begun again: who has their invoice is passed over. Organisations are read a page at a
 time, so the run takes the same memory for any number of them.
@@ -6,7 +6,7 @@ time, so the run takes the same memory for any number of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -18,14 +18,13 @@ from sqlalchemy.exc import DataError, IntegrityError, InternalError
 
 from engine.invoicing.creditor import Creditor
 from engine.invoicing.days import month_of
-from storage import clock
+from storage import clock, organisations
 from storage.database import Database
 from storage.errors import StorageError
-from storage.errors_invoices import AlreadyIssued
-from storage.invoices import Issued
-from storage.invoices_issue import Billing
+from storage.invoices_issue import Billing, Made
 
 PAGE: Final = 200
+BATCH: Final = 20
 FAULTS_KEPT: Final = 100
 WAITING: Final = (
     "FROM org_billing_config o WHERE o.pay_by_invoice AND (o.auto_invoices OR NOT :automatic) AND NOT EXISTS "
@@ -78,13 +77,16 @@ def run(
 ) -> Report:
     """Issue the invoices of a month that is over. automatic: only for those whose invoices are issued by themselves.
 
-    tell: is called after each organisation. A month that is not over yet somewhere fails there, and there alone.
+    tell: is called after each batch. A month that is not over yet somewhere fails there, and there alone.
     """
     report = Report(first_of(month))
     billing = Billing(creditor)
-    for customer in _customers(database, report.month, automatic=automatic):
-        _one(database, billing, customer, report, by)
-        tell(report)
+    for page in _pages(database, report.month, automatic=automatic):
+        for batch in (page[start : start + BATCH] for start in range(0, len(page), BATCH)):
+            if not _issue(database, billing, batch, report, by):
+                for customer in batch:
+                    _issue(database, billing, [customer], report, by)
+            tell(report)
     return report
 
 
@@ -93,45 +95,62 @@ def first_of(month: date) -> date:
     return month_of(month.year, month.month)[0]
 
 
-def _customers(database: Database, month: date, *, automatic: bool) -> Iterator[UUID]:
+def _pages(database: Database, month: date, *, automatic: bool) -> Iterator[list[UUID]]:
     after = UUID(int=0)
     while True:
         with database.begin() as conn:
             given = {"month": month, "automatic": automatic, "after": after, "limit": PAGE}
             page = list(conn.execute(NEXT, given).scalars())
-        yield from page
+        if page:
+            yield page
         if len(page) < PAGE:
             return
         after = page[-1]
 
 
-def _one(database: Database, billing: Billing, customer: UUID, report: Report, by: str) -> None:
-    def work(conn: Connection) -> Issued | None:
-        made = billing.issue(conn, customer, report.month, by=by)
-        _note(conn, report.month, customer, "issued" if made else "nothing", made)
+def _issue(database: Database, billing: Billing, customers: Sequence[UUID], report: Report, by: str) -> bool:
+    """Issue for some organisations in one transaction; of several, none where one of them cannot be. Tell whether."""
+
+    def work(conn: Connection) -> list[Made | None]:
+        found = organisations.of(conn, customers)
+        made = billing.issue_many(conn, found, report.month, by=by)
+        rows = [
+            _row(report.month, customer, "issued" if each else "nothing", each)
+            for customer, each in zip(customers, made, strict=True)
+        ]
+        now = clock.now(conn)
+        conn.execute(NOTE, [{**row, "now": now} for row in rows])
         return made
 
     try:
-        made = database.transact(f"the invoice of `{customer}`", work)
-    except AlreadyIssued:
-        return  # by somebody else, at this moment
+        made = database.transact(f"invoices of {report.month:%Y-%m}", work)
     except (StorageError, DataError, IntegrityError, InternalError) as error:
-        reason = str(error).partition("\n")[0]
-        with database.begin() as conn:
-            _note(conn, report.month, customer, "failed", None, reason)
-        report.failed += 1
-        if len(report.faults) < FAULTS_KEPT:
-            report.faults.append((customer, reason))
+        if len(customers) > 1:
+            return False
+        _failed(database, customers[0], report, error)
+        return True
+    for each in made:
+        if each is None:
+            report.nothing += 1
+        else:
+            report.issued += 1
+            report.total += each.total
+    return True
+
+
+def _failed(database: Database, customer: UUID, report: Report, error: Exception) -> None:
+    """Note why an organisation has no invoice; one that somebody else issued at this moment has one."""
+    if "invoices_month" in str(error):
         return
-    if made is None:
-        report.nothing += 1
-    else:
-        report.issued += 1
-        report.total += made.total
+    reason = str(error).partition("\n")[0]
+    with database.begin() as conn:
+        row = _row(report.month, customer, "failed", None, reason)
+        conn.execute(NOTE, {**row, "now": clock.now(conn)})
+    report.failed += 1
+    if len(report.faults) < FAULTS_KEPT:
+        report.faults.append((customer, reason))
 
 
-def _note(  # noqa: PLR0917 - a row of `invoice_runs`
-    conn: Connection, month: date, customer: UUID, outcome: str, made: Issued | None, reason: str = ""
-) -> None:
-    given = {"month": month, "customer": customer, "outcome": outcome, "reason": reason, "now": clock.now(conn)}
-    conn.execute(NOTE, {**given, "invoice": made.id if made else None})
+def _row(month: date, customer: UUID, outcome: str, made: Made | None, reason: str = "") -> dict[str, object]:
+    about = {"month": month, "customer": customer, "outcome": outcome, "reason": reason}
+    return {**about, "invoice": made.id if made else None}
