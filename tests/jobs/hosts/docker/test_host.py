@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.jobs.hosts.contract import HostContract, NoTenancyContract, PortContract
+from tests.jobs.hosts.contract import HostContract
+from tests.jobs.hosts.contract_telling import NoTenancyContract, PortContract
 
 
 class TestDockerHost(HostContract, NoTenancyContract, PortContract):

@@ -7,7 +7,8 @@ import pytest
 from jobs.hosts.base import Host, HostFailed, NotOffered, ServerSpec
 from jobs.hosts.kubernetes import KubernetesHost
 from tests.doubles.kubernetes import KubernetesDouble
-from tests.jobs.hosts.contract import LifecycleContract, TenancyContract
+from tests.jobs.hosts.contract import LifecycleContract
+from tests.jobs.hosts.contract_telling import TenancyContract
 
 
 class TestKubernetesHost(LifecycleContract, TenancyContract):

@@ -13,7 +13,8 @@ import pytest
 from jobs.hosts.base import HostMisconfigured, HostUnavailable, ServerSpec, Tenant
 from jobs.hosts.local.host import LocalHost, default_commands
 from jobs.hosts.local.layout import IdRefused
-from tests.jobs.hosts.contract import HostContract, PortContract, TenancyContract
+from tests.jobs.hosts.contract import HostContract
+from tests.jobs.hosts.contract_telling import PortContract, TenancyContract
 from tests.jobs.hosts.waiting import eventually
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import pytest
 from jobs.hosts.base import Host
 from jobs.hosts.proxmox import ProxmoxHost
 from tests.doubles.proxmox import ProxmoxDouble
-from tests.jobs.hosts.contract import BackupsContract, LifecycleContract, NoTenancyContract
+from tests.jobs.hosts.contract import BackupsContract, LifecycleContract
+from tests.jobs.hosts.contract_telling import NoTenancyContract
 from tests.jobs.hosts.proxmox.conftest import Reached
 
 
