@@ -27,7 +27,7 @@ NO_PAGES = {"/static/{name}", "/verify", "/admin/policy/pictures/{machine}", "/a
 
 def is_page(path: str) -> bool:
     """Say whether somebody reads what is there: not a file, and not what leads on at once."""
-    return path not in NO_PAGES and not path.endswith(("/download", "/files/{file_id}"))
+    return path not in NO_PAGES and not path.endswith(("/download", "/files/{file_id}", "/pdf", "/xml"))
 
 
 def filled_shop(shop: System, person: Person) -> dict[str, str]:
