@@ -23,6 +23,7 @@ from jobs.context import Context
 from jobs.drain import CONTROLLER
 from jobs.edge.watch import FORCED_SECONDS, EdgeWatch
 from jobs.endings import end_operations
+from jobs.invoices.automatic import AutomaticRun
 from jobs.invoices.moves import move_invoices
 from jobs.invoices.sender import ReminderSender
 from jobs.isolation import by_itself, made_anew_each_tick
@@ -111,6 +112,7 @@ class Controller:
         self.lookout = Lookout(context)
         self.edge_watch = EdgeWatch(context)
         self.meter = Meter(context.database, context.hosts)
+        self.invoices = AutomaticRun(context.settings, context.database)
         self.digest: str | None = None
         self.booted = False
         self._parked_at = float("-inf")
@@ -129,6 +131,7 @@ class Controller:
             self.lookout.close()
             self.edge_watch.close()
             self.meter.close()
+            self.invoices.close()
             self.alerts.close()
             self.letters.close()
             self.hooks.close()
@@ -226,6 +229,7 @@ class Controller:
         self.alerts.nudge()
         self.letters.nudge()
         self.meter.nudge()
+        self.invoices.nudge()
         self.hooks.nudge()
         self.reminders.nudge()
         report.took_ms = round((time.monotonic() - began) * 1000)

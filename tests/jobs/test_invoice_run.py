@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,9 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.invoicing.document import from_document
+from jobs.invoices.automatic import AutomaticRun, last_month_over
 from jobs.invoices.commands import invoice
 from jobs.invoices.creditor import creditor_of, read_creditor
-from jobs.invoices.run import run, waiting
+from jobs.invoices.run import first_of, run, waiting
 from jobs.operator_file import OperatorFileWrong
 from storage.errors import SettingWrong
 from tests.storage.deployment import Deployment
@@ -63,6 +66,31 @@ def test_automatic_run_is_for_those_who_want_it(books: Books) -> None:
     report = run(books.deployment.database, CREDITOR, books.month, by="test", automatic=True)
     assert report.issued == 1
     assert books.deployment.scalar("SELECT customer_id FROM invoices") == wanted
+
+
+def test_controller_issues_for_those_once_the_month_is_over_everywhere(books: Books) -> None:
+    automatic, wanted = AutomaticRun(books.deployment.settings, books.deployment.database), books.ago(0)
+    assert automatic.run_once() is None  # nobody has said who invoices are from
+    settings = replace(books.deployment.settings, invoice_file=EXAMPLE)
+    automatic = AutomaticRun(settings, books.deployment.database)
+    books.organisation("alpha", auto_invoices=True, zone="Pacific/Pago_Pago")
+    broken = books.organisation("beta", auto_invoices=True)
+    with books.deployment.session() as session:
+        session.execute(f"ALTER TABLE invoices ADD CONSTRAINT poison CHECK (customer_id <> '{broken}')")
+    report, again = automatic.run_once(), automatic.run_once()
+    assert report is not None
+    assert again is not None
+    assert (report.issued, report.failed, again.issued) == (1, 1, 0)
+    assert report.month == first_of(last_month_over(wanted))
+    assert books.deployment.alerts() == ["account_failed"]
+
+
+@pytest.mark.parametrize(
+    ("now", "month"),
+    [("2030-03-01T11:59:59+00:00", date(2030, 1, 31)), ("2030-03-01T12:00:00+00:00", date(2030, 2, 28))],
+)
+def test_month_is_over_when_it_is_over_in_the_last_zone(now: str, month: date) -> None:
+    assert last_month_over(datetime.fromisoformat(now)) == month
 
 
 def test_one_that_fails_is_told_and_stops_nobody_else(books: Books) -> None:
