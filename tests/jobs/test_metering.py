@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+from engine.snapshot import Command
 from jobs.controller import Controller
 from jobs.hosts.base import HostUnavailable, Tenant
 from jobs.metering import Mirrored, mirror
@@ -135,3 +136,19 @@ def test_packages_of_an_order_are_switched_on_before_it_is_started(floor: Floor,
     floor.run(controller)
     assert set(held) == {("voice",)}
     assert skills(floor, server) == [("voice", "enabled", "observed")]
+
+
+def test_owners_wish_is_recorded_once_the_host_has_stopped_it_and_once_it_is_given_back(
+    floor: Floor, controller: Controller
+) -> None:
+    account = floor.known_account()
+    server, _ = ordered(floor, account)
+    floor.run(controller)
+    floor.record(account, command=Command("suspension_requested", "customer", "Ada"), actor="Ada")
+    assert stops(floor, server) == []  # asked for, and nothing committed
+    floor.run(controller)
+    assert stops(floor, server) == [("suspended", "tenant", "observed")]
+    floor.record(account, command=Command("resumption_approved", "admin", "Grace"), actor="Grace")
+    floor.run(controller)
+    assert stops(floor, server)[1:] == [("resumed", "tenant", "observed")]
+    assert looked(floor) == (1, 0, 0, 0)
