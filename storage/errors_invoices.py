@@ -90,3 +90,19 @@ class RequestSettled(InvoiceError):
         self.request_id = request_id
         self.state = state
         super().__init__(f"the request `{request_id}` was {state} already")
+
+
+class UnknownLetter(InvoiceError):
+    """No letter about an invoice has this id."""
+
+    def __init__(self, letter_id: object) -> None:
+        self.letter_id = letter_id
+        super().__init__(f"there is no letter `{letter_id}` about an invoice")
+
+
+class LetterSettled(InvoiceError):
+    """A letter waits for nobody: it left, is on its way, or was dropped."""
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        super().__init__(f"this letter about `{number}` is neither unknown nor failed")

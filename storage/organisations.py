@@ -135,6 +135,27 @@ def listed(conn: Connection, *, after: UUID | None = None, limit: int = 100) -> 
     return [Organisation(*row) for row in conn.execute(text(find), page)]
 
 
+def search(conn: Connection, words: str, *, limit: int = 100) -> list[Organisation]:
+    """Return organisations whose name or address for mail holds these words; those that pay by invoice stand first."""
+    like = "%" + words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    find = text(
+        "SELECT c.id FROM customers c LEFT JOIN org_billing_config o ON o.customer_id = c.id "
+        "WHERE c.name ILIKE :like OR c.email ILIKE :like "
+        "ORDER BY coalesce(o.pay_by_invoice, false) DESC, c.name, c.id LIMIT :limit"
+    )
+    ids = list(conn.execute(find, {"like": like, "limit": limit}).scalars())
+    make = "INSERT INTO org_billing_config (customer_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING"
+    conn.execute(text(make), {"ids": ids})
+    found = conn.execute(
+        text(
+            f"SELECT {COLUMNS} FROM customers c JOIN org_billing_config o ON o.customer_id = c.id "
+            "WHERE c.id = ANY(:ids) ORDER BY o.pay_by_invoice DESC, c.name, c.id"
+        ),
+        {"ids": ids},
+    )
+    return [Organisation(*row) for row in found]
+
+
 # ---- payment methods -------------------------------------------------------------------------------------------------
 
 

@@ -41,7 +41,7 @@ LOST: Final = text(
     "UPDATE invoice_reminders SET status = 'unknown', ended_at = :now, "
     "outcome = 'whoever sent it died in the middle; it may have left' "
     "WHERE status = 'sending' AND claimed_at < clock_timestamp() - make_interval(secs => :seconds) "
-    "RETURNING id, invoice_id, intent"
+    "RETURNING id, invoice_id, tries"
 )
 
 
@@ -112,7 +112,7 @@ def dropped(conn: Connection, reminder: Reminder, why: str) -> None:
 def failed(conn: Connection, reminder: Reminder, why: str, *, may_have_left: bool) -> None:
     """Note that it did not leave, or may have; the invoice stays where it is, and a person is told."""
     _end(conn, reminder, "unknown" if may_have_left else "failed", why)
-    _tell(conn, reminder.id, reminder.number, why)
+    _tell(conn, reminder.id, reminder.tries, reminder.number, why)
 
 
 def postpone(conn: Connection, reminder: Reminder, after_seconds: float, why: str) -> None:
@@ -129,7 +129,7 @@ def give_up_lost(conn: Connection) -> int:
     lost = conn.execute(LOST, {"seconds": LOST_AFTER_SECONDS, "now": clock.now(conn)}).all()
     for row in lost:
         number = conn.execute(text("SELECT number FROM invoices WHERE id = :id"), {"id": row.invoice_id}).scalar_one()
-        _tell(conn, row.id, number, "whoever sent it died in the middle; it may have left")
+        _tell(conn, row.id, row.tries, number, "whoever sent it died in the middle; it may have left")
     return len(lost)
 
 
@@ -138,6 +138,6 @@ def _end(conn: Connection, reminder: Reminder, status: str, outcome: str) -> boo
     return bool(conn.execute(END, given).rowcount)
 
 
-def _tell(conn: Connection, reminder_id: UUID, number: str, why: str) -> None:
+def _tell(conn: Connection, reminder_id: UUID, tries: int, number: str, why: str) -> None:
     words = f"a letter about invoice {number} did not surely leave, and its reminders wait for a person: {why}"
-    raise_alert(conn, "notice_unknown", words, key=f"notice_unknown:{reminder_id}")
+    raise_alert(conn, "notice_unknown", words, key=f"notice_unknown:{reminder_id}:{tries}")

@@ -59,6 +59,8 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (invoices.UnknownTenant, 404, "NOT_FOUND"),
     (invoices.UnknownRequest, 404, "NOT_FOUND"),
     (invoices.RequestSettled, 409, "ALREADY_SETTLED"),
+    (invoices.UnknownLetter, 404, "NOT_FOUND"),
+    (invoices.LetterSettled, 409, "ALREADY_SETTLED"),
     (invoices.MonthNotOver, 409, "MONTH_NOT_OVER"),
     (invoices.AlreadyIssued, 409, "ALREADY_ISSUED"),
     (invoices.NotCreditable, 409, "NOT_CREDITABLE"),

@@ -45,7 +45,7 @@ GROUPING = str.maketrans("", "", " '\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK S
 def words() -> dict[str, Any]:
     """Return what templates write money and days with."""
     return {"money": amount_text, "unit_price": unit_text, "day": day_text, "short_day": short_day,
-            "period": period, "code": grouped, "invoice_states": STATES}  # fmt: skip
+            "period": period, "days": days, "code": grouped, "invoice_states": STATES}  # fmt: skip
 
 
 def short_day(day: date | None) -> str:
@@ -57,6 +57,15 @@ def period(first_on: date, last_on: date) -> str:
     """Write which days an invoice is for, both within: a whole month by its name."""
     if (first_on, last_on) == month_of(first_on.year, first_on.month):
         return str(format_date(first_on, "MMMM y", LOCALE))
+    return days(first_on, last_on)
+
+
+def days(first_on: date, last_on: date) -> str:
+    """Write days of which both are within, with what they share said once."""
+    if first_on == last_on:
+        return short_day(first_on)
+    if (first_on.year, first_on.month) == (last_on.year, last_on.month):
+        return f"{first_on.day}–{short_day(last_on)}"
     return f"{short_day(first_on)} to {short_day(last_on)}"
 
 

@@ -30,6 +30,7 @@ PLACES = (
     ("/admin", "Accounts"),
     ("/admin/review", "To review"),
     ("/admin/tickets", "Tickets"),
+    ("/admin/billing", "Billing"),
     ("/admin/holds", "Holds and brakes"),
     ("/admin/policy", "Policy"),
     ("/admin/notices", "Notices"),

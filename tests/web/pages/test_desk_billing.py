@@ -1,0 +1,225 @@
+"""Billing at the desk: prices, organisations, issuing, paying, crediting, reminders, and what a bank reports."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from storage import invoices, ledger_invoices, policies, reminders
+from storage.invoices import Issued
+from tests.jobs.invoices.papers import bank_xml, entry_xml, payment_xml
+from tests.web.pages.bills import ADDRESS, Bills
+from tests.web.pages.browser import Browser
+from tests.web.site import Site, Tenant
+
+PAGE = "/admin/billing"
+WHY = "said on the phone, ticket 4711"
+HOSTILE = "<script>alert(1)</script>@everyone"
+
+
+@pytest.fixture(scope="module")
+def bills(site: Site) -> Bills:
+    return Bills(site)
+
+
+def fresh(site: Site, invoice: Issued) -> Issued:
+    """Return how an invoice stands now."""
+    with site.database.begin() as conn:
+        return invoices.get(conn, invoice.id)
+
+
+def reasons(site: Site, tenant: Tenant) -> list[tuple[str, str]]:
+    """Return what was done to an account by hand, with the reason."""
+    found = site.admin.get(f"/api/admin/accounts/{tenant.account_id}/events").json()
+    return [(row["action"], row["because"]) for row in found if row["because"] == WHY]
+
+
+def test_month_is_previewed_as_page_and_paper_and_issued_once(site: Site, bills: Bills, desk: Browser) -> None:
+    tenant = bills.payer()
+    about = f"{PAGE}/organisations/{tenant.customer_id}"
+    said = desk.open(f"{about}/preview?month={bills.month:%Y-%m}").text
+    assert "Issue it: CHF 52.97" in said
+    paper = desk.client.get(f"{about}/preview/pdf?month={bills.month:%Y-%m}")
+    assert paper.content.startswith(b"%PDF-")
+    assert paper.headers["content-disposition"] == f'attachment; filename="preview-{bills.month:%Y-%m}.pdf"'
+    desk.send(f"{about}/issue")
+    assert desk.path == about
+    assert "is issued: CHF 52.97" in desk.text
+    assert "Issued already" in desk.open(f"{about}/preview?month={bills.month:%Y-%m}").text
+    fields = {**desk.open(about).forms[0].fields, "month": f"{bills.month:%Y-%m}"}
+    assert desk.client.post(f"{about}/issue", data=fields).status_code == 409
+    running = desk.open(f"{about}/preview?month={bills.today:%Y-%m}").text
+    assert "Not over yet" in running
+    for wrong in ("2030-13", "", "x", "20300-1", "２０３０-01"):
+        assert desk.client.get(f"{about}/preview/pdf?month={wrong}").status_code == 400
+
+
+def test_everybody_is_issued_a_month_once(site: Site, bills: Bills, desk: Browser) -> None:
+    tenant = bills.payer()
+    desk.open(PAGE).send(f"{PAGE}/generate", month=f"{bills.month:%Y-%m}")
+    assert "issued, " in desk.text
+    with site.database.begin() as conn:
+        (invoice,) = invoices.listed(conn, customer_id=UUID(tenant.customer_id))
+    assert invoice.number in desk.open(PAGE).text
+    desk.open(PAGE).send(f"{PAGE}/generate", month=f"{bills.month:%Y-%m}")
+    assert "0 issued" in desk.text
+
+
+def test_payments_are_booked_taken_back_and_credited_with_a_reason(site: Site, bills: Bills, desk: Browser) -> None:
+    tenant = bills.payer()
+    invoice = bills.issue(tenant)
+    page = f"{PAGE}/invoices/{invoice.number}"
+    desk.open(page).send(f"{page}/paid", amount="20.00", note=HOSTILE, reason=WHY)
+    assert "20.00 is paid, 32.97 is open" in desk.text
+    assert "<script>alert" not in desk.answer.text
+    for wrong in ("99", "-1", "1.001", "1e1", "x", "NaN", "9" * 30):
+        desk.open(page).send(f"{page}/paid", amount=wrong, reason=WHY)
+        assert desk.answer.status_code in {400, 409}, wrong
+    assert desk.open(page).send(f"{page}/paid", amount="", reason=" ").answer.status_code == 400
+    desk.open(page).send(f"{page}/paid", amount="", reason=WHY)
+    assert "52.97 is paid, 0.00 is open" in desk.text
+    desk.open(page).send(f"{page}/take-back", amount="32.97", reason=WHY)
+    assert "32.97 is taken back, 32.97 is open" in desk.text
+    assert desk.open(page).send(f"{page}/credit", typed="F1", reason=WHY).answer.status_code == 400
+    assert fresh(site, invoice).credited_by is None
+    desk.open(page).send(f"{page}/credit", typed=invoice.number, reason=WHY)
+    assert "is taken back by" in desk.text
+    assert fresh(site, invoice).credited_by is not None
+    assert desk.client.get(f"{PAGE}/invoices/{invoice.number}/pdf").content.startswith(b"%PDF-")
+    done = ["invoice_paid", "invoice_paid", "invoice_payment_taken_back", "invoice_credited"]
+    assert reasons(site, tenant) == [(action, WHY) for action in done]
+
+
+def test_organisation_is_changed_as_a_whole_and_shown_harmlessly(site: Site, bills: Bills, desk: Browser) -> None:
+    tenant = bills.payer(auto_invoices=True)
+    about = f"{PAGE}/organisations/{tenant.customer_id}"
+    with site.database.begin() as conn:
+        conn.execute(text("UPDATE customers SET name = :n WHERE id = :id"), {"n": HOSTILE, "id": tenant.customer_id})
+    form = {**desk.open(about).form(about).fields, "reason": WHY}
+    kept = {name: value for name, value in form.items() if name not in {"auto_invoices", "auto_reminders"}}
+    changed = desk.client.post(about, data={**kept, "street": HOSTILE, "payment_days": "10", "auto_reminders": "1"})
+    assert "Changed: auto invoices, auto reminders, payment days, street" in changed.text
+    assert "<script>alert" not in changed.text
+    for wrong in ({"country": "Switzerland"}, {"payment_days": "366"}, {"town": "x" * 36}, {"email": "x"}):
+        assert desk.client.post(about, data={**kept, **wrong}).status_code == 400
+    assert desk.open(about).form(about).fields["town"] == ADDRESS["town"]
+    assert reasons(site, tenant) == [("change_billing", WHY)]
+    for words in ("<script>", HOSTILE, "everyone"):
+        shown = desk.client.get(f"{PAGE}/organisations", params={"q": words})
+        assert tenant.customer_id in shown.text
+        assert "<script>alert" not in shown.text
+    assert tenant.customer_id not in desk.open(f"{PAGE}/organisations?q=100%25_").answer.text
+    assert desk.open(f"{PAGE}/organisations/{tenant.account_id}").answer.status_code == 404
+
+
+def test_prices_change_from_a_day_on_and_every_change_is_shown(bills: Bills, desk: Browser) -> None:
+    soon = (bills.today + timedelta(days=40)).isoformat()
+    desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", monthly_fee="1’059.50", valid_from=soon)
+    assert f"Changed from {soon} on: monthly fee" in desk.text
+    assert "1059.50" in desk.text
+    desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices/skills", skill=HOSTILE, daily_price="0.12345", valid_from="")
+    assert "0.12345" in desk.text
+    assert "<script>alert" not in desk.answer.text
+    for wrong in ({}, {"monthly_fee": "1.001"}, {"monthly_fee": "-1"}, {"vat_rate_chli": "100"}):
+        assert desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", **wrong).answer.status_code == 400
+    past = {"monthly_fee": "1", "valid_from": "1999-01-01"}
+    assert desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", **past).answer.status_code == 400
+
+
+def test_the_next_reminder_is_asked_for_only_when_it_may_be(site: Site, bills: Bills, desk: Browser) -> None:
+    tenant = bills.payer()
+    invoice = bills.issue(tenant)
+    page = f"{PAGE}/invoices/{invoice.number}"
+    assert desk.open(page).send(f"{page}/remind", reason=WHY).answer.status_code == 409
+    assert reasons(site, tenant) == []
+    make_due(site, invoice)
+    desk.open(page).send(f"{page}/remind", reason=WHY)
+    assert "the first reminder is on its way" in desk.text
+    assert desk.open(page).send(f"{page}/remind", reason=WHY).answer.status_code == 409
+
+
+@pytest.mark.parametrize(("outcome", "then"), [("delivered", "sent"), ("again", "open")])
+def test_letter_that_may_not_have_left_is_settled_by_a_person(
+    site: Site, bills: Bills, desk: Browser, outcome: str, then: str
+) -> None:
+    tenant = bills.payer()
+    invoice = bills.issue(tenant)
+    make_due(site, invoice)
+    page = f"{PAGE}/invoices/{invoice.number}"
+    desk.open(page).send(f"{page}/remind", reason=WHY)
+    find = "SELECT {} FROM invoice_reminders WHERE invoice_id = '{}' AND state = 'first_reminder'"
+    letter = site.scalar(find.format("id", invoice.id))
+    resolve = f"{PAGE}/reminders/{letter}/resolve"
+    fields = {**desk.open(page).forms[0].fields, "outcome": outcome, "reason": WHY}
+    assert desk.client.post(resolve, data=fields).status_code == 409
+    with site.database.begin() as conn:
+        lost = "UPDATE invoice_reminders SET status = 'unknown', outcome = :why, tries = 1 WHERE id = :id"
+        conn.execute(text(lost), {"id": letter, "why": HOSTILE})
+    assert "1 letter may not have left" in desk.open(PAGE).text
+    assert "<script>alert" not in desk.open(f"{PAGE}/reminders").answer.text
+    assert desk.open(f"{PAGE}/reminders").send(resolve, outcome="", reason=WHY).answer.status_code == 400
+    desk.open(f"{PAGE}/reminders").send(resolve, outcome=outcome, reason=WHY)
+    assert site.scalar(find.format("status", invoice.id)) == then
+    stamp = f"SELECT stamps ->> 'reminded_at' FROM invoice_states WHERE invoice_id = '{invoice.id}'"
+    assert (site.scalar(stamp) is not None) == (outcome == "delivered")
+    assert ("resolve_reminder", WHY) in reasons(site, tenant)
+    assert desk.client.post(resolve, data=fields).status_code == 409
+    with site.database.begin() as conn:  # so that no other test finds it
+        conn.execute(text("UPDATE invoice_reminders SET status = 'dropped' WHERE status = 'open'"))
+        assert reminders.take(conn) is None
+
+
+def test_bank_file_is_shown_before_it_is_booked_and_booked_once(site: Site, bills: Bills, desk: Browser) -> None:
+    invoice = bills.issue(bills.payer())
+    paid = entry_xml(payment_xml("50.00", invoice.reference, "pages-1"), amount="50.00")
+    lost = entry_xml(payment_xml("7.00", None, "pages-2"), amount="7.00")
+    content = bank_xml([paid, lost])
+    upload(desk, content)
+    assert "1 to book, 1 without an invoice" in desk.text
+    assert "partly paid" in desk.text
+    assert fresh(site, invoice).paid == 0
+    desk.send(f"{PAGE}/import/book")
+    assert "1 booked, 50.00 together; 1 are left for a person" in desk.text
+    assert str(fresh(site, invoice).paid) == "50.00"
+    upload(desk, content)
+    assert "0 to book" in desk.text
+    assert "1 were booked before" in desk.text
+
+
+def test_hostile_bank_file_is_refused_whole_with_every_fault(site: Site, bills: Bills, desk: Browser) -> None:
+    invoice = bills.issue(bills.payer())
+    right = entry_xml(payment_xml("50.00", invoice.reference, "pages-3"), amount="50.00")
+    wrong = [entry_xml(payment_xml("50.00", None, f"x{at}"), amount="<b>12</b>") for at in range(2)]
+    upload(desk, bank_xml([right, *wrong]))
+    assert desk.answer.status_code == 400
+    assert desk.text.count("expected an amount with its currency") == 2
+    for content in (b"", b"<script>alert(1)</script>", b'<!DOCTYPE a [<!ENTITY b "c">]><Document>&b;</Document>'):
+        upload(desk, content)
+        assert desk.answer.status_code == 400
+        assert "nothing of it was booked" in desk.text
+        assert "<script>alert" not in desk.answer.text
+    fields = {**desk.open(PAGE).forms[0].fields}
+    for packed in ("", "x", "eJw=", "é", "eJx9"):
+        answer = desk.client.post(f"{PAGE}/import/book", data={**fields, "packed": packed})
+        assert answer.status_code == 400, packed
+    assert fresh(site, invoice).paid == 0
+
+
+def upload(desk: Browser, content: bytes) -> None:
+    """Upload a bank's file."""
+    fields = desk.open(f"{PAGE}/import").form(f"{PAGE}/import").fields
+    files = {"file": (f"{HOSTILE}.xml", content, "text/xml")}
+    desk.answer = desk.client.post(f"{PAGE}/import", data={"proof": fields["proof"]}, files=files)
+
+
+def make_due(site: Site, invoice: Issued) -> None:
+    """Let an invoice have fallen due, as time would have."""
+    with site.database.begin() as conn:
+        back = "UPDATE invoice_states SET payable_until = now() - interval '1 hour' WHERE invoice_id = :id"
+        conn.execute(text(back), {"id": invoice.id})
+        moved = ledger_invoices.move_invoice(conn, policies.in_force(conn), invoice.id, None)
+    assert moved is not None
+    assert moved.to == "due"

@@ -1,0 +1,176 @@
+"""One invoice at the desk: lines, payments and letters; paying, taking back and crediting it, and the next reminder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from sqlalchemy import Connection
+
+from jobs.invoices.creditor import creditor_of
+from jobs.invoices.words import amount_text
+from storage import (
+    clock,
+    invoices,
+    invoices_audit,
+    invoices_pay,
+    ledger_invoices,
+    policies,
+    reminders_review,
+)
+from storage.invoices import Issued
+from storage.invoices_issue import Billing
+from web.auth import Caller
+from web.inputs import line
+from web.pages.billing import number_in_path
+from web.pages.billing_words import amount_of, day_of, paper
+from web.pages.desk_billing import PAGE, billing
+from web.pages.desk_words import deed, reason_of
+from web.pages.forms import form_of
+from web.pages.visitor import admins_only
+from web.problems import bad_input, conflict
+from web.services import HttpRequest, PathId, Services, TheServices
+
+NOTE_CHARACTERS = 200
+NO_REMINDER = (
+    "No reminder can be asked for now: the invoice is not due yet, is settled or overdue, or the reminder before "
+    "has not left."
+)
+
+
+@get(f"{PAGE}/invoices/{{number:str}}", guards=[admins_only], sync_to_thread=True)
+def show_invoice(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+    """Show an invoice or credit note: everything that is on it, and what became of it."""
+    with services.database.begin() as conn:
+        found = _invoice(conn, number)
+        now = clock.now(conn)
+        given = {
+            "found": found,
+            "payments": invoices.payments(conn, found.id),
+            "letters": reminders_review.of_invoice(conn, found.id),
+            "standing_of": reminders_review.state_of(conn, found.id),
+            "corrected": None if found.corrects is None else invoices.get(conn, found.corrects),
+        }
+    return billing(request, "desk_billing_invoice.html", now, **given, invoice=found.invoice)
+
+
+@get(f"{PAGE}/invoices/{{number:str}}/pdf", guards=[admins_only], sync_to_thread=True)
+def download_invoice(services: TheServices, number: PathId) -> Response[bytes]:
+    """Download an invoice or credit note."""
+    with services.database.begin() as conn:
+        found = _invoice(conn, number)
+    return paper(found.invoice)
+
+
+@post(f"{PAGE}/invoices/{{number:str}}/paid", guards=[admins_only])
+async def pay(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+    """Book a payment by hand: all that is open, or a part."""
+    form = await form_of(request)
+
+    def work() -> str:
+        amount = amount_of(form, "amount", "The amount")
+        if amount is not None and amount <= 0:
+            raise bad_input("A payment is more than 0. What was booked wrongly is taken back below.")
+        found = _book(request, services, number, form, amount)
+        return f"{found.number}: {amount_text(found.paid)} is paid, {amount_text(found.open)} is open."
+
+    return await services.in_thread(deed, request, _page(number), work)
+
+
+@post(f"{PAGE}/invoices/{{number:str}}/take-back", guards=[admins_only])
+async def take_back(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+    """Take back a payment that was booked wrongly, or that the bank took back."""
+    form = await form_of(request)
+
+    def work() -> str:
+        amount = amount_of(form, "amount", "The amount")
+        if amount is None or amount <= 0:
+            raise bad_input("Say how much is taken back, as an amount of more than 0.")
+        found = _book(request, services, number, form, -amount)
+        return f"{found.number}: {amount_text(amount)} is taken back, {amount_text(found.open)} is open."
+
+    return await services.in_thread(deed, request, _page(number), work)
+
+
+@post(f"{PAGE}/invoices/{{number:str}}/credit", guards=[admins_only])
+async def credit(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+    """Take an invoice back by a credit note; whoever does so types its number."""
+    form = await form_of(request)
+    caller: Caller = request.state.caller
+
+    def work() -> str:
+        reason = reason_of(form)
+        if form.get("typed", "").strip() != number:
+            raise bad_input("What was typed is not this invoice's number.")
+        maker = Billing(creditor_of(services.settings))
+
+        def write(conn: Connection) -> Issued:
+            wanted = _invoice(conn, number)
+            facts = {"invoice": wanted.number, "total": str(wanted.total)}
+            invoices_audit.note(conn, wanted.id, "invoice_credited", by=caller.actor, reason=reason, facts=facts)
+            return maker.credit(conn, wanted.id, by=caller.actor)
+
+        made = services.database.transact("the credit note", write)
+        return f"{number} is taken back by {made.number}. Its month can be invoiced anew."
+
+    return await services.in_thread(deed, request, _page(number), work)
+
+
+@post(f"{PAGE}/invoices/{{number:str}}/remind", guards=[admins_only])
+async def remind(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+    """Ask for the next reminder. Never before the invoice is due, nor before the reminder before has left."""
+    form = await form_of(request)
+    caller: Caller = request.state.caller
+
+    def work() -> str:
+        reason = reason_of(form)
+
+        def write(conn: Connection) -> ledger_invoices.InvoiceMoved:
+            wanted = _invoice(conn, number)
+            facts = {"invoice": wanted.number}
+            invoices_audit.note(conn, wanted.id, "reminder_asked", by=caller.actor, reason=reason, facts=facts)
+            given: dict[str, Any] = {"role": "admin", "actor": caller.actor, "world": services.world}
+            policy = policies.in_force(conn)
+            moved = ledger_invoices.move_invoice(conn, policy, wanted.id, "reminder_asked", **given)
+            if moved is None or not any("ask_" in rule for rule in moved.rules):
+                raise conflict("NO_REMINDER", NO_REMINDER)
+            return moved
+
+        moved = services.database.transact("the reminder", write)
+        services.wake(moved.intents)
+        return f"{number}: the {moved.to.replace('_', ' ')} is on its way by mail."
+
+    return await services.in_thread(deed, request, _page(number), work)
+
+
+def _book(
+    request: HttpRequest, services: Services, number: str, form: Mapping[str, str], amount: Decimal | None
+) -> Issued:
+    """Book an amount, None for all that is open, and write down why."""
+    reason = reason_of(form)
+    paid_on = day_of(form, "paid_on", "The day")
+    note = line(form["note"], "note", NOTE_CHARACTERS) if form.get("note", "").strip() else ""
+    caller: Caller = request.state.caller
+    action = "invoice_paid" if amount is None or amount > 0 else "invoice_payment_taken_back"
+
+    def write(conn: Connection) -> Issued:
+        wanted = _invoice(conn, number)
+        facts = {"invoice": wanted.number, "amount": str(wanted.open if amount is None else amount)}
+        invoices_audit.note(conn, wanted.id, action, by=caller.actor, reason=reason, facts=facts)
+        return invoices_pay.pay(conn, wanted.id, amount, by=caller.actor, paid_on=paid_on, note=note)
+
+    return services.database.transact("the payment", write)
+
+
+def _invoice(conn: Connection, number: str) -> Issued:
+    return invoices.get(conn, number_in_path(number))
+
+
+def _page(number: str) -> str:
+    return f"{PAGE}/invoices/{number}"
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (show_invoice, download_invoice, pay, take_back, credit, remind)
