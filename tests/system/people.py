@@ -30,6 +30,10 @@ INLINE = """[...document.querySelectorAll("*")].filter(element => element.localN
   || element.localName === "script" && !element.src
   || [...element.attributes].some(({name}) => name === "style" || name.startsWith("on"))).length"""
 
+# Places in the header that are cut off.
+HIDDEN = """[...document.querySelectorAll("header.top a")].filter(place =>
+  place.getBoundingClientRect().right > document.documentElement.clientWidth).map(place => place.textContent)"""
+
 # What keeps a focus ring from being seen, if so.
 FOCUS = """element => {
   const style = getComputedStyle(element), box = element.getBoundingClientRect();
@@ -196,6 +200,7 @@ class Person:
         return [*faults, *self.too_wide()]
 
     def too_wide(self) -> list[str]:
-        """Return whether one has to scroll sideways."""
-        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        return [f"scrolls sideways by {wide} px"] if wide > 0 else []
+        """Return whether one has to scroll sideways, or a way to another page is out of sight."""
+        wide: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        hidden: list[str] = self.page.evaluate(HIDDEN)
+        return [*([f"scrolls sideways by {wide} px"] if wide > 0 else []), *(f"`{name}` is cut off" for name in hidden)]
