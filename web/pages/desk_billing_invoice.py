@@ -41,11 +41,11 @@ NO_REMINDER = (
 )
 
 
-@get(f"{PAGE}/invoices/{{number:str}}", guards=[admins_only], sync_to_thread=True)
-def show_invoice(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+@get(f"{PAGE}/invoices/{{invoice:str}}", guards=[admins_only], sync_to_thread=True)
+def show_invoice(request: HttpRequest, services: TheServices, invoice: PathId) -> Response[Any]:
     """Show an invoice or credit note: everything that is on it, and what became of it."""
     with services.database.begin() as conn:
-        found = _invoice(conn, number)
+        found = _invoice(conn, invoice)
         now = clock.now(conn)
         given = {
             "found": found,
@@ -57,16 +57,16 @@ def show_invoice(request: HttpRequest, services: TheServices, number: PathId) ->
     return billing(request, "desk_billing_invoice.html", now, **given, invoice=found.invoice)
 
 
-@get(f"{PAGE}/invoices/{{number:str}}/pdf", guards=[admins_only], sync_to_thread=True)
-def download_invoice(services: TheServices, number: PathId) -> Response[bytes]:
+@get(f"{PAGE}/invoices/{{invoice:str}}/pdf", guards=[admins_only], sync_to_thread=True)
+def download_invoice(services: TheServices, invoice: PathId) -> Response[bytes]:
     """Download an invoice or credit note."""
     with services.database.begin() as conn:
-        found = _invoice(conn, number)
+        found = _invoice(conn, invoice)
     return paper(found.invoice)
 
 
-@post(f"{PAGE}/invoices/{{number:str}}/paid", guards=[admins_only])
-async def pay(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+@post(f"{PAGE}/invoices/{{invoice:str}}/paid", guards=[admins_only])
+async def pay(request: HttpRequest, services: TheServices, invoice: PathId) -> Response[Any]:
     """Book a payment by hand: all that is open, or a part."""
     form = await form_of(request)
 
@@ -74,14 +74,14 @@ async def pay(request: HttpRequest, services: TheServices, number: PathId) -> Re
         amount = amount_of(form, "amount", "The amount")
         if amount is not None and amount <= 0:
             raise bad_input("A payment is more than 0. What was booked wrongly is taken back below.")
-        found = _book(request, services, number, form, amount)
+        found = _book(request, services, invoice, form, amount)
         return f"{found.number}: {amount_text(found.paid)} is paid, {amount_text(found.open)} is open."
 
-    return await services.in_thread(deed, request, _page(number), work)
+    return await services.in_thread(deed, request, _page(invoice), work)
 
 
-@post(f"{PAGE}/invoices/{{number:str}}/take-back", guards=[admins_only])
-async def take_back(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+@post(f"{PAGE}/invoices/{{invoice:str}}/take-back", guards=[admins_only])
+async def take_back(request: HttpRequest, services: TheServices, invoice: PathId) -> Response[Any]:
     """Take back a payment that was booked wrongly, or that the bank took back."""
     form = await form_of(request)
 
@@ -89,38 +89,38 @@ async def take_back(request: HttpRequest, services: TheServices, number: PathId)
         amount = amount_of(form, "amount", "The amount")
         if amount is None or amount <= 0:
             raise bad_input("Say how much is taken back, as an amount of more than 0.")
-        found = _book(request, services, number, form, -amount)
+        found = _book(request, services, invoice, form, -amount)
         return f"{found.number}: {amount_text(amount)} is taken back, {amount_text(found.open)} is open."
 
-    return await services.in_thread(deed, request, _page(number), work)
+    return await services.in_thread(deed, request, _page(invoice), work)
 
 
-@post(f"{PAGE}/invoices/{{number:str}}/credit", guards=[admins_only])
-async def credit(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+@post(f"{PAGE}/invoices/{{invoice:str}}/credit", guards=[admins_only])
+async def credit(request: HttpRequest, services: TheServices, invoice: PathId) -> Response[Any]:
     """Take an invoice back by a credit note; whoever does so types its number."""
     form = await form_of(request)
     caller: Caller = request.state.caller
 
     def work() -> str:
         reason = reason_of(form)
-        if form.get("typed", "").strip() != number:
+        if form.get("typed", "").strip() != invoice:
             raise bad_input("What was typed is not this invoice's number.")
         maker = Billing(creditor_of(services.settings))
 
         def write(conn: Connection) -> Issued:
-            wanted = _invoice(conn, number)
+            wanted = _invoice(conn, invoice)
             facts = {"invoice": wanted.number, "total": str(wanted.total)}
             invoices_audit.note(conn, wanted.id, "invoice_credited", by=caller.actor, reason=reason, facts=facts)
             return maker.credit(conn, wanted.id, by=caller.actor)
 
         made = services.database.transact("the credit note", write)
-        return f"{number} is taken back by {made.number}. Its month can be invoiced anew."
+        return f"{invoice} is taken back by {made.number}. Its month can be invoiced anew."
 
-    return await services.in_thread(deed, request, _page(number), work)
+    return await services.in_thread(deed, request, _page(invoice), work)
 
 
-@post(f"{PAGE}/invoices/{{number:str}}/remind", guards=[admins_only])
-async def remind(request: HttpRequest, services: TheServices, number: PathId) -> Response[Any]:
+@post(f"{PAGE}/invoices/{{invoice:str}}/remind", guards=[admins_only])
+async def remind(request: HttpRequest, services: TheServices, invoice: PathId) -> Response[Any]:
     """Ask for the next reminder. Never before the invoice is due, nor before the reminder before has left."""
     form = await form_of(request)
     caller: Caller = request.state.caller
@@ -129,7 +129,7 @@ async def remind(request: HttpRequest, services: TheServices, number: PathId) ->
         reason = reason_of(form)
 
         def write(conn: Connection) -> ledger_invoices.InvoiceMoved:
-            wanted = _invoice(conn, number)
+            wanted = _invoice(conn, invoice)
             facts = {"invoice": wanted.number}
             invoices_audit.note(conn, wanted.id, "reminder_asked", by=caller.actor, reason=reason, facts=facts)
             given: dict[str, Any] = {"role": "admin", "actor": caller.actor, "world": services.world}
@@ -141,9 +141,9 @@ async def remind(request: HttpRequest, services: TheServices, number: PathId) ->
 
         moved = services.database.transact("the reminder", write)
         services.wake(moved.intents)
-        return f"{number}: the {moved.to.replace('_', ' ')} is on its way by mail."
+        return f"{invoice}: the {moved.to.replace('_', ' ')} is on its way by mail."
 
-    return await services.in_thread(deed, request, _page(number), work)
+    return await services.in_thread(deed, request, _page(invoice), work)
 
 
 def _book(
