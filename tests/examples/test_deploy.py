@@ -91,6 +91,15 @@ def test_compose_opens_one_door_on_loopback() -> None:
     assert not re.search(r"(PASSWORD|TOKEN|SECRET|KEY): [^$\"\s]", text), "secrets come from the environment"
 
 
+def test_compose_lets_every_part_read_the_same_files_of_the_operator() -> None:
+    ours = {name: service for name, service in SERVICES.items() if service.get("image") == "forbear:latest"}
+    for name in ours:
+        environment = SERVICES[name]["environment"]
+        for variable in ("FORBEAR_HOSTS_FILE", "FORBEAR_EDGE_FILE"):
+            assert environment[variable] == f"${{{variable}:-}}", name
+        assert "data:/data" in SERVICES[name]["volumes"], name
+
+
 def test_proxy_publishes_the_webhook_and_nothing_else() -> None:
     text = (FOLDER / "nginx.conf").read_text("utf-8")
     locations = re.findall(r"location (.+?) \{\n((?:.|\n)*?)\n    \}", text)

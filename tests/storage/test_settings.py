@@ -19,6 +19,7 @@ def test_defaults_suit_the_embedded_system() -> None:
     assert settings.public_url == settings.portal_url == "http://127.0.0.1:8080"
     assert settings.stripe_webhook_secrets == ()
     assert (settings.stripe_mode, settings.polls) == ("webhook", False)
+    assert settings.provisioning_concurrency == 1
 
 
 def test_everything_is_read_from_its_variable() -> None:

@@ -94,6 +94,61 @@ def test_figures_follow_what_waits(site: Site) -> None:
     assert busy["forbear_processes"] == {("serve",): 1}
 
 
+WAITS = """
+    INSERT INTO intents (id, key, account_id, machine, episode, round, intent, kind, queue, status, actor, created_at)
+    SELECT id, id, account, 'm', 1, 1, 'any', '{kind}', '{queue}', '{status}', 'test',
+           clock_timestamp() - {seconds} * interval '1 second'
+    FROM (SELECT gen_random_uuid() AS id, a.id AS account FROM accounts a LIMIT 1) one
+"""
+LED = "INSERT INTO leases (name, worked_at) VALUES ('controller', clock_timestamp() - interval '90 seconds')"
+TRIPPED = "INSERT INTO brakes (name, latched_at) VALUES ('repairs.repairs', clock_timestamp())"
+EVENTS = """
+    INSERT INTO stripe_events (id, type, created_at, payload, status, received_at)
+    SELECT '{status}' || n, 'x', now(), '', '{status}', clock_timestamp() - n * interval '1 hour'
+    FROM generate_series(1, 2) n
+"""
+ALERT = "INSERT INTO alerts (kind, text, key, created_at) VALUES ('k', '', 'k', clock_timestamp() - interval '1 hour')"
+
+
+def waits(kind: str, queue: str, status: str, seconds: int = 0) -> str:
+    """Return what writes down an intent that has waited for so long."""
+    return WAITS.format(kind=kind, queue=queue, status=status, seconds=seconds)
+
+
+BILLING = "billing_enforcement"
+# What is wrong, and which figures tell it: the name, the values of its labels, and the least that it shows, within 10.
+TROUBLE: tuple[tuple[str, tuple[tuple[str, tuple[str, ...], float], ...]], ...] = (
+    (LED, (("controller_last_success_seconds", (), 90),)),
+    (TRIPPED, (("brake_tripped", ("repairs.repairs",), 1),)),
+    (EVENTS.format(status="parked"), (("events_parked", (), 2), ("events_parked_oldest_seconds", (), 7200))),
+    (
+        EVENTS.format(status="quarantined"),
+        (("events_quarantined", (), 2), ("events_quarantined_oldest_seconds", (), 7200)),
+    ),
+    (waits("notice", BILLING, "unknown"), (("notices_unknown", (), 1),)),
+    (waits("notice", BILLING, "open", 50), (("queue_staleness_seconds", ("notices",), 50),)),
+    (waits("effect", BILLING, "open", 100), (("queue_staleness_seconds", (BILLING,), 100),)),
+    (waits("repair", "repair", "open", 150), (("queue_staleness_seconds", ("repair",), 150),)),
+    (ALERT, (("alerts_untold", (), 1), ("alerts_untold_oldest_seconds", (), 3600))),
+)
+
+
+def test_each_trouble_moves_its_own_figure(site: Site) -> None:
+    site.tenant()
+    scraper = site.client(TOKEN)
+    with site.database.begin() as conn:
+        conn.execute(text("DELETE FROM alerts"))
+    quiet = samples(scraper)
+    assert "forbear_controller_last_success_seconds" not in quiet, "none has ever ended a tick: an alert asks for it"
+    for statement, _ in TROUBLE:
+        with site.database.begin() as conn:
+            conn.execute(text(statement))
+    found = samples(scraper)
+    for name, labels, least in (figure for _, figures in TROUBLE for figure in figures):
+        assert quiet.get(f"forbear_{name}", {}).get(labels, 0) == 0, name
+        assert least <= found[f"forbear_{name}"][labels] < least + 10, name
+
+
 def test_process_of_an_older_version_or_policy_is_counted_and_named(site: Site) -> None:
     with site.database.begin() as conn:
         conn.execute(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+
+import pytest
 
 from jobs.hosts.catalog import Catalog
 from tests.web.site import Site
@@ -26,6 +29,20 @@ def test_twenty_copies_of_one_order_at_the_same_time_are_one_server(site: Site) 
     assert site.scalar(count.format("operations"), id=tenant.account_id) == 1
     made = "SELECT count(*) FROM intents WHERE account_id = :id AND intent = 'provision_server' AND status = 'open'"
     assert site.scalar(made, id=tenant.account_id) == 1
+
+
+def test_an_order_is_answered_in_milliseconds_and_asks_no_host(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant = site.tenant()
+    monkeypatch.setattr(site.app.state.services, "hosts", {})  # whoever asked one would fail
+    took = []
+    for number in range(5):
+        order = {"name": f"more {number}", "kind": "game", "accountId": tenant.account_id}
+        began = time.monotonic()
+        answer = tenant.client.post("/api/instances", json=order, headers={"Idempotency-Key": f"quick-{number}"})
+        took.append(time.monotonic() - began)
+        assert answer.status_code == 202, answer.text
+        assert tenant.client.get(f"/api/operations/{answer.json()['operationId']}").json()["state"] == "queued"
+    assert min(took) < 0.1, "the others may have waited for this machine"
 
 
 def test_a_key_that_comes_with_another_wish_is_a_conflict(site: Site) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+import pytest
+
+from jobs import edge
 from jobs.controller import Controller
 from jobs.hosts.base import HostBusy, HostUnavailable
 from storage import operations, servers
@@ -38,17 +41,25 @@ def unavailable() -> None:
     raise HostUnavailable("double", "the connection was cut")
 
 
-def test_a_server_is_made_and_runs(floor: Floor, controller: Controller) -> None:
+def test_a_server_is_made_and_runs(floor: Floor, controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     account = floor.known_account()
     server, operation = ordered(floor, account)
-    phases: list[str | None] = []
-    floor.host.before["create"] = lambda: phases.append(at(floor, operation)[1])
-    floor.host.before["start"] = lambda: phases.append(at(floor, operation)[1])
+    shown = [at(floor, operation)[:2]]
+
+    def look(*_: object) -> None:
+        if at(floor, operation)[:2] != shown[-1]:
+            shown.append(at(floor, operation)[:2])
+
+    for verb in ("observe", "create", "start"):
+        floor.host.before[verb] = look
+    monkeypatch.setattr(edge, "publish", look)
     floor.run(controller)
+    look()
     seat = floor.seat(server)
     assert (seat.lifecycle, seat.observed, seat.autostart) == ("running", "running", True)
-    assert at(floor, operation) == ("succeeded", "ready", None)
-    assert phases[:2] == ["create", "start"]
+    under_way = [("in_progress", phase) for phase in ("allocate", "create", "start", "edge")]
+    assert shown == [("queued", None), *under_way, ("succeeded", "ready")]
+    assert at(floor, operation)[2] is None
     assert floor.host.made("create") == [str(server)]
 
 

@@ -1,6 +1,7 @@
 """A suspension carried out by the real worker and controller, on one faulty cluster for each row of the fault table.
 
-The servers are one account's, so that one climb suspends them all: no brake and no notice stands between the rows.
+The servers are one account's, so that one climb suspends them all: no brake and no notice stands between the rows. They
+are virtual machines; what the host itself makes of each fault is asked of containers (`test_faults`).
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def play(floor: Floor, clusters: dict[str, ProxmoxDouble]) -> dict[str, Case]:
     cases = []
     for row in ROWS:
         server = floor.server(account, host=row.name)
-        config = {"hostname": f"forbear-{server}", "tags": f"forbear.1200.{server}", "onboot": "1"}
-        guest = clusters[row.name].add(1200, config=config, status="running")
+        config = {"name": f"forbear-{server}", "tags": f"forbear.1200.{server}", "onboot": "1"}
+        guest = clusters[row.name].add(1200, type="qemu", config=config, status="running")
         cases.append(Case(row, clusters[row.name], guest, server))
     floor.suspend_now(account)
     floor.advance(1)  # whoever is busy still is busy for long
