@@ -206,12 +206,11 @@ def test_maintenance_delays_a_suspension_and_nothing_else() -> None:
     assert told.state() == "suspended"
 
 
-def test_it_asks_for_nothing_that_destroys_or_starts_by_itself() -> None:
+def test_it_asks_for_nothing_that_destroys_but_what_two_admins_agreed_on_and_starts_nothing_by_itself() -> None:
     policy = shipped_policy()
-    for machine in policy.account_machines:
-        for rule in machine.rules:
-            for ask in rule.do:
-                intent = policy.intents[ask.intent]
-                assert not intent.destructive, rule.name
-                assert not intent.starts_servers, rule.name
+    asked = [(rule, ask.intent) for machine in policy.account_machines for rule in machine.rules for ask in rule.do]
+    assert [name for _, name in asked if policy.intents[name].starts_servers] == []
+    ((rule, _),) = [(rule, name) for rule, name in asked if policy.intents[name].destructive]
+    assert (rule.name, rule.sources) == ("deletion.destroy", ("approved",))
+    assert "deletion_switch" in rule.needs
     assert compiled(policy).timed_relief is False
