@@ -55,6 +55,14 @@ def test_everything_is_read_from_its_variable() -> None:
     assert settings.policy_overrides == {"BILLING_RETENTION_DAYS": "30"}
 
 
+def test_tickets_are_numbered_under_a_prefix_of_ones_own() -> None:
+    given = {"FORBEAR_DATABASE_URL": URL, "FORBEAR_TICKET_PREFIX": "ACME2"}
+    assert Settings.from_env(given).ticket_prefix == "ACME2"
+    for wrong in ("acme", "A-B", "A B", "ELEVENCHARS", "\u00c4"):
+        with pytest.raises(SettingWrong, match="FORBEAR_TICKET_PREFIX"):
+            Settings.from_env({**given, "FORBEAR_TICKET_PREFIX": wrong})
+
+
 def test_secrets_never_show() -> None:
     shown = repr(
         Settings.from_env(

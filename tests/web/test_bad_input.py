@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from storage import backups
 from tests.web.routes import MISSING, Route, all_routes, right_client
 from tests.web.site import Site, Tenant
 
@@ -98,11 +100,28 @@ def test_another_tenants_things_are_not_there(site: Site, routes: list[Route], t
     other = site.tenant()
     order = {"name": "mine", "kind": "game", "accountId": tenant.account_id}
     asked = tenant.client.post("/api/instances", json=order, headers={"Idempotency-Key": "of-another"})
-    before = site.trace()
+    log = {"name": "a.log", "content": base64.b64encode(b"its log").decode()}
+    question = {"subject": "Mine", "text": "Private.", "files": [log]}
+    number = tenant.client.post("/api/support/create", json=question).json()["ticketNumber"]
+    ticket = tenant.client.get(f"/api/support/tickets/{number}").json()
+    with site.database.begin() as conn:
+        backup = str(backups.create(conn, tenant.server_id, state="complete").id)
+    ids = {
+        "operation_id": asked.json()["operationId"],
+        "number": number,
+        "file_id": ticket["messages"][0]["files"][0]["fileId"],
+        "backup_id": backup,
+    }
+    before, tried = site.trace(), 0
     for route in routes:
-        if route.role == "customer" and route.tenants:
-            path = route.at(tenant, operation_id=asked.json()["operationId"])
+        if route.role == "customer" and ("{" in route.path or "accountId" in (route.sound.body or {})):
+            path = route.at(tenant, **ids)
+            assert MISSING not in path, f"{route.name} needs an id of somebody else's to be tried with"
             assert_clear(route.send(other.client, tenant, path=path), route.name, (404,))
+            if "{backup_id}" in route.path:  # below a server of one's own
+                assert_clear(route.send(other.client, other, path=route.at(other, **ids)), route.name, (404,))
+            tried += 1
+    assert tried > 30
     assert site.trace() == before
 
 

@@ -142,6 +142,43 @@ def test_notice_whose_end_is_unknown_is_settled(site: Site, desk: Browser) -> No
     assert any(WHY in (row["because"] or "") for row in audit_of(site, tenant) if row["kind"] == "notice")
 
 
+def test_notice_that_failed_is_sent_again_for_a_reason_and_one_that_arrived_is_not(site: Site, desk: Browser) -> None:
+    tenant = site.tenant()
+    fail_payment(site, tenant.stripe_customer, "evt_desk_again")
+    page = f"/admin/accounts/{tenant.account_id}"
+    notice = {"notice": "send_billing_warning", "reason": WHY}
+
+    def become(status: str, told: str) -> None:
+        """Let its last round have ended so."""
+        of_intent = (
+            "UPDATE intents SET status = :status "
+            "WHERE account_id = :id AND intent = 'send_billing_warning' AND status = 'open'"
+        )
+        of_account = (
+            "UPDATE accounts SET notices = "
+            "jsonb_set(notices, '{send_billing_warning,status}', to_jsonb(CAST(:told AS text))) WHERE id = :id"
+        )
+        with site.database.begin() as conn:
+            conn.execute(text(of_intent), {"status": status, "id": tenant.account_id})
+            conn.execute(text(of_account), {"told": told, "id": tenant.account_id})
+
+    become("failed", "failed")
+    desk.open(page).send(f"{page}/notice", **notice)
+    assert "send_billing_warning is on its way" in desk.text
+    waits = (
+        "SELECT count(*) FROM intents WHERE account_id = :id AND intent = 'send_billing_warning' AND status = 'open'"
+    )
+    assert site.scalar(waits, id=tenant.account_id) == 1
+    assert any(
+        WHY in (row["because"] or "") and row["actor"] == "admin:ada@desk.example" for row in audit_of(site, tenant)
+    )
+    become("done", "delivered")
+    proof = desk.open(page).form("/sign-out").fields["proof"]
+    desk.answer = desk.client.post(f"{page}/notice", data={"proof": proof, **notice})
+    assert "send_billing_warning was not sent" in desk.text
+    assert site.scalar(waits, id=tenant.account_id) == 0
+
+
 def test_everybody_is_held_and_a_brake_released(site: Site, desk: Browser) -> None:
     with site.database.begin() as conn:
         conn.execute(text("INSERT INTO brakes (name, latched_at) VALUES ('suspension_brake', now())"))

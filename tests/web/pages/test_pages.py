@@ -10,7 +10,7 @@ import pytest
 
 from storage.settings import Settings
 from tests.web.pages.browser import Browser
-from tests.web.routes import MISSING
+from tests.web.routes import MISSING, all_routes
 from tests.web.site import Site, Tenant
 from web.app import create_app
 
@@ -43,14 +43,28 @@ def test_whoever_has_not_signed_in_is_sent_to_do_so(site: Site, tmp_path: Path) 
 
 
 def test_form_that_is_not_ours_changes_nothing(site: Site, tmp_path: Path, signed_in: SignIn) -> None:
-    people = [signed_in(site.tenant()), signed_in("forms@desk.example")]
+    customer, admin = signed_in(site.tenant()), signed_in("forms@desk.example")
     for method, path in pages(tmp_path):
         if method != "GET":
-            for browser in people:
-                answer = browser.client.request(method, filled(path), data={"proof": "wrong"})
-                assert answer.status_code in {403, 404}, (method, path, answer.text)
-                if not path.startswith("/admin"):
-                    assert answer.status_code == 403, (method, path)
+            for given in ({}, {"proof": ""}, {"proof": "wrong"}):
+                browser = admin if path.startswith("/admin") else customer
+                answer = browser.client.request(method, filled(path), data=given)
+                assert answer.status_code == 403, (method, path, given, answer.text)
+
+
+def test_session_changes_nothing_through_the_api_without_the_proof(
+    site: Site, tmp_path: Path, signed_in: SignIn
+) -> None:
+    tenant = site.tenant()
+    people = {"customer": signed_in(tenant), "admin": signed_in("api@desk.example")}
+    before = site.trace()
+    for route in all_routes(tmp_path):
+        if route.writes and route.role in people:
+            client = people[route.role].client
+            for headers in ({}, {"x-forbear-proof": "wrong"}, {"origin": site.url}):
+                answer = route.send(client, tenant, headers={**route.sound.headers, **headers})
+                assert answer.status_code == 403, (route.name, headers, answer.text)
+    assert {**site.trace(), "sessions": ""} == {**before, "sessions": ""}
 
 
 def test_to_a_customer_there_is_no_desk(site: Site, tmp_path: Path, signed_in: SignIn) -> None:

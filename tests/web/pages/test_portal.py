@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
 from storage import notes
 from tests.web.pages.browser import Browser
 from tests.web.site import Site, Tenant
+from tests.web.test_admin import fail_payment
+from web.pages.render import When
 
 SignIn = Callable[[Tenant | str], Browser]
 NUMBER = re.compile(r"ZLH-\d{8}-[2-9A-HJ-NP-Z]{4}")
@@ -153,6 +157,32 @@ def test_api_takes_a_question_and_refuses_what_is_not_one(site: Site) -> None:
     assert site.nobody.post(path, json=asked).status_code == 401
     statuses = [tenant.client.post(path, json=asked).status_code for _ in range(20)]
     assert (statuses[0], statuses[-1]) == (201, 429)
+
+
+def test_number_of_a_ticket_begins_as_the_deployment_wants_it(site: Site) -> None:
+    tenant, services = site.tenant(), site.app.state.services
+    before = services.settings
+    services.settings = replace(before, ticket_prefix="ACME2")
+    try:
+        made = tenant.client.post("/api/support/create", json={"subject": "Help", "text": "It does not start."})
+    finally:
+        services.settings = before
+    assert re.fullmatch(r"ACME2-\d{8}-[2-9A-HJ-NP-Z]{4}", made.json()["ticketNumber"])
+
+
+def test_timeline_tells_what_happened_and_what_comes_next_in_the_customers_zone(site: Site, signed_in: SignIn) -> None:
+    tenant = site.tenant()
+    fail_payment(site, tenant.stripe_customer, "evt_portal_timeline")
+    browser = signed_in(tenant).open("/settings").send("/settings", zone="Asia/Kathmandu")
+    browser.open("/")
+    line = browser.text.partition("What happened, and what comes next")[2]
+    words = ["A payment failed", "We would write to you a last time", "Your servers would be stopped"]
+    assert sorted(words, key=line.find) == words
+    assert all(each in line for each in words)
+    at = site.scalar("SELECT past_due_since FROM accounts WHERE id = :id", id=tenant.account_id)
+    assert When(at, "Asia/Kathmandu").__html__() in browser.answer.text
+    assert When(at, "Asia/Kathmandu").__html__() != When(at, "UTC").__html__()
+    assert f"{at.astimezone(ZoneInfo('Asia/Kathmandu')):%H:%M}" in line
 
 
 def test_dates_are_told_in_the_zone_that_a_customer_chooses(site: Site, signed_in: SignIn) -> None:
