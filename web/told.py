@@ -141,7 +141,7 @@ def next_date(row: RowMapping, now: datetime) -> datetime | None:
     if row["server_billing_state"] in STOPPED_BILLING_STATES:
         last = [datetime.fromisoformat(each["promise_at"]) for each in promising if each.get("machine") == DELETION]
         until: datetime | None = max(last, default=row["retention_until"])
-        return until
+        return until if until is not None and until > now else None  # nobody is asked to do something by a day of old
     told = [datetime.fromisoformat(each["promise_at"]) for each in promising]
     dates = [at for at in [*told, row["due_at"]] if at is not None and at > now]
     return max(told) if told and max(told) > now else min(dates, default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -105,7 +106,7 @@ def test_another_tenants_things_are_not_there(site: Site, routes: list[Route], t
     number = tenant.client.post("/api/support/create", json=question).json()["ticketNumber"]
     ticket = tenant.client.get(f"/api/support/tickets/{number}").json()
     with site.database.begin() as conn:
-        backup = str(backups.create(conn, tenant.server_id, state="complete").id)
+        backup = str(backups.create(conn, UUID(tenant.server_id), state="complete").id)
     ids = {
         "operation_id": asked.json()["operationId"],
         "number": number,

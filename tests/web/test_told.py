@@ -11,6 +11,7 @@ from sqlalchemy import text
 from engine.load import load_policy
 from storage.settings import SHIPPED_POLICY
 from tests.web.site import Site
+from web.pages.timeline import HAPPENED
 from web.told import WHY
 
 POLICY = load_policy(SHIPPED_POLICY)
@@ -94,6 +95,15 @@ def test_every_code_that_the_policy_denies_with_for_money_has_a_sentence() -> No
     lines = [line.code for machine in POLICY.account_machines for line in machine.servers if line.code]
     codes = {*POLICY.gates.codes.values(), *(also.deny for also in POLICY.gates.also), *lines}
     assert {code for code in codes if code.startswith(("BILLING_", "PLAN_"))} == set(WHY)
+
+
+def test_every_step_of_every_ladder_has_its_line_in_a_customers_timeline() -> None:
+    elsewhere = {  # what letters and the state itself tell, and what is the desk's own
+        "billing.ask_deletion", "billing.deletion_withdrawn", "deletion.back_up", "deletion.backed_up",
+        "deletion.ended", "confirmation.ask", "confirmation.confirmed", "trial.tell", "trial.over",
+    }  # fmt: skip
+    steps = {rule.name for machine in POLICY.account_machines for rule in machine.rules}
+    assert {name for name in steps if name.rpartition(".")[2] not in HAPPENED} == elsewhere
 
 
 def test_a_customer_of_two_accounts_sees_the_debt_on_its_own_account_only(site: Site) -> None:

@@ -38,6 +38,21 @@ HAPPENED = {
     "stop": "Your servers were stopped",
     "renewed": "Your subscription was renewed",
     "renewed_early": "Your subscription was renewed",
+    "open": "A payment was disputed at your bank",
+    "lose": "The dispute ended, and its amount is owed again",
+    "closed": "The dispute is over",
+    "settled": "The dispute is settled",
+    "restrict": "Some of what you can do here was restricted",
+    "halt": "Your servers were stopped",
+    "cleared": "The restriction was lifted",
+    "lift": "The restriction was lifted",
+    "pause": "Your servers were paused, as was asked",
+    "resume": "Your servers may run again",
+    "approve": "The deletion of your servers was approved",
+    "destroy": "The deletion of your servers began",
+    "destroyed": "Your servers were deleted",
+    "withdrawn": "The deletion was called off",
+    "held": "The deletion was called off",
 }
 # And what of the policy, while nothing changes.
 WOULD_FOLLOW = {
@@ -46,6 +61,8 @@ WOULD_FOLLOW = {
     "block_backups": "Backups would be paused",
     "suspend": "Your servers would be stopped; your files and backups stay",
     "stop": "Your servers would be stopped; your files and backups stay",
+    "restrict": "Some of what you can do here would be restricted",
+    "back_up": "Your servers would be deleted for good, after a last backup",
 }
 
 

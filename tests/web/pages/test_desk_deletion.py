@@ -110,6 +110,22 @@ def test_two_admins_walk_it_at_the_desk_and_everything_is_audited(site: Site, tw
 
 
 @pytest.mark.usefixtures("switched_on")
+def test_customer_reads_in_the_timeline_that_it_was_approved_and_when_it_would_begin(
+    site: Site, two: tuple[Browser, Browser], signed_in: Callable[[Tenant | str], Browser]
+) -> None:
+    ada, grace = two
+    tenant = retained(site)
+    name = name_of(site, tenant)
+    assert ask(ada, tenant, "request", name=name).status_code == 202
+    assert ask(grace, tenant, "approve", name=name).status_code == 202
+    line = signed_in(tenant).open("/").text.partition("What happened, and what comes next")[2]
+    assert "The deletion of your servers was approved" in line
+    assert "Your servers would be deleted for good, after a last backup" in line
+    (told,) = tenant.client.get("/api/account").json()
+    assert (told["nextStep"]["what"] != "", told["nextStep"]["at"]) == (True, None), "kept until a day that is over"
+
+
+@pytest.mark.usefixtures("switched_on")
 def test_only_the_typed_name_and_a_named_admin_count(site: Site, two: tuple[Browser, Browser]) -> None:
     ada, grace = two
     tenant = retained(site)
