@@ -35,6 +35,7 @@ from web.problems import bad_input, conflict
 from web.services import HttpRequest, PathId, Services, TheServices
 
 NOTE_CHARACTERS = 200
+CHANGED = "Something was booked since this page was shown, perhaps this very payment. Look again first."
 NO_REMINDER = (
     "No reminder can be asked for now: the invoice is not due yet, is settled or overdue, or the reminder before "
     "has not left."
@@ -160,6 +161,8 @@ def _book(
         wanted = _invoice(conn, number)
         facts = {"invoice": wanted.number, "amount": str(wanted.open if amount is None else amount)}
         invoices_audit.note(conn, wanted.id, action, by=caller.actor, reason=reason, facts=facts)
+        if form.get("seen") != str(_invoice(conn, number).paid):  # read behind the audit's lock: a form counts once
+            raise conflict("CHANGED", CHANGED)
         return invoices_pay.pay(conn, wanted.id, amount, by=caller.actor, paid_on=paid_on, note=note)
 
     return services.database.transact("the payment", write)
