@@ -8,6 +8,8 @@ from tests.acceptance.system import System
 from tests.system.newcomers import ordered, registered, subscribed
 from tests.system.people import Person
 
+DEAF = "() => { window.WebSocket = class { close() {} } }"  # a connection that is never made
+
 
 def test_console_always_comes_back_to_a_button_that_opens_it(shop: System, visit: Callable[..., Person]) -> None:
     person = visit()
@@ -22,6 +24,22 @@ def test_console_always_comes_back_to_a_button_that_opens_it(shop: System, visit
     person.press("Close")
     person.sees("The console is closed.")
     person.press("Reconnect")
+    person.sees("Connected: you see what the server prints.")
+
+    # Somebody is there who does not answer.
+    person.press("Close")
+    person.page.clock.install()
+    person.open(f"{place}/console")
+    person.page.evaluate(DEAF)
+    person.press("Open console")
+    person.sees("Connecting to the console…")
+    person.page.clock.run_for(9_000)
+    assert person.page.get_by_role("button", name="Connecting…").is_disabled()
+    person.page.clock.run_for(2_000)
+    person.sees("The console did not answer within 10 seconds.")
+    assert person.page.get_by_role("button", name="Open console", exact=True).is_enabled()
+    person.page.clock.resume()
+    person.open(f"{place}/console").press("Open console")
     person.sees("Connected: you see what the server prints.")
 
     # The account is suspended meanwhile: the page says why, in the words of every other page.

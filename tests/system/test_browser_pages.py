@@ -143,7 +143,7 @@ def test_every_page_can_be_used_by_everybody_and_tells_no_secret(
 
 
 HOSTILE = "<script>alert(1)</script> @everyone {{7*7}} " + "W" * 50
-LONG = ("<img src=x onerror=alert(1)>@everyone" + "W" * 63) * 99
+LONG = "a\n<script>alert(1)</script>\n@everyone\n" + ("<img src=x onerror=alert(1)>@everyone" + "W" * 63) * 99
 
 
 def test_nothing_that_somebody_types_does_anything(
