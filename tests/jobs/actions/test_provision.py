@@ -92,6 +92,40 @@ def test_suspended_while_it_starts_it_is_stopped_again(floor: Floor, controller:
     assert floor.seat(server).lifecycle == "stopped"
 
 
+STOPPED_FOR_ABUSE = """
+    WITH theirs AS (UPDATE servers SET desired = 'stopped' WHERE account_id = :id)
+    UPDATE accounts SET server_billing_state = 'suspended_shutdown', states = states || '{"abuse": "stopped"}'
+    WHERE id = :id RETURNING 1
+"""
+
+
+@pytest.mark.parametrize("phase", ["observe", "create", "start", "autostart_on", "edge"])
+def test_what_is_stopped_in_any_phase_is_made_once_at_most_and_does_not_run(
+    floor: Floor, controller: Controller, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    account = floor.known_account()
+    server, operation = ordered(floor, account)
+
+    def stop(*_: object) -> None:
+        floor.host.before.pop(phase, None)
+        floor.rows(STOPPED_FOR_ABUSE, id=account)
+
+    if phase == "edge":
+        monkeypatch.setattr(edge, "publish", stop)
+    else:
+        floor.host.before[phase] = stop
+    floor.apply_named(account, "provision_server")
+    if phase != "edge":  # nothing is started any more, and what was is undone by the worker itself
+        assert floor.host.running.get(str(server), False) is False
+        assert len(floor.host.made("start")) == (phase in {"start", "autostart_on"})
+    floor.run(controller)
+    assert at(floor, operation)[0] == "succeeded"
+    assert floor.host.made("create") == [str(server)]
+    assert floor.host.running[str(server)] is False
+    assert floor.host.autostart[str(server)] is False
+    assert (floor.seat(server).lifecycle, floor.seat(server).observed) == ("stopped", "stopped")
+
+
 def test_a_start_that_fails_is_not_tried_again_and_says_where_and_why(floor: Floor, controller: Controller) -> None:
     account = floor.known_account()
     server, operation = ordered(floor, account)
