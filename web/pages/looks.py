@@ -75,8 +75,14 @@ class Step:
     state: str
 
 
-def heading(billing_status: str, server_billing_state: str) -> str:
-    """Return an account's state in the words that customers read everywhere."""
+def heading(billing_status: str, server_billing_state: str, machine: str, told: Mapping[str, Any]) -> str:
+    """Return an account's state in the words that customers read everywhere.
+
+    machine: what imposes the state of its servers. A cause that is not billing has a title of its own.
+    """
+    for_billing = machine in BILLING_MACHINES if server_billing_state != "allowed" else billing_status != "active"
+    if not for_billing and told["nextStep"] and told["title"]:
+        return str(told["title"])
     if server_billing_state in STOPPED_BILLING_STATES:
         return SUSPENDED
     if server_billing_state == "backup_blocked":

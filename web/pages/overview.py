@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,18 +26,19 @@ from web.services import HttpRequest, Services, TheServices
 from web.told import Teller
 
 
-def grade_of(view: AccountView) -> str:
-    """Return how an account looks: good, warn, bad or kept."""
+def grade_of(view: AccountView, told: Mapping[str, Any]) -> str:
+    """Return how an account looks: good, warn, bad or kept. told: what its customer is told of it."""
     if view.server_billing_state == "retained":
         return "kept"
     if view.server_billing_state in STOPPED_BILLING_STATES:
         return "bad"
-    return "good" if view.billing_status == "active" and view.server_billing_state == "allowed" else "warn"
+    is_well = view.billing_status == "active" and view.server_billing_state == "allowed" and not told["nextStep"]
+    return "good" if is_well else "warn"
 
 
-def heading_of(view: AccountView) -> str:
+def heading_of(view: AccountView, told: Mapping[str, Any]) -> str:
     """Return the state in the words that customers read everywhere."""
-    return heading(view.billing_status, view.server_billing_state)
+    return heading(view.billing_status, view.server_billing_state, view.server_billing_machine, told)
 
 
 @get("/", guards=[people_only], sync_to_thread=True)
@@ -69,8 +71,8 @@ def _account(conn: Connection, services: Services, view: AccountView) -> dict[st
     told = Teller(conn, services.settings, policy).account(row)
     return {
         "view": view,
-        "grade": grade_of(view),
-        "heading": heading_of(view),
+        "grade": grade_of(view, told),
+        "heading": heading_of(view, told),
         "told": told,
         "owed": amounts(owed_invoices(conn, policy, view.id)) if told["payUrl"] else None,
         "timeline": timeline(conn, policy, view, told["nextStep"], world=services.world, now=now),

@@ -53,8 +53,8 @@ def _account(conn: Connection, services: Services, view: AccountView) -> dict[st
     told = Teller(conn, services.settings, policies.in_force(conn)).account(row)
     return {
         "view": view,
-        "grade": grade_of(view),
-        "heading": heading_of(view),
+        "grade": grade_of(view, told),
+        "heading": heading_of(view, told),
         "message": told["message"] if told["payUrl"] else "",
         "plan": view.plan if view.has_active_plan else None,
         "how": subscribed(conn, view.id),

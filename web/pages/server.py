@@ -64,7 +64,12 @@ def shell(conn: Connection, request: HttpRequest, there: Permitted) -> dict[str,
         "account": there.account,
         "look": look,
         "told": told,
-        "heading": heading(there.account["billing_status"], there.account["server_billing_state"]),
+        "heading": heading(
+            there.account["billing_status"],
+            there.account["server_billing_state"],
+            there.account["server_billing_machine"],
+            told,
+        ),
         "zone": there.account["zone"],
         "waits": look.is_under_way,
     }

@@ -81,7 +81,7 @@ def timeline(
     conn: Connection, policy: Policy, view: AccountView, asked: dict[str, Any] | None, *, world: World, now: datetime
 ) -> list[Happening]:
     """Return what happened since the running trouble began, what is asked now, and what follows if nothing changes."""
-    if view.billing_status == "active" and view.server_billing_state == "allowed":
+    if view.billing_status == "active" and view.server_billing_state == "allowed" and asked is None:
         return []
     found = [
         Happening(datetime.fromisoformat(row["at"]), HAPPENED[row["action"]])

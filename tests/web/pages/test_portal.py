@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from zoneinfo import ZoneInfo
 
+import pytest
 from sqlalchemy import text
 
 from storage import notes
@@ -183,6 +185,32 @@ def test_timeline_tells_what_happened_and_what_comes_next_in_the_customers_zone(
     assert When(at, "Asia/Kathmandu").__html__() in browser.answer.text
     assert When(at, "Asia/Kathmandu").__html__() != When(at, "UTC").__html__()
     assert f"{at.astimezone(ZoneInfo('Asia/Kathmandu')):%H:%M}" in line
+
+
+@pytest.mark.parametrize(
+    ("restriction", "rung"),
+    [
+        (("suspended_shutdown", "ABUSE_SUSPENDED"), ("abuse", "stopped")),
+        (("backup_blocked", "ABUSE_RESTRICTED"), ("abuse", "restricted")),
+        (("suspended_shutdown", "ADMIN_SUSPENDED"), ("admin", "stopped")),
+        (("allowed", None), ("dispute", "opened")),
+    ],
+)
+def test_what_is_not_for_an_open_invoice_is_headed_by_its_own_cause(
+    site: Site, signed_in: SignIn, restriction: tuple[str, str | None], rung: tuple[str, str]
+) -> None:
+    tenant = site.tenant()
+    site.put_into(tenant.account_id, *restriction, **dict([rung]))
+    with site.database.begin() as conn:
+        imposed = "UPDATE accounts SET server_billing_machine = :machine, billing_status = 'active' WHERE id = :id"
+        conn.execute(text(imposed), {"machine": rung[0], "id": tenant.account_id})
+    (told,) = tenant.client.get("/api/account").json()
+    shown = signed_in(tenant).open("/")
+    (heading,) = re.findall(r'<h2 id="state-1">(.*?)</h2>', shown.answer.text)
+    assert unescape(heading) == told["title"]
+    assert "billing status" not in heading
+    assert "Everything is in order" not in shown.text
+    assert told["nextStep"]["what"] in shown.text
 
 
 def test_dates_are_told_in_the_zone_that_a_customer_chooses(site: Site, signed_in: SignIn) -> None:
