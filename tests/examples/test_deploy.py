@@ -95,8 +95,8 @@ def test_compose_lets_every_part_read_the_same_files_of_the_operator() -> None:
     ours = {name: service for name, service in SERVICES.items() if service.get("image") == "forbear:latest"}
     for name in ours:
         environment = SERVICES[name]["environment"]
-        for variable in ("FORBEAR_HOSTS_FILE", "FORBEAR_EDGE_FILE"):
-            assert environment[variable] == f"${{{variable}:-}}", name
+        assert environment["FORBEAR_HOSTS_FILE"] == "${FORBEAR_HOSTS_FILE:?}", f"{name} would be its own host"
+        assert environment["FORBEAR_EDGE_FILE"] == "${FORBEAR_EDGE_FILE:-}", name
         assert "data:/data" in SERVICES[name]["volumes"], name
 
 

@@ -188,5 +188,7 @@ def test_nothing_that_somebody_types_does_anything(
     assert posts
     assert all(r"@everyone" not in post.replace(r"\@everyone", "") for post in posts), posts
     assert all(body["allowed_mentions"] == {"parse": []} for _, body in discord.posts)
+    told = "".join(str(body) for _, body in discord.posts)
+    assert [what for what, value in secrets_of(shop, [customer, admin]).items() if value in told] == []
     lines = "".join(file.read_text(errors="replace") for file in (shop.data / "logs").iterdir()).splitlines()
     assert [line for line in lines if line.startswith(("<script>", "@everyone"))] == []

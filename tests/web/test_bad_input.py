@@ -12,9 +12,10 @@ import pytest
 
 from storage import backups
 from tests.web.routes import MISSING, Route, all_routes, right_client
-from tests.web.site import Site, Tenant
+from tests.web.site import ADMIN, SECRET, Site, Tenant
 
 LARGE = b'{"x": "' + b"a" * 11_000_000 + b'"}'
+SECRETS = (ADMIN, SECRET)
 INNARDS = ("Traceback", "litestar", "msgspec", "sqlalchemy", "psycopg", "Exception", ".py", "NoneType", "UUID", "/tmp/")
 WRONG_VALUES: tuple[Any, ...] = (
     None,
@@ -55,7 +56,7 @@ def assert_clear(answer: httpx.Response, what: str, statuses: range | tuple[int,
     assert problem["code"].isupper(), what
     assert problem["detail"][:1] == problem["detail"][:1].upper(), what
     assert problem["detail"].endswith((".", "!", "?")), f"{what}: {problem['detail']}"
-    assert not any(word in answer.text for word in INNARDS), f"{what}: {answer.text[:300]}"
+    assert not any(word in answer.text for word in (*INNARDS, *SECRETS)), f"{what}: {answer.text[:300]}"
 
 
 def test_every_route_is_listed_and_has_a_right_request_to_start_from(site: Site, routes: list[Route]) -> None:
