@@ -196,9 +196,7 @@ HOSTILE: dict[str, Any] = {
     "data of a list": lambda: changed(data=[]),
     "no object": lambda: changed(data={"object": None}),
     "an object of text": lambda: changed(data={"object": "in_1"}),
-    "a thin event": lambda: signed(
-        b'{"id":"evt_1","object":"v2.core.event","type":"x","created":"2026-01-01T00:00:00Z"}'
-    ),
+    "a thin event of no time": lambda: signed(b'{"id":"evt_1","object":"v2.core.event","type":"x","created":"never"}'),
     "eleven megabytes": lambda: signed(b'{"pad": "' + b"x" * 11_000_000 + b'"}'),
     "eleven megabytes unsigned": lambda: (b"x" * 11_000_000, None),
 }
