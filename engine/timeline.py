@@ -184,7 +184,7 @@ class Player:
             self.servers.obeys = item.obeys
         self._observe(item)
         for name, word in item.invoices.items():
-            self.invoices.take(name, word, self.now, mail_leaves=self.post == "auto")
+            self.invoices.take(name, word, self.now, mail_leaves=self.post == "auto", by=item.by)
         return item.command
 
     def _observe(self, item: Item) -> None:

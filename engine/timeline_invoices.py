@@ -40,7 +40,7 @@ class Invoices:
         self.moves = moves
         self.all: dict[str, Invoice] = {}
 
-    def take(self, name: str, word: InvoiceWord, now: datetime, *, mail_leaves: bool) -> None:
+    def take(self, name: str, word: InvoiceWord, now: datetime, *, mail_leaves: bool, by: str | None = None) -> None:
         """Let one word come true of an invoice. Issued is payable for thirty days, and its customer reminded."""
         if word == "issued":
             initial = lifecycle_machine(self.policy, "invoice").initial
@@ -51,7 +51,7 @@ class Invoices:
         invoice.facts.update(FACTS.get(word, {}))
         if word in FACTS:
             return
-        role = "worker" if word == "reminder_sent" else "admin"
+        role = by or ("worker" if word == "reminder_sent" else "admin")
         if not self._move(name, word, now, role, mail_leaves=mail_leaves):
             reason = f"an invoice that is {invoice.state} does not take `{word}`"
             self.moves.append(ServerMove(name, "", "", invoice.state, invoice.state, word, reason=reason))

@@ -188,7 +188,7 @@ class TimelineReader:
             host.text == "obeys" if host is not None else None,
             node.place,
             self._invoices(node.get("invoice")),
-            by.text if (by := node.get("by")) is not None and node.get("server") is not None else None,
+            by.text if (by := node.get("by")) is not None and node.get("event") is None else None,
         )
 
     def _command(self, node: Node) -> Command | None:
