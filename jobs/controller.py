@@ -113,6 +113,7 @@ class Controller:
         self.edge_watch = EdgeWatch(context)
         self.meter = Meter(context.database, context.hosts)
         self.invoices = AutomaticRun(context.settings, context.database)
+        self.beside = (self.meter, self.invoices, self.alerts, self.letters, self.hooks, self.reminders)
         self.digest: str | None = None
         self.booted = False
         self._parked_at = float("-inf")
@@ -130,12 +131,8 @@ class Controller:
             self._step_down()
             self.lookout.close()
             self.edge_watch.close()
-            self.meter.close()
-            self.invoices.close()
-            self.alerts.close()
-            self.letters.close()
-            self.hooks.close()
-            self.reminders.close()
+            for rounds in self.beside:
+                rounds.close()
             self._hang_up()
 
     def turn(self) -> Report | None:
@@ -226,12 +223,8 @@ class Controller:
         for name, step in steps:
             self._do(name, step, report)
             self._renew(fence)
-        self.alerts.nudge()
-        self.letters.nudge()
-        self.meter.nudge()
-        self.invoices.nudge()
-        self.hooks.nudge()
-        self.reminders.nudge()
+        for rounds in self.beside:
+            rounds.nudge()
         report.took_ms = round((time.monotonic() - began) * 1000)
         self._answer(fence, asked.requested, report)
         return report

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 20.0
 SUBJECT_CHARACTERS = 200
+MOST_TRIES = 12
+FIRST_PAUSE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 1800.0
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -94,6 +97,13 @@ def mailer_of(settings: Settings) -> Mailer:
     if settings.smtp_url:
         return SmtpMailer(settings.smtp_url, sender=settings.mail_from)
     return MaildirMailer(Path(settings.data_dir) / "mail", sender=settings.mail_from)
+
+
+def pause_seconds(tries: int) -> float | None:
+    """Return how long a letter that surely did not leave waits after so many tries; None: it is given up."""
+    if tries >= MOST_TRIES:
+        return None
+    return min(FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1), LONGEST_PAUSE_SECONDS)
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------

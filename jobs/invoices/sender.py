@@ -8,7 +8,7 @@ from engine.invoicing.document import from_document
 from engine.invoicing.invoice import Invoice
 from jobs.letters import forms
 from jobs.logs import say
-from jobs.mail import Attachment, Letter, MailDelayed, Mailer, MailRefused, MailUncertain
+from jobs.mail import Attachment, Letter, MailDelayed, Mailer, MailRefused, MailUncertain, pause_seconds
 from jobs.rounds import Rounds
 from storage import policies, reminders
 from storage.database import Database
@@ -16,9 +16,6 @@ from storage.reminders import Reminder
 from storage.settings import Settings
 
 AT_ONCE = 20
-MOST_TRIES = 12
-FIRST_PAUSE_SECONDS = 10.0
-LONGEST_PAUSE_SECONDS = 1800.0
 INVOICE = "send_invoice"
 PAGE = "/billing"
 
@@ -66,12 +63,12 @@ class ReminderSender(Rounds):
         say(log, logging.INFO, "letter about an invoice", invoice=reminder.number, intent=reminder.intent)
 
     def _postpone(self, reminder: Reminder, why: str) -> None:
+        pause = pause_seconds(reminder.tries)
         with self.database.begin() as conn:
-            if reminder.tries >= MOST_TRIES:
+            if pause is None:
                 reminders.failed(conn, reminder, f"given up: {why}", may_have_left=False)
-                return
-            pause = min(FIRST_PAUSE_SECONDS * 2.0 ** (reminder.tries - 1), LONGEST_PAUSE_SECONDS)
-            reminders.postpone(conn, reminder, pause, why)
+            else:
+                reminders.postpone(conn, reminder, pause, why)
 
     def _letter(self, reminder: Reminder) -> Letter:
         from jobs.invoices import words  # with its typesetter: seldom needed, and slow to import

@@ -7,16 +7,13 @@ from collections.abc import Sequence
 
 from jobs.letters import forms
 from jobs.logs import say
-from jobs.mail import Letter, MailDelayed, Mailer, MailRefused, MailUncertain
+from jobs.mail import Letter, MailDelayed, Mailer, MailRefused, MailUncertain, pause_seconds
 from jobs.rounds import Rounds
 from storage import letters
 from storage.database import Database
 from storage.letters import WaitingLetter
 
 AT_ONCE = 20
-MOST_TRIES = 12
-FIRST_PAUSE_SECONDS = 10.0
-LONGEST_PAUSE_SECONDS = 1800.0
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +46,8 @@ class LetterSender(Rounds):
         try:
             outcome = self.mailer.send(whole)
         except MailDelayed as error:
-            if letter.tries < MOST_TRIES:
-                pause = min(FIRST_PAUSE_SECONDS * 2.0 ** (letter.tries - 1), LONGEST_PAUSE_SECONDS)
+            pause = pause_seconds(letter.tries)
+            if pause is not None:
                 with self.database.begin() as conn:
                     letters.postpone(conn, letter.id, pause, str(error))
                 return

@@ -5,24 +5,25 @@ A custom resource says nothing of files, consoles or copies of what is in it, so
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from jobs.hosts.base import NotOffered, Observation, ServerMissing
+from jobs.hosts.base import Observation, ServerMissing
 from jobs.hosts.errors import HostFailed
 from jobs.hosts.kubernetes import lifecycle
 from jobs.hosts.kubernetes.client import Client
 from jobs.hosts.kubernetes.options import KubernetesOptions
 from jobs.hosts.kubernetes.resources import everything, locate
+from jobs.hosts.refusals import NoFilesNorConsoles
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from jobs.hosts.base import BackupInfo, Download, FileEntry, FileVersion, Listing, ServerSpec, Tenant, Upload
+    from jobs.hosts.base import BackupInfo, Download, ServerSpec, Tenant
 
 MISSING = Observation("missing", None, "no resource has its label")
 
 
-class KubernetesHost:
+class KubernetesHost(NoFilesNorConsoles):
     """Servers in one namespace. Any number of threads and processes may use it at the same time."""
 
     def __init__(self, name: str, options: KubernetesOptions) -> None:
@@ -104,7 +105,7 @@ class KubernetesHost:
             raise ServerMissing(spec.server_id)
         return found.tenant()
 
-    # backups, files and console
+    # backups
 
     def create_backup(self, spec: ServerSpec, backup_id: str) -> BackupInfo:
         self._refuse("backups")
@@ -120,36 +121,3 @@ class KubernetesHost:
 
     def open_backup(self, spec: ServerSpec, backup_id: str) -> Download:
         self._refuse("backups")
-
-    def list_files(self, spec: ServerSpec, path: str) -> Listing:
-        self._refuse("files")
-
-    def read_file(self, spec: ServerSpec, path: str) -> str:
-        self._refuse("files")
-
-    def open_download(self, spec: ServerSpec, path: str) -> Download:
-        self._refuse("files")
-
-    def write_file(self, spec: ServerSpec, path: str, content: str | bytes) -> FileEntry:
-        self._refuse("files")
-
-    def open_upload(self, spec: ServerSpec, path: str) -> Upload:
-        self._refuse("files")
-
-    def delete_file(self, spec: ServerSpec, path: str) -> None:
-        self._refuse("files")
-
-    def revert_file(self, spec: ServerSpec, path: str, version: int | None = None) -> FileEntry:
-        self._refuse("files")
-
-    def file_versions(self, spec: ServerSpec, path: str) -> Sequence[FileVersion]:
-        self._refuse("files")
-
-    def send(self, spec: ServerSpec, line: str) -> None:
-        self._refuse("consoles")
-
-    def read_console(self, spec: ServerSpec, after_offset: int | None) -> tuple[int, list[str]]:
-        self._refuse("consoles")
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise NotOffered(self._name, what)

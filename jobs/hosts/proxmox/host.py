@@ -5,26 +5,27 @@ Guests have no files and no console that an API token could reach well, so that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from jobs.hosts.base import NotOffered, Observation, ServerMissing
+from jobs.hosts.base import Observation, ServerMissing
 from jobs.hosts.errors import HostFailed
 from jobs.hosts.proxmox import backups, creation, power
 from jobs.hosts.proxmox.client import Client, Refused
 from jobs.hosts.proxmox.guests import Located, is_true, locate
 from jobs.hosts.proxmox.options import ProxmoxOptions
 from jobs.hosts.proxmox.overview import Overview
+from jobs.hosts.refusals import NoFilesNorConsoles
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from jobs.hosts.base import BackupInfo, Download, FileEntry, FileVersion, Listing, ServerSpec, Tenant, Upload
+    from jobs.hosts.base import BackupInfo, Download, ServerSpec, Tenant
 
 MISSING = Observation("missing", None, "no guest has its tag")
 DESTROY_GRACE_SECONDS = 8.0
 
 
-class ProxmoxHost:
+class ProxmoxHost(NoFilesNorConsoles):
     """Servers on one cluster. Any number of threads and processes may use it at the same time."""
 
     def __init__(self, name: str, options: ProxmoxOptions) -> None:
@@ -102,38 +103,6 @@ class ProxmoxHost:
     def open_backup(self, spec: ServerSpec, backup_id: str) -> Download:
         self._refuse("downloads of backups")
 
-    # files and console
-
-    def list_files(self, spec: ServerSpec, path: str) -> Listing:
-        self._refuse("files")
-
-    def read_file(self, spec: ServerSpec, path: str) -> str:
-        self._refuse("files")
-
-    def open_download(self, spec: ServerSpec, path: str) -> Download:
-        self._refuse("files")
-
-    def write_file(self, spec: ServerSpec, path: str, content: str | bytes) -> FileEntry:
-        self._refuse("files")
-
-    def open_upload(self, spec: ServerSpec, path: str) -> Upload:
-        self._refuse("files")
-
-    def delete_file(self, spec: ServerSpec, path: str) -> None:
-        self._refuse("files")
-
-    def revert_file(self, spec: ServerSpec, path: str, version: int | None = None) -> FileEntry:
-        self._refuse("files")
-
-    def file_versions(self, spec: ServerSpec, path: str) -> Sequence[FileVersion]:
-        self._refuse("files")
-
-    def send(self, spec: ServerSpec, line: str) -> None:
-        self._refuse("consoles")
-
-    def read_console(self, spec: ServerSpec, after_offset: int | None) -> tuple[int, list[str]]:
-        self._refuse("consoles")
-
     # tenancy
 
     def tenants(self) -> Sequence[Tenant]:
@@ -144,9 +113,6 @@ class ProxmoxHost:
 
     def set_packages(self, spec: ServerSpec, packages: Collection[str]) -> Tenant:
         self._refuse("packages")
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise NotOffered(self._name, what)
 
     def _find(self, spec: ServerSpec) -> Located | None:
         return locate(self._client, spec.server_id)
