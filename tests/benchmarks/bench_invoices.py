@@ -53,6 +53,8 @@ SELECT md5('s' || n || '-' || t)::uuid, md5('c' || n)::uuid, 'skill-' || e / 6,
        + (n * 7 + t * 61) %% 1440 * interval '1 minute', 'observed'
 FROM generate_series(1, %(organisations)s) n, generate_series(1, %(tenants)s) t, generate_series(0, %(events)s - 1) e
 """
+# Only these: a table that was analysed while it was empty is scanned from end to end by every check of a foreign key.
+FILLED = "customers, org_billing_config, tenant_billing_lifecycle, tenant_skill_events"
 BY_HAND = f"""
 WITH stretches AS (
     SELECT customer_id, server_id, skill, event, at,
@@ -122,7 +124,7 @@ def _fill(deployment: Deployment, month: date) -> None:
         session.execute("SET statement_timeout = 0")
         for statement in (CUSTOMERS, CONFIGS, LIVES, SWITCHINGS):
             session.execute(statement, given)
-        session.execute("ANALYZE")
+        session.execute(f"ANALYZE {FILLED}")
 
 
 def _by_hand(url: str, month: date) -> tuple[float, Decimal]:
