@@ -10,7 +10,6 @@ from uuid import UUID
 
 from jobs.discord import Channels, DiscordDelayed, DiscordRefused, DiscordUncertain
 from jobs.logs import say
-from jobs.rounds import Rounds
 from storage import alerts, policies, tickets
 from storage.alerts import Alert
 from storage.database import Database
@@ -24,11 +23,10 @@ UNKNOWN_KIND_CHANNEL = "alerts-billing"  # a kind that the policy does not name 
 log = logging.getLogger(__name__)
 
 
-class AlertSender(Rounds):
+class AlertSender:
     """Posts what waits in the outbox of alerts."""
 
     def __init__(self, database: Database, channels: Channels) -> None:
-        super().__init__("alerts")
         self.database = database
         self.channels = channels
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,22 +19,23 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from engine.model import Policy
+from jobs import metering
 from jobs.alerts import AlertSender
 from jobs.context import Context
 from jobs.drain import CONTROLLER
 from jobs.edge.watch import FORCED_SECONDS, EdgeWatch
 from jobs.endings import end_operations
-from jobs.invoices.automatic import AutomaticRun
+from jobs.invoices import automatic
 from jobs.invoices.moves import move_invoices
 from jobs.invoices.sender import ReminderSender
 from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.letters.hooks import HookSender
 from jobs.letters.sender import LetterSender
 from jobs.logs import say
-from jobs.metering import Meter
 from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
 from jobs.repair import boot, look_back, repair
+from jobs.rounds import Rounds
 from jobs.stripe_charges import ChargePoll
 from jobs.stripe_client import StandingPoll
 from jobs.stripe_reader import EventReader
@@ -97,9 +99,6 @@ class Controller:
     """Leads while it holds the lease; waits for it otherwise."""
 
     def __init__(self, context: Context, alerts: AlertSender) -> None:
-        self.letters = LetterSender(context.database, context.mailer, context.settings.our_urls)
-        self.hooks = HookSender(context.database, context.settings.customer_hooks)
-        self.reminders = ReminderSender(context.database, context.mailer, context.settings)
         self.context = context
         self.alerts = alerts
         self.stopping = threading.Event()
@@ -111,15 +110,29 @@ class Controller:
         self.charges = ChargePoll(context.settings, context.database)
         self.lookout = Lookout(context)
         self.edge_watch = EdgeWatch(context)
-        self.meter = Meter(context.database, context.hosts)
-        self.invoices = AutomaticRun(context.settings, context.database)
-        self.beside = (self.meter, self.invoices, self.alerts, self.letters, self.hooks, self.reminders)
+        self.reminders = ReminderSender(context.database, context.mailer, context.settings)
+        self.beside = self._beside()
         self.digest: str | None = None
         self.booted = False
         self._parked_at = float("-inf")
         self._pruned_at = float("-inf")
         self._renewed_at = float("-inf")
         self._session: psycopg.Connection[Any] | None = None
+
+    def _beside(self) -> tuple[Rounds, ...]:
+        settings, database = self.context.settings, self.context.database
+        compare = partial(metering.compare, database, self.context.hosts)
+        bill = partial(automatic.run_by_itself, settings, database)
+        letters = LetterSender(database, self.context.mailer, settings.our_urls)
+        hooks = HookSender(database, settings.customer_hooks)
+        return (
+            Rounds("what is metered", compare, every_seconds=metering.EVERY_SECONDS),
+            Rounds("invoices", bill, every_seconds=automatic.EVERY_SECONDS),
+            Rounds("alerts", self.alerts.send),
+            Rounds("letters", letters.send),
+            Rounds("hooks", hooks.send),
+            Rounds("letters about invoices", self.reminders.send),
+        )
 
     def run(self) -> None:
         """Tick until asked to stop, then give the lease back."""

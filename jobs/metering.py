@@ -7,17 +7,13 @@ charged for days of which nobody knows.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 
 from jobs.hosts.base import HostError, NotOffered, Tenant
 from jobs.logs import say
@@ -131,35 +127,8 @@ def _record(  # noqa: PLR0917 - one page of one host
     report.suspensions += page.suspensions
 
 
-class Meter:
-    """Looks now and then, in a thread of its own: a host that hangs keeps nobody waiting."""
-
-    def __init__(self, database: Database, hosts: Mapping[str, Tenancies]) -> None:
-        self._database = database
-        self._hosts = hosts
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
-        self._looking: Future[None] | None = None
-        self._next_at = time.monotonic() + EVERY_SECONDS
-
-    def nudge(self) -> None:
-        """Begin a look when it is time and none is under way."""
-        if time.monotonic() < self._next_at or (self._looking is not None and not self._looking.done()):
-            return
-        self._next_at = time.monotonic() + EVERY_SECONDS
-        self._looking = self._thread.submit(self._look)
-
-    def close(self) -> None:
-        """Look no more."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    def _look(self) -> None:
-        try:
-            found = mirror(self._database, self._hosts, "reconcile")
-        except (DBAPIError, psycopg.Error) as error:
-            say(log, logging.WARNING, "what is metered could not be compared", reason=type(error).__name__)
-            return
-        except Exception:
-            log.exception("what is metered could not be compared with hosts; the next look tries again")
-            return
-        if missing := found.lifecycle + found.packages + found.suspensions:
-            say(log, logging.WARNING, "events of tenants were missing and are recorded now", events=missing)
+def compare(database: Database, hosts: Mapping[str, Tenancies]) -> None:
+    """Record what is missing, and say so: events should have told it."""
+    found = mirror(database, hosts, "reconcile")
+    if missing := found.lifecycle + found.packages + found.suspensions:
+        say(log, logging.WARNING, "events of tenants were missing and are recorded now", events=missing)

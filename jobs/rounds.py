@@ -1,38 +1,54 @@
-"""Sending from an outbox in rounds, beside the controller's tick, which it must never hold up."""
+"""Work in rounds beside the controller's tick, which it must never hold up: outboxes, looks at hosts, monthly runs."""
 
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from jobs.logs import say
+from storage.database import is_lost
+
+FIRST_SECONDS = 60.0  # after which the first round begins at the latest
+CLOSE_SECONDS = 10.0  # less than `forbear up` gives its processes to end
 
 log = logging.getLogger(__name__)
 
 
-class Rounds(ABC):
-    """Sends in a thread of its own, one round at a time."""
+class Rounds:
+    """Does some work in a thread of its own, one round at a time. A round that fails is shown, and the next goes on."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, work: Callable[[], object], *, every_seconds: float = 0.0) -> None:
         self._what = what
+        self._work = work
+        self._every_seconds = every_seconds
+        self._next_at = time.monotonic() + min(every_seconds, FIRST_SECONDS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=what)
-        self._round: Future[int] | None = None
-
-    @abstractmethod
-    def send(self) -> int:
-        """Send some of what waits, oldest first; return how many were dealt with."""
+        self._round: Future[None] | None = None
 
     def nudge(self) -> None:
-        """Begin a round unless one is under way; say what went wrong with the last."""
+        """Begin a round when it is time and none is under way."""
+        if time.monotonic() < self._next_at or (self._round is not None and not self._round.done()):
+            return
+        self._next_at = time.monotonic() + self._every_seconds
+        self._round = self._thread.submit(self._one)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the round under way, if there is one, at most so long."""
         if self._round is not None:
-            if not self._round.done():
-                return
-            if (error := self._round.exception()) is not None:
-                reason = type(error).__name__
-                say(log, logging.WARNING, f"{self._what} could not be sent, trying again", reason=reason)
-        self._round = self._thread.submit(self.send)
+            wait([self._round], timeout=seconds)
 
     def close(self) -> None:
-        """Wait for the round under way."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Begin no more, and wait for the round under way, though not for ever: what it asks may hang."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.wait(CLOSE_SECONDS)
+
+    def _one(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            if is_lost(error):
+                say(log, logging.WARNING, f"{self._what} wait for the database", reason=type(error).__name__)
+            else:
+                log.exception("a round of %s failed; the next goes on", self._what)

@@ -9,7 +9,6 @@ from engine.invoicing.invoice import Invoice
 from jobs.letters import forms
 from jobs.logs import say
 from jobs.mail import Attachment, Letter, MailDelayed, Mailer, MailRefused, MailUncertain, pause_seconds
-from jobs.rounds import Rounds
 from storage import policies, reminders
 from storage.database import Database
 from storage.reminders import Reminder
@@ -22,11 +21,10 @@ PAGE = "/billing"
 log = logging.getLogger(__name__)
 
 
-class ReminderSender(Rounds):
+class ReminderSender:
     """Sends what waits in the outbox of letters about invoices."""
 
     def __init__(self, database: Database, mailer: Mailer, settings: Settings) -> None:
-        super().__init__("letters about invoices")
         self.database = database
         self.mailer = mailer
         self.page = f"{settings.portal_url}{PAGE}"

@@ -16,7 +16,6 @@ import httpx
 
 from jobs.letters.public_address import AddressRefused, Target, public_address, target_of
 from jobs.logs import say
-from jobs.rounds import Rounds
 from storage import hooks
 from storage.database import Database
 from storage.hooks import WaitingPost
@@ -39,12 +38,11 @@ class Outcome:
     again: bool = False
 
 
-class HookSender(Rounds):
+class HookSender:
     """Posts what waits in the outbox."""
 
     def __init__(self, database: Database, allows: str, post_seconds: float = POST_SECONDS) -> None:
         """Take which addresses are allowed: `off` none, `public` public ones by HTTPS, `any` all."""
-        super().__init__("hooks")
         self.database = database
         self.allows = allows
         self.post_seconds = post_seconds

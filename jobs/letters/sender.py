@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from jobs.letters import forms
 from jobs.logs import say
 from jobs.mail import Letter, MailDelayed, Mailer, MailRefused, MailUncertain, pause_seconds
-from jobs.rounds import Rounds
 from storage import letters
 from storage.database import Database
 from storage.letters import WaitingLetter
@@ -18,12 +17,11 @@ AT_ONCE = 20
 log = logging.getLogger(__name__)
 
 
-class LetterSender(Rounds):
+class LetterSender:
     """Sends what waits in the outbox of letters."""
 
     def __init__(self, database: Database, mailer: Mailer, ours: Sequence[str]) -> None:
         """Take what addresses of ours begin with: those alone become links."""
-        super().__init__("letters")
         self.database = database
         self.mailer = mailer
         self.ours = tuple(ours)

@@ -10,7 +10,6 @@ from itertools import pairwise
 from uuid import UUID
 
 from jobs.controller import Controller
-from jobs.rounds import Rounds
 from tests.jobs.floor import Floor
 
 
@@ -48,7 +47,6 @@ def grown_bytes(floor: Floor, servers: list[UUID], *, ticks: int, warm: int, see
 
 def _held_bytes(controller: Controller) -> int:
     for beside in controller.beside:
-        if isinstance(beside, Rounds) and beside._round is not None:
-            beside._round.exception(timeout=30)  # what a thread is just working with would count as kept
+        beside.wait(30)  # what a thread is just working with would count as kept
     gc.collect()
     return tracemalloc.get_traced_memory()[0]

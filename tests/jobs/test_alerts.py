@@ -83,13 +83,13 @@ def test_discord_that_hangs_delays_no_tick(floor: Floor, controller: Controller)
             released.wait(20)
 
     raised(floor, "enforcement_done")
-    controller.alerts = AlertSender(floor.database, Hanging())
+    controller.alerts.channels = Hanging()
     account = floor.late()
     floor.tick(controller)
     assert floor.tick(controller).took_ms < 5000
     assert floor.row(account)["billing_status"] == "overdue_warning"
+    assert floor.rows("SELECT outcome FROM alerts")[0]["outcome"] == "being told"
     released.set()
-    controller.alerts.close()
 
 
 def test_two_senders_never_share_an_alert(floor: Floor) -> None:

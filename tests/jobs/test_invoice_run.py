@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.invoicing.document import from_document
-from jobs.invoices.automatic import AutomaticRun, last_month_over
+from jobs.invoices.automatic import last_month_over, run_by_itself
 from jobs.invoices.commands import invoice
 from jobs.invoices.creditor import creditor_of, read_creditor
 from jobs.invoices.run import first_of, run, waiting
@@ -69,15 +69,15 @@ def test_automatic_run_is_for_those_who_want_it(books: Books) -> None:
 
 
 def test_controller_issues_for_those_once_the_month_is_over_everywhere(books: Books) -> None:
-    automatic, wanted = AutomaticRun(books.deployment.settings, books.deployment.database), books.ago(0)
-    assert automatic.run_once() is None  # nobody has said who invoices are from
-    settings = replace(books.deployment.settings, invoice_file=EXAMPLE)
-    automatic = AutomaticRun(settings, books.deployment.database)
+    settings, database = books.deployment.settings, books.deployment.database
+    wanted = books.ago(0)
+    assert run_by_itself(settings, database) is None  # nobody has said who invoices are from
+    settings = replace(settings, invoice_file=EXAMPLE)
     books.organisation("alpha", auto_invoices=True, zone="Pacific/Pago_Pago")
     broken = books.organisation("beta", auto_invoices=True)
     with books.deployment.session() as session:
         session.execute(f"ALTER TABLE invoices ADD CONSTRAINT poison CHECK (customer_id <> '{broken}')")
-    report, again = automatic.run_once(), automatic.run_once()
+    report, again = run_by_itself(settings, database), run_by_itself(settings, database)
     assert report is not None
     assert again is not None
     assert (report.issued, report.failed, again.issued) == (1, 1, 0)

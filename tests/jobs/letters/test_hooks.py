@@ -57,8 +57,8 @@ def test_a_notice_is_posted_once_signed_and_says_what_the_mail_says(floor: Floor
         floor.run(controller)
         sender = HookSender(floor.database, "any")
         sender.send()  # beside the controller's own: each post is one sender's
-        sender.close()
-        controller.hooks.close()
+        for rounds in controller.beside:
+            rounds.close()
     ((headers, body),) = sink.taken
     at, _, signed = headers["forbear-signature"].removeprefix("t=").partition(",v1=")
     assert hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest() == signed
@@ -86,7 +86,6 @@ def test_what_may_have_arrived_is_not_posted_again(floor: Floor, status: int, ou
     with HookSink(status=status) as sink:
         sender = told(floor, sink.url, seconds=1)
         sender.send()
-        sender.close()
     assert outcomes(floor) == [outcome]
     assert len(sink.taken) == posts, "and nobody is led elsewhere"
     assert floor.scalar("SELECT sent_at IS NOT NULL FROM hook_posts") is True
@@ -100,7 +99,6 @@ def test_not_now_is_tried_later_and_not_for_ever(floor: Floor, status: int) -> N
             with floor.begin() as conn:
                 conn.execute(text("UPDATE hook_posts SET not_before = NULL"))
             sender.send()
-        sender.close()
     assert len(sink.taken) == 8
     assert outcomes(floor) == [f"given up: it answered {status}"]
 
@@ -108,7 +106,7 @@ def test_not_now_is_tried_later_and_not_for_ever(floor: Floor, status: int) -> N
 def test_nobody_there_is_tried_later(floor: Floor) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        told(floor, f"http://127.0.0.1:{taken.getsockname()[1]}/").close()
+        told(floor, f"http://127.0.0.1:{taken.getsockname()[1]}/")
     assert outcomes(floor) == ["it cannot be reached"]
     assert floor.scalar("SELECT sent_at IS NULL AND not_before > clock_timestamp() FROM hook_posts") is True
 
@@ -116,7 +114,7 @@ def test_nobody_there_is_tried_later(floor: Floor) -> None:
 def test_an_address_of_our_own_network_is_never_connected_to(floor: Floor) -> None:
     with HookSink() as sink:
         for url in (sink.url, sink.url.replace("http:", "https:"), "https://169.254.169.254/latest/meta-data"):
-            told(floor, url, allows="public").close()
+            told(floor, url, allows="public")
             with floor.begin() as conn:
                 (outcome,) = conn.execute(text("DELETE FROM hook_posts RETURNING outcome")).scalars()
                 conn.execute(text("DELETE FROM hooks"))
@@ -126,7 +124,7 @@ def test_an_address_of_our_own_network_is_never_connected_to(floor: Floor) -> No
 
 def test_switched_off_nothing_is_posted(floor: Floor) -> None:
     with HookSink() as sink:
-        told(floor, sink.url, allows="off").close()
+        told(floor, sink.url, allows="off")
     assert sink.taken == []
 
 
@@ -137,7 +135,6 @@ def test_an_address_that_was_taken_away_is_not_posted_to(floor: Floor) -> None:
             conn.execute(text("DELETE FROM hooks"))
             conn.execute(text("UPDATE hook_posts SET not_before = NULL"))
         sender.send()
-        sender.close()
     assert len(sink.taken) == 1
     assert outcomes(floor) == ["not posted: the address was taken away"]
 
