@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from engine.model import Value
 from engine.prove.explore import Broken, Visit
-from engine.prove.space import Move, Node, Space
+from engine.prove.space import Move, Space
+from engine.prove.steps import Node
 
 DAY = 86_400
 Edge = tuple[int, int, int]  # (later, earlier, seconds): later happens at least so many seconds after earlier

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from engine.prove import zone as zones
-from engine.prove.space import Move, Node, Space
+from engine.prove.space import Move, Space
+from engine.prove.steps import Node
 from engine.prove.zone import Zone
 
 

@@ -16,7 +16,8 @@ from engine.model import Policy, Value
 from engine.prove import zone as zones
 from engine.prove.explore import Silent, Visit, explore, path_to
 from engine.prove.slices import closed
-from engine.prove.space import OPEN, VOID, Node, Question, Space
+from engine.prove.space import Question, Space
+from engine.prove.steps import OPEN, VOID, Node
 from engine.servers import strictest
 
 ASSUMES = (

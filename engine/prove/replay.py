@@ -12,7 +12,8 @@ from engine.model_permits import PermitKind
 from engine.prove import zone as zones
 from engine.prove.counterexample import Told
 from engine.prove.explore import Broken, Watch
-from engine.prove.space import Move, Node, Space
+from engine.prove.space import Move, Space
+from engine.prove.steps import Node
 from engine.prove.zone import Zone
 from engine.snapshot import Command, Hold, Step, StepKind
 from engine.timeline import play

@@ -7,29 +7,18 @@ here fires at or after its due instant or never, so every real run is among the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from engine.compiled import CompiledMachine, CompiledRule, compiled
 from engine.model import Guard, Origin, Policy, Rule, Value
 from engine.prove import zone as zones
 from engine.prove.clocks import Clocks
 from engine.prove.evidence import PRESENT, STAMPED, valuations
+from engine.prove.steps import DELIVERED, NONE, OPEN, VOID, Node, Step, Steps
 from engine.prove.zone import Zone
 
-NONE, OPEN, DELIVERED, VOID = range(4)  # where a notice stands in an episode; unknown and failed ones stay open here
 PEOPLE = ("one", "another")  # who may send an event: two of the role are as good as many
-
-
-class Node(NamedTuple):
-    """The discrete part of a state; what follows from it also depends on its zone."""
-
-    states: tuple[str, ...]  # by machine
-    stamped: tuple[bool, ...]  # by anchor: not null
-    notices: tuple[int, ...]
-    senders: tuple[str | None, ...] = ()  # of the events that a rule's `other_than` names
-    watch: tuple[object, ...] = ()  # what a guarantee remembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +62,10 @@ class Space:
         self.promises = tuple(p for p in ready.promises if p.rule.rule.machine in self.index)
         self.notices = self._notices(question)
         self.notice_at = {name: at for at, name in enumerate(self.notices)}
-        self.set_by = {n: tuple(f for f, _ in ready.delivered[n] if f in self.at) for n in self.notices}
         self.events = tuple(dict.fromkeys(r.rule.other_than for r in self._rules() if r.rule.other_than is not None))
         self.evidence = valuations(policy, [*self._guards(), *question.guards], self._evidence_anchors(question))
         self.at_delivery = question.at_delivery
+        self.steps = Steps(ready, self.machines, self.anchors, self.notices, self.events)
         self.clocks = Clocks(self.machines, self.stamps, question.elapsed)
 
     def start(self) -> Node:
@@ -110,18 +99,7 @@ class Space:
 
     def told(self, node: Node, zone: Zone, kind: str, notice: str) -> tuple[Node, Zone]:
         """Return where it leads that a notice is delivered, void or issued again."""
-        at = self.notice_at[notice]
-        if kind == "reissue":
-            return self._told(node, at, OPEN), zone
-        if kind == "deliver":
-            node, zone = self._stamp(node, zone, self.set_by[notice])
-            return self._told(node, at, DELIVERED), zone
-        node, zone = self._clear(node, zone, self.set_by[notice])
-        node = self._told(node, at, VOID)
-        voiding = [permit for promise in self.promises if promise.notice == notice for permit in promise.voiding]
-        for notify in {permit.notify for permit in voiding} & self.notice_at.keys():
-            node, zone = self._asked(node, zone, str(notify))
-        return node, zone
+        return _at(zone, self.steps.told(node, kind, notice))
 
     def _known_at_delivery(self, node: Node) -> Iterator[int | None]:
         """Yield the evidence that can be known when a notice is delivered: any under which no relief is due."""
@@ -163,21 +141,24 @@ class Space:
     def relieve(self, node: Node, evidence: Mapping[str, Value]) -> tuple[list[Rule], Node]:
         """Return the rules of relief that fire one after the other under this evidence, and where they lead."""
         fired: list[Rule] = []
-        zone = zones.unconstrained(self.clocks.count)
+        facts = self.facts(node, evidence)
         quiet = False
         while not quiet:
             quiet = True
             for machine in self.machines:
-                for rule in machine.relief[self._state(node, machine)]:
-                    if rule.event is None and not rule.timers and self._holds(rule, node, evidence):
-                        node, zone = self.after(node, zone, rule)
-                        fired.append(rule.rule)
-                        quiet = False
-                        break
+                rule = self._relieving(machine, node, facts)
+                if rule is not None:
+                    node, _ = self.steps.fired(node, rule)
+                    facts = self.facts(node, evidence)
+                    fired.append(rule.rule)
+                    quiet = False
         return fired, node
 
-    def _holds(self, rule: CompiledRule, node: Node, evidence: Mapping[str, Value]) -> bool:
-        return rule.check is None or rule.check(self.facts(node, evidence))
+    def _relieving(self, machine: CompiledMachine, node: Node, facts: Mapping[str, Value]) -> CompiledRule | None:
+        for rule in machine.relief[self._state(node, machine)]:
+            if rule.event is None and not rule.timers and (rule.check is None or rule.check(facts)):
+                return rule
+        return None
 
     def _after_all(self, node: Node, zone: Zone, rules: list[Rule]) -> tuple[Node, Zone]:
         for rule in rules:
@@ -224,47 +205,7 @@ class Space:
 
     def after(self, node: Node, zone: Zone, rule: CompiledRule, actor: str | None = None) -> tuple[Node, Zone]:
         """Return where it leads that the rule fires."""
-        machine = self.ready.by_name[rule.rule.machine]
-        if rule.event in self.events:
-            at = self.events.index(rule.event)
-            node = node._replace(senders=(*node.senders[:at], actor, *node.senders[at + 1 :]))
-        if rule.mark is not None:
-            node, zone = self._stamp(node, zone, (rule.mark,))
-        elif rule.to is not None:
-            node, zone = self._moved(node, zone, machine, rule.to)
-        for ask in rule.rule.do:
-            if ask.intent in self.notice_at:
-                node, zone = self._asked(node, zone, ask.intent)
-        return node, zone
-
-    def _asked(self, node: Node, zone: Zone, notice: str) -> tuple[Node, Zone]:
-        at = self.notice_at[notice]
-        if node.notices[at] == OPEN:
-            return node, zone
-        node, zone = self._clear(node, zone, self.set_by[notice])
-        return self._told(node, at, OPEN), zone
-
-    def _moved(self, node: Node, zone: Zone, machine: CompiledMachine, to: str) -> tuple[Node, Zone]:
-        at = self.index[machine.name]
-        start = node.states[at]
-        node = node._replace(states=(*node.states[:at], to, *node.states[at + 1 :]))
-        if to == machine.initial:
-            node, zone = self._clear(node, zone, tuple(name for name in machine.clears if name in self.at))
-            notices = tuple(
-                NONE if name in machine.episode_notices else status
-                for name, status in zip(self.notices, node.notices, strict=True)
-            )
-            senders = (
-                None if event in machine.events else sender
-                for event, sender in zip(self.events, node.senders, strict=True)
-            )
-            node = node._replace(notices=notices, senders=tuple(senders))
-        elif machine.rank[to] < machine.rank[start]:
-            above = [
-                f for state, each in machine.entered.items() if machine.rank[state] > machine.rank[to] for f, _ in each
-            ]
-            node, zone = self._clear(node, zone, tuple(above))
-        return self._stamp(node, zone, tuple(fact for fact, _ in machine.entered[to]))
+        return _at(zone, self.steps.fired(node, rule, actor))
 
     # ---- parts of a state --------------------------------------------------------------------------------------------
 
@@ -281,31 +222,12 @@ class Space:
     def widened(self, node: Node, zone: Zone, watched: tuple[int, ...] = ()) -> Zone:
         """Let time pass and forget what no test can tell apart, so that exploration ends."""
         for anchor in self.clocks.idle(node.states):
-            zone = zones.forget(zone, anchor)
+            if node.stamped[anchor - 1]:
+                zone = zones.forget(zone, anchor)
         return zones.extrapolate(zones.delay(zone), (*self.clocks.longest, *watched))
 
     def _state(self, node: Node, machine: CompiledMachine) -> str:
         return node.states[self.index[machine.name]]
-
-    def _told(self, node: Node, at: int, status: int) -> Node:
-        return node._replace(notices=(*node.notices[:at], status, *node.notices[at + 1 :]))
-
-    def _stamp(self, node: Node, zone: Zone, facts: tuple[str, ...]) -> tuple[Node, Zone]:
-        return self._set(node, facts, stamped=True), self._each(zones.stamp, zone, facts)
-
-    def _clear(self, node: Node, zone: Zone, facts: tuple[str, ...]) -> tuple[Node, Zone]:
-        return self._set(node, facts, stamped=False), self._each(zones.forget, zone, facts)
-
-    def _each(self, change: Callable[[Zone, int], Zone], zone: Zone, facts: tuple[str, ...]) -> Zone:
-        for fact in facts:
-            zone = change(zone, self.at[fact] + 1)
-        return zone
-
-    def _set(self, node: Node, facts: tuple[str, ...], *, stamped: bool) -> Node:
-        present = list(node.stamped)
-        for fact in facts:
-            present[self.at[fact]] = stamped
-        return node._replace(stamped=tuple(present))
 
     # ---- what the machines read --------------------------------------------------------------------------------------
 
@@ -329,3 +251,10 @@ class Space:
         stamping = {fact.of for fact in self.stamps.values() if fact.origin is Origin.DELIVERED}
         promising = {promise.notice for promise in self.promises}
         return tuple(dict.fromkeys(name for name in asked if name in stamping | promising | question.notices))
+
+
+def _at(zone: Zone, step: Step) -> tuple[Node, Zone]:
+    """Return a step's state with its zone."""
+    for change, anchor in step.changes:
+        zone = change(zone, anchor)
+    return step.node, zone

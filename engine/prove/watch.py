@@ -9,7 +9,8 @@ from engine.guards import holds
 from engine.prove import zone as zones
 from engine.prove.explore import Broken
 from engine.prove.slices import concerned_by, is_such
-from engine.prove.space import Move, Node, Space
+from engine.prove.space import Move, Space
+from engine.prove.steps import Node
 from engine.prove.zone import Zone
 from engine.timeline_text import write_offset
 

@@ -15,7 +15,8 @@ from engine.load import bundle, load_texts
 from engine.model import Policy, Value
 from engine.prove.explore import Silent, explore
 from engine.prove.judge import MOST_STATES, Verdict, judge
-from engine.prove.space import DELIVERED, NONE, OPEN, VOID, Space
+from engine.prove.space import Space
+from engine.prove.steps import DELIVERED, NONE, OPEN, VOID
 from engine.prove.zone import Zone
 from engine.snapshot import NoticeStatus
 from engine.timeline_items import good_standing
