@@ -45,6 +45,16 @@ class AlreadyIssued(InvoiceError):
         super().__init__(f"{month:%Y-%m} is invoiced already, as `{number}`; credit that one first to issue another")
 
 
+class VatNumberMissing(InvoiceError):
+    """Only who is in the register of VAT may charge it (Swiss VAT act, art. 27)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the invoice would charge VAT, and its sender has no VAT number; name `vat_id` in the invoice file, or set "
+            "the VAT rate to 0"
+        )
+
+
 class NotCreditable(InvoiceError):
     """Only an invoice that was not credited yet can be."""
 

@@ -29,7 +29,7 @@ from engine.invoicing.reference import reference_of
 from engine.invoicing.tariff import Tariff
 from storage import clock, invoices, organisations
 from storage.database import raw
-from storage.errors_invoices import AlreadyIssued, MonthNotOver, NotCreditable
+from storage.errors_invoices import AlreadyIssued, MonthNotOver, NotCreditable, VatNumberMissing
 from storage.invoices import Issued
 from storage.invoices_gather import tenants_of
 from storage.organisations import Organisation
@@ -114,7 +114,7 @@ class Billing:
     def issue(self, conn: Connection, customer_id: UUID, month: date, *, by: str) -> Issued | None:
         """Issue the invoice of a month that is over; None: there is nothing to pay for, and no number is used.
 
-        month: any day of it. Raises UnknownCustomer, MonthNotOver, AlreadyIssued.
+        month: any day of it. Raises UnknownCustomer, MonthNotOver, AlreadyIssued, VatNumberMissing.
         """
         first_on, _ = month_of(month.year, month.month)
         organisation = organisations.get(conn, customer_id)
@@ -136,7 +136,7 @@ class Billing:
     ) -> list[Made | None]:
         """Issue a month that is over for organisations that have no invoice of it; None: nothing to pay for.
 
-        All of them or none. Raises MonthNotOver; the database refuses a second invoice of a month.
+        All of them or none. Raises MonthNotOver, VatNumberMissing; the database refuses a second invoice of a month.
         """
         prices, now = self._book.read(conn), clock.now(conn)
         previews = self._previews(conn, prices, found, *month_of(month.year, month.month))
@@ -144,6 +144,8 @@ class Billing:
         for organisation, preview in zip(found, previews, strict=True):
             if now < self._tariff(prices, organisation, preview.first_on, preview.last_on).days.bounds[-1]:
                 raise MonthNotOver(preview.first_on, organisation.zone)
+            if preview.vat and self.creditor.party.vat_id is None:
+                raise VatNumberMissing
             if preview.total:
                 drafts.append(self._draft(preview, organisation, now, revision))
         made = {draft.customer_id: Made(draft.id, draft.lines.total) for draft in drafts}

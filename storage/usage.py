@@ -59,6 +59,7 @@ def take(conn: Connection, told: Sequence[Told], *, source: str) -> Taken:
     """Write usage down, in the caller's transaction. Raises UsageRefused with every reason, up to twenty.
 
     A day that is on an invoice already is refused: usage that came late would never be charged without anybody knowing.
+    So is one that is not over: what it had by now would stand for the whole.
     """
     if not told:
         return Taken(0, 0)
@@ -84,8 +85,8 @@ def take(conn: Connection, told: Sequence[Told], *, source: str) -> Taken:
                 repeated += 1
             else:
                 faults.append(f"{each.place}: was told as {before[key].normalize():f} before; what was told stays")
-        elif each.used_on > tenant.today:
-            faults.append(f"{each.place}: {each.used_on} has not come yet")
+        elif each.used_on >= tenant.today:
+            faults.append(f"{each.place}: {each.used_on} is not over yet, and what was told stays")
         elif tenant.invoiced is not None and each.used_on <= tenant.invoiced:
             faults.append(f"{each.place}: {each.used_on} is invoiced already; credit that invoice first")
         else:

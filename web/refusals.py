@@ -63,6 +63,7 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (invoices.LetterSettled, 409, "ALREADY_SETTLED"),
     (invoices.MonthNotOver, 409, "MONTH_NOT_OVER"),
     (invoices.AlreadyIssued, 409, "ALREADY_ISSUED"),
+    (invoices.VatNumberMissing, 409, "VAT_NUMBER_MISSING"),
     (invoices.NotCreditable, 409, "NOT_CREDITABLE"),
     (invoices.PaymentRefused, 409, "PAYMENT_REFUSED"),
     (invoices.PriceRefused, 400, "PRICE_REFUSED"),

@@ -14,6 +14,8 @@ from decimal import Decimal
 
 from lxml import etree
 
+from engine.invoicing.reference import compact, is_iban, is_qr_iban
+
 MOST_BYTES = 20 * 1024 * 1024
 MOST_PAYMENTS = 100_000
 MOST_FAULTS = 20
@@ -35,7 +37,8 @@ class BankFileWrong(Exception):
 class BankPayment:
     """Money that was booked to our account.
 
-    `identity` is the same in every file that reports this payment again. `reference` is the creditor reference that the
+    `identity` is the same in every file that reports this payment again. `account` is what the payer paid to: the
+    QR-IBAN where the bank names it, else the account of the report. `reference` is the creditor reference that the
     payer gave, without blanks; None when they gave none. `payer` is whom the bank names, for people to read.
     """
 
@@ -138,7 +141,7 @@ class _Reading:
     def _take(self, entry: _Entry, detail: etree._Element | None, amount: tuple[Decimal, str]) -> None:
         payment = BankPayment(
             identity=_identity(entry, detail, amount),
-            account=entry.account,
+            account=_paid_to(entry, detail),
             booked_on=entry.booked_on,
             amount=amount[0],
             currency=amount[1],
@@ -189,7 +192,8 @@ def _transaction_amount(detail: etree._Element) -> etree._Element | None:
 def _identity(entry: _Entry, detail: etree._Element | None, amount: tuple[Decimal, str]) -> str:
     """Name a payment by the bank's reference, which statement and notification share; else by all that is known."""
     own = None if detail is None else _text(detail, "Refs", "AcctSvcrRef")
-    of_entry = _text(entry.element, "AcctSvcrRef") or _text(entry.element, "NtryRef")
+    named = _text(entry.element, "NtryRef")
+    of_entry = _text(entry.element, "AcctSvcrRef") or (None if named is None or is_iban(named) else named)
     if own is None and "." not in entry.position:
         own = of_entry
     if own is not None:
@@ -199,6 +203,16 @@ def _identity(entry: _Entry, detail: etree._Element | None, amount: tuple[Decima
         known = (of_entry, entry.booked_on, *amount, end_to_end, _reference(detail), entry.position)
         facts = [entry.account, *(str(fact) for fact in known)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def _paid_to(entry: _Entry, detail: etree._Element | None) -> str:
+    """A QR-IBAN is another name of an account: the report is about the account, and names it beside a payment.
+
+    SIX, Swiss implementation guidelines for cash management: as the entry's reference, or as the creditor's account.
+    """
+    beside = None if detail is None else _text(detail, "RltdPties", "CdtrAcct", "Id", "IBAN")
+    named = (beside, _text(entry.element, "NtryRef"))
+    return next((compact(one) for one in named if one is not None and is_iban(one) and is_qr_iban(one)), entry.account)
 
 
 def _reference(detail: etree._Element | None) -> str | None:

@@ -17,8 +17,16 @@ from engine.invoicing.days import month_of
 from engine.invoicing.document import to_document
 from engine.invoicing.invoice import Invoice
 from storage import invoices, invoices_pay, organisations, prices
-from storage.errors_invoices import AlreadyIssued, MonthNotOver, NotCreditable, PaymentRefused, PriceRefused
+from storage.errors_invoices import (
+    AlreadyIssued,
+    MonthNotOver,
+    NotCreditable,
+    PaymentRefused,
+    PriceRefused,
+    VatNumberMissing,
+)
 from storage.invoices import Issued
+from storage.invoices_issue import Billing
 from tests.storage.deployment import Deployment, together
 from tests.storage.metered import CREDITOR, Books
 
@@ -59,6 +67,17 @@ def test_month_is_issued_once_and_again_only_after_a_credit_note(books: Books) -
     assert (again.number[-5:], again.revision) == ("00003", 1)
     with books.deployment.begin() as conn:
         assert [x.state for x in invoices.listed(conn, customer_id=customer)] == ["open", "credit_note", "credited"]
+
+
+def test_who_has_no_vat_number_charges_no_vat(books: Books) -> None:
+    small = Billing(replace(CREDITOR, party=replace(CREDITOR.party, vat_id=None)))
+    at_home, abroad = books.organisation("alpha"), books.organisation("beta", country="DE")
+    with books.deployment.begin() as conn:
+        with pytest.raises(VatNumberMissing, match="set the VAT rate to 0"):
+            small.issue(conn, at_home, books.month, by="test")
+        made = small.issue(conn, abroad, books.month, by="test")
+    assert made is not None
+    assert (made.vat, made.number[-5:]) == (D("0.00"), "00001")
 
 
 def test_nothing_to_pay_for_uses_no_number(books: Books) -> None:

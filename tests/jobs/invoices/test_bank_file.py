@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.invoices.bank_file import BankFileWrong, BankPayment, read_bank_file
-from tests.jobs.invoices.papers import ACCOUNT, REFERENCE, bank_xml, entry_xml, payment_xml
+from tests.jobs.invoices.papers import ACCOUNT, QR_ACCOUNT, QR_REFERENCE, REFERENCE, bank_xml, entry_xml, payment_xml
 
 
 def only_payment(content: bytes) -> BankPayment:
@@ -55,6 +55,30 @@ def test_two_payments_alike_in_all_but_place_stay_two() -> None:
 
 def test_a_reference_is_read_without_its_blanks() -> None:
     assert only_payment(bank_xml([entry_xml(payment_xml(reference="rf18 5390 0754 7034"))])).reference == REFERENCE
+
+
+@pytest.mark.parametrize(
+    ("more", "beside", "account"),
+    [
+        (f"<NtryRef>{QR_ACCOUNT}</NtryRef>", "", QR_ACCOUNT),
+        ("", f"<CdtrAcct><Id><IBAN>{QR_ACCOUNT}</IBAN></Id></CdtrAcct>", QR_ACCOUNT),
+        ("", "", ACCOUNT),
+        (f"<NtryRef>{ACCOUNT}</NtryRef>", "", ACCOUNT),
+        ("<NtryRef>CH4431999123000889013</NtryRef>", "", ACCOUNT),
+    ],
+)
+def test_a_qr_iban_is_named_beside_the_account_that_it_stands_for(more: str, beside: str, account: str) -> None:
+    paid = payment_xml(reference=QR_REFERENCE).replace("</Dbtr>", f"</Dbtr>{beside}")
+    payment = only_payment(bank_xml([entry_xml(paid, more=more)]))
+    assert (payment.account, payment.reference) == (account, QR_REFERENCE)
+
+
+def test_payments_to_one_qr_iban_stay_apart_where_the_bank_gives_them_no_reference_of_its_own() -> None:
+    entries = [
+        entry_xml(payment_xml(amount, QR_REFERENCE, None), amount=amount, more=f"<NtryRef>{QR_ACCOUNT}</NtryRef>")
+        for amount in ("84.32", "10.00")
+    ]
+    assert len({payment.identity for payment in read_bank_file(bank_xml(entries)).payments}) == 2
 
 
 def test_a_payment_without_reference_or_details_is_still_a_payment() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -82,7 +83,8 @@ def test_no_bytes_are_anything_but_taken_or_refused(content: bytes) -> None:
 def test_import_takes_all_or_nothing_and_each_day_once(books: Books) -> None:
     customer = books.organisation("alpha")
     day = books.month.isoformat()
-    later = (books.deployment.now().date() + timedelta(days=3)).isoformat()
+    today = books.deployment.now().astimezone(ZoneInfo("Europe/Zurich")).date()
+    yesterday = (today - timedelta(days=1)).isoformat()
 
     def told(*rows: str) -> tuple[int, int]:
         with books.deployment.begin() as conn:
@@ -93,12 +95,13 @@ def test_import_takes_all_or_nothing_and_each_day_once(books: Books) -> None:
     for wrong, fault in (
         (f"nobody,messages,{day},1", "there is no tenant `nobody`"),
         (f"alpha,messages,{day},3", "is told twice"),
-        (f"alpha,messages,{later},1", "has not come yet"),
+        (f"alpha,messages,{today},1", "is not over yet"),
     ):
         with pytest.raises(UsageRefused, match=f"line 3: .*{fault}"):
             told(right, wrong)
     assert books.deployment.scalar("SELECT count(*) FROM tenant_usage") == 0
     assert (told(right), told(right)) == ((1, 0), (0, 1))
+    assert told(f"alpha,messages,{yesterday},1") == (1, 0)
     with pytest.raises(UsageRefused, match="was told as 10 before"):
         told(f"alpha,messages,{day},11")
     with books.deployment.begin() as conn:
