@@ -122,7 +122,7 @@ class Controller:
     def _beside(self) -> tuple[Rounds, ...]:
         settings, database = self.context.settings, self.context.database
         compare = partial(metering.compare, database, self.context.hosts)
-        bill = partial(automatic.run_by_itself, settings, database)
+        bill = partial(automatic.run_by_itself, settings, database, self.context.hosts)
         letters = LetterSender(database, self.context.mailer, settings.our_urls)
         hooks = HookSender(database, settings.customer_hooks)
         return (

@@ -127,8 +127,9 @@ def _record(  # noqa: PLR0917 - one page of one host
     report.suspensions += page.suspensions
 
 
-def compare(database: Database, hosts: Mapping[str, Tenancies]) -> None:
+def compare(database: Database, hosts: Mapping[str, Tenancies]) -> Mirrored:
     """Record what is missing, and say so: events should have told it."""
     found = mirror(database, hosts, "reconcile")
     if missing := found.lifecycle + found.packages + found.suspensions:
         say(log, logging.WARNING, "events of tenants were missing and are recorded now", events=missing)
+    return found

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from engine.model import STOPPED_BILLING_STATES
-from storage import clock, policies
+from storage import clock, metering_late, policies
 from storage.database import is_lost
 from storage.errors_invoices import UnknownTenant
 
@@ -104,14 +104,22 @@ class TenantRow:
 
 def created(conn: Connection, server_id: UUID, *, at: datetime | None = None, source: Source = "observed") -> int:
     """Record that a tenant was made; return 1 unless that was recorded before. at: now, unless known better."""
-    given = {"id": server_id, "at": at or clock.now(conn), "source": source}
+    since = at or clock.now(conn)
+    given = {"id": server_id, "at": since, "source": source}
     made = conn.execute(CREATED, {**given, "apart": False}).rowcount
-    return made or conn.execute(CREATED, {**given, "apart": True}).rowcount
+    made = made or conn.execute(CREATED, {**given, "apart": True}).rowcount
+    if made:
+        metering_late.tell(conn, server_id, "created", since)
+    return made
 
 
 def deleted(conn: Connection, server_id: UUID, *, at: datetime | None = None, source: Source = "observed") -> int:
     """Record that a tenant is gone, as an anchor for its final invoice; of one that never was, nothing is recorded."""
-    return conn.execute(DELETED, {"id": server_id, "at": at or clock.now(conn), "source": source}).rowcount
+    since = at or clock.now(conn)
+    made = conn.execute(DELETED, {"id": server_id, "at": since, "source": source}).rowcount
+    if made:
+        metering_late.tell(conn, server_id, "deleted", since)
+    return made
 
 
 def packages(
@@ -158,6 +166,7 @@ def suspensions(conn: Connection, seen: Sequence[Down], *, source: Source = "obs
             "source": source,
         }
         conn.execute(SUSPEND, event)
+        metering_late.tell(conn, row.id, str(event["event"]), event["at"])
     return len(changed)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Final
 
 from jobs.invoices.creditor import read_creditor
-from jobs.invoices.run import Report, run
+from jobs.invoices.run import Report, run, waiting
 from jobs.logs import say
+from jobs.metering import Tenancies, compare
 from jobs.operator_file import OperatorFileWrong
 from storage import alerts, clock
 from storage.database import Database
@@ -17,15 +19,18 @@ from storage.settings import Settings
 EVERY_SECONDS: Final = 900.0
 LAST_ZONE: Final = timedelta(hours=12)
 """How far the last zone on Earth is behind UTC: there a month ends last."""
+PATIENCE_DAYS: Final = 2
+"""Of a new month, on which nothing is issued while a host cannot be asked what its tenants did in the last one."""
 BY: Final = "controller"
 
 log = logging.getLogger(__name__)
 
 
-def run_by_itself(settings: Settings, database: Database) -> Report | None:
-    """Issue what is missing of the last month that is over; None: without an invoice file there is nothing to do.
+def run_by_itself(settings: Settings, database: Database, hosts: Mapping[str, Tenancies]) -> Report | None:
+    """Issue what is missing of the last month that is over, once hosts have told what was not seen of it.
 
-    A run that is cut short is gone on with by the next. Invoices that cannot be issued raise an alert.
+    None: there is no invoice file, or a host is waited for. A run that is cut short is gone on with by the next.
+    Invoices that cannot be issued raise an alert.
     """
     if settings.invoice_file is None:
         return None
@@ -35,7 +40,13 @@ def run_by_itself(settings: Settings, database: Database) -> Report | None:
         say(log, logging.WARNING, "no invoice is issued by itself", reason=str(error).replace("\n", " "))
         return None
     with database.begin() as conn:
-        month = last_month_over(clock.now(conn))
+        now = clock.now(conn)
+    month = last_month_over(now)
+    if waiting(database, month, automatic=True):
+        silent = compare(database, hosts).silent
+        if silent and (now - LAST_ZONE).day <= PATIENCE_DAYS:
+            say(log, logging.WARNING, f"invoices of {month:%Y-%m} wait for a host to tell", hosts=", ".join(silent))
+            return None
     report = run(database, creditor, month, by=BY, automatic=True)
     if report.failed:
         with database.begin() as conn:

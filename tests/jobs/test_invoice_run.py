@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.invoicing.document import from_document
+from jobs.hosts.base import HostUnavailable, Tenant
 from jobs.invoices.automatic import last_month_over, run_by_itself
 from jobs.invoices.commands import invoice
 from jobs.invoices.creditor import creditor_of, read_creditor
@@ -71,18 +73,40 @@ def test_automatic_run_is_for_those_who_want_it(books: Books) -> None:
 def test_controller_issues_for_those_once_the_month_is_over_everywhere(books: Books) -> None:
     settings, database = books.deployment.settings, books.deployment.database
     wanted = books.ago(0)
-    assert run_by_itself(settings, database) is None  # nobody has said who invoices are from
+    assert run_by_itself(settings, database, {}) is None  # nobody has said who invoices are from
     settings = replace(settings, invoice_file=EXAMPLE)
     books.organisation("alpha", auto_invoices=True, zone="Pacific/Pago_Pago")
     broken = books.organisation("beta", auto_invoices=True)
     with books.deployment.session() as session:
         session.execute(f"ALTER TABLE invoices ADD CONSTRAINT poison CHECK (customer_id <> '{broken}')")
-    report, again = run_by_itself(settings, database), run_by_itself(settings, database)
+    report, again = run_by_itself(settings, database, {}), run_by_itself(settings, database, {})
     assert report is not None
     assert again is not None
     assert (report.issued, report.failed, again.issued) == (1, 1, 0)
     assert report.month == first_of(last_month_over(wanted))
     assert books.deployment.alerts() == ["account_failed"]
+
+
+class Away:
+    """A host that cannot be asked."""
+
+    def tenants(self) -> list[Tenant]:
+        raise HostUnavailable("local", "no route")
+
+
+def test_a_host_that_does_not_tell_is_waited_for_and_not_for_ever(books: Books) -> None:
+    settings, database = replace(books.deployment.settings, invoice_file=EXAMPLE), books.deployment.database
+    books.organisation("alpha", auto_invoices=True)
+    now = books.deployment.now()
+    over_at = datetime.combine((now.date().replace(day=1) + timedelta(days=32)).replace(day=1), time_of_day(12), UTC)
+    for at, issued in (
+        (timedelta(minutes=5), 0),
+        (timedelta(days=2, minutes=-5), 0),
+        (timedelta(days=2, minutes=5), 1),
+    ):
+        books.deployment.advance((over_at + at - books.deployment.now()).total_seconds() / 3600)
+        report = run_by_itself(settings, database, {"local": Away()})
+        assert (0 if report is None else report.issued) == issued, at
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
 
 from engine.snapshot import Command
 from jobs.controller import Controller
 from jobs.hosts.base import HostUnavailable, Tenant
+from jobs.invoices.automatic import run_by_itself
 from jobs.metering import Mirrored, mirror
-from storage import metering
+from storage import metering, organisations
 from tests.jobs.actions.test_delete import wish
 from tests.jobs.actions.test_provision import ordered
 from tests.jobs.floor import Floor
+from tests.storage.metered import Books
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy" / "invoice.yaml"
 
 LIFE = "SELECT tenant, event, source FROM tenant_billing_lifecycle WHERE server_id = :id ORDER BY id"
 STOPS = "SELECT event, cause, source FROM tenant_suspension_events WHERE server_id = :id ORDER BY id"
@@ -126,6 +135,61 @@ def test_host_that_cannot_be_asked_changes_nothing(floor: Floor) -> None:
 
     found = mirror(floor.database, {"local": Away()}, "reconcile")
     assert found == Mirrored(silent=("local",))
+
+
+@pytest.fixture
+def paying(floor: Floor) -> tuple[Books, UUID, UUID]:
+    """Books, an account billed by invoice without anybody's doing, and a tenant on it that has long run."""
+    account = floor.known_account()
+    server = floor.machine(account)
+    books, customer = Books(floor), UUID(str(floor.row(account)["customer_id"]))
+    with floor.session() as session:
+        session.execute("UPDATE servers SET desired = 'running' WHERE id = %s", (server,))
+        session.execute("UPDATE customers SET zone = 'Pacific/Auckland' WHERE id = %s", (customer,))
+    with floor.begin() as conn:
+        organisations.change(conn, customer, {"pay_by_invoice": True, "auto_invoices": True})
+        metering.created(conn, server, at=books.ago(200))
+    return books, account, server
+
+
+def down(floor: Floor, server: UUID, since: datetime) -> None:
+    """Let a host have suspended a tenant without anybody's having seen it."""
+    floor.host.running[str(server)] = False
+    floor.host.suspended_at[str(server)] = since
+
+
+def test_what_hosts_tell_is_recorded_before_the_month_is_billed_by_itself(
+    floor: Floor, paying: tuple[Books, UUID, UUID]
+) -> None:
+    books, _, server = paying
+    down(floor, server, books.ago(100))
+    report = run_by_itself(replace(floor.settings, invoice_file=EXAMPLE), floor.database, floor.context.hosts)
+    assert report is not None
+    assert (report.issued, report.nothing) == (0, 1)
+    assert stops(floor, server) == [("suspended", "host", "reconcile")]
+
+
+def test_what_is_learnt_after_its_month_was_issued_is_told_to_a_person(
+    floor: Floor, paying: tuple[Books, UUID, UUID]
+) -> None:
+    books, account, server = paying
+    customer = UUID(str(floor.row(account)["customer_id"]))
+    other = floor.machine(account)
+    with floor.session() as session:
+        session.execute("UPDATE servers SET desired = 'running', name = 'other' WHERE id = %s", (other,))
+    with floor.begin() as conn:
+        metering.created(conn, other, at=books.ago(200))
+        issued = books.billing.issue(conn, customer, books.month, by="test")
+        assert issued is not None
+    over_at = datetime.combine(issued.last_on + timedelta(days=1), time(), ZoneInfo("Pacific/Auckland"))
+    down(floor, server, over_at)
+    assert (looked(floor)[3], floor.alerts()) == (1, [])
+    down(floor, other, over_at - timedelta(microseconds=1))
+    assert looked(floor)[3] == 1
+    assert floor.alerts() == ["account_failed"]
+    told = str(floor.scalar("SELECT text FROM alerts"))
+    assert f"was suspended on {issued.last_on}" in told
+    assert issued.number in told
 
 
 def test_packages_of_an_order_are_switched_on_before_it_is_started(floor: Floor, controller: Controller) -> None:
