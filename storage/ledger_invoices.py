@@ -5,26 +5,23 @@ An overdue invoice is evidence against the accounts that it bills; they are deci
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from engine.lifecycle import Move, due, lifecycle_machine, move, since
-from engine.model import OVERDUE, Policy, Value
+from engine.lifecycle import lifecycle_machine, since
+from engine.model import OVERDUE, Policy
 from storage import clock, policies
-from storage.audit import AuditNote
 from storage.database import raw
 from storage.evidence import Sought, lock_and_read
 from storage.gather import World
 from storage.intents_outbox import Outbox
 from storage.leases import Fence
 from storage.ledger_batch import Change, record_batch
-
-MOST_MOVES: Final = 10  # that follow from one event without a further one
+from storage.ledger_trip import Trip, read_stamps, stamps_text
 
 UNBORN: Final = text(
     "SELECT i.id FROM invoices i WHERE i.kind = 'invoice' "
@@ -92,7 +89,7 @@ def begin_invoice(conn: Connection, policy: Policy, invoice_id: UUID) -> None:
     """Give an issued invoice its lifecycle, and note which accounts it bills. Again changes nothing."""
     now = clock.now(conn)
     machine = lifecycle_machine(policy, "invoice")
-    stamps = _text_of(since(policy, machine.initial, now, of="invoice"))
+    stamps = stamps_text(since(policy, machine.initial, now, of="invoice"))
     conn.execute(BILLS, {"id": invoice_id})
     conn.execute(BEGIN, {"id": invoice_id, "state": machine.initial, "now": now, "stamps": stamps})
 
@@ -120,19 +117,23 @@ def move_invoice(
     row = conn.execute(READ, {"id": invoice_id}).one_or_none()
     if row is None or not any(machine.of == "invoice" for machine in policy.machines.values()):
         return None
-    trip = _Trip(policy, invoice_id, row, clock.now(conn))
+    now = clock.now(conn)
+    evidence = {"settled": row.settled, "reminds": row.reminds, "payable_until": row.payable_until}
+    trip = Trip(policy, "invoice", row.state, read_stamps(row.stamps), evidence, now)
     trip.run(event, role)
-    if not (trip.moves or trip.due_at != row.due_at):
+    if not (trip.steps or trip.due_at != row.due_at):
         return InvoiceMoved(invoice_id, row.state, row.state, (), ())
-    conn.execute(WRITE, trip.values())
-    for intent, state in trip.asks:
-        conn.execute(ASK, {"id": invoice_id, "intent": intent, "state": state, "now": trip.now})
+    values = {"state": trip.state, "stamps": stamps_text(trip.stamps), "due_at": trip.due_at, "now": now}
+    conn.execute(WRITE, {"id": invoice_id, **values})
+    for step, _ in trip.steps:
+        for ask in step.asks:
+            conn.execute(ASK, {"id": invoice_id, "intent": ask.intent, "state": step.to, "now": now})
     if (row.state == OVERDUE) is not (trip.state == OVERDUE):
         # Read again, now that what counts as overdue has changed.
         mirror = lock_and_read(raw(conn), policy, Sought(claims=frozenset(accounts)))
         mirror.touched.update(dict.fromkeys(accounts))
         mirror.write(raw(conn))
-    notes = tuple(trip.note(step, before, actor) for step, before in trip.moves)
+    notes = trip.notes(actor, row.number, {"invoice": row.number, "settled": row.settled})
     recorded = record_batch(
         conn,
         policy,
@@ -143,56 +144,5 @@ def move_invoice(
         fence=fence,
         world=world or World(),
     )
-    names = tuple(step.rule.name for step, _ in trip.moves)
     asked = tuple(intent for each in recorded for intent in each.intents)
-    return InvoiceMoved(invoice_id, row.state, trip.state, names, asked)
-
-
-class _Trip:
-    """One invoice on its way, from the state that was read to where nothing more follows."""
-
-    def __init__(self, policy: Policy, invoice_id: UUID, row: Any, now: datetime) -> None:
-        self.policy = policy
-        self.invoice_id = invoice_id
-        self.number: str = row.number
-        self.state: str = row.state
-        self.now = now
-        self.stamped = set(row.stamps)
-        self.facts: dict[str, Value] = {
-            **{name: None if at is None else datetime.fromisoformat(at) for name, at in row.stamps.items()},
-            "settled": row.settled,
-            "reminds": row.reminds,
-            "payable_until": row.payable_until,
-        }
-        self.moves: list[tuple[Move, str]] = []
-        self.asks: list[tuple[str, str]] = []
-        self.due_at: datetime | None = None
-
-    def run(self, event: str | None, role: str) -> None:
-        for _ in range(MOST_MOVES):
-            step = move(self.policy, self.state, self.facts, event, self.now, role, of="invoice")
-            if step is None:
-                break
-            self.moves.append((step, self.state))
-            self.asks += [(ask.intent, step.to) for ask in step.asks]
-            self.state = step.to
-            self.facts.update(step.stamps)
-            self.stamped |= set(step.stamps)
-            event = None
-        self.due_at = due(self.policy, self.state, self.facts, of="invoice")
-
-    def values(self) -> dict[str, Any]:
-        """Return what is written on the invoice's row."""
-        stamps = _text_of({name: self.facts[name] for name in self.stamped})
-        return {"id": self.invoice_id, "state": self.state, "stamps": stamps, "due_at": self.due_at, "now": self.now}
-
-    def note(self, step: Move, before: str, actor: str) -> AuditNote:
-        """Return what an account's audit says of one move."""
-        asked = tuple(f"{ask.intent}:{self.number}" for ask in step.asks)
-        facts = {"invoice": self.number, "settled": self.facts["settled"]}
-        action = step.mark or step.rule.id
-        return AuditNote("invoice", action, actor, step.rule.name, before, step.to, step.place, facts, asked)
-
-
-def _text_of(stamps: dict[str, Value]) -> str:
-    return json.dumps({name: at.isoformat() for name, at in stamps.items() if isinstance(at, datetime)})
+    return InvoiceMoved(invoice_id, row.state, trip.state, trip.rules, asked)

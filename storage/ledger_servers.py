@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from engine.lifecycle import Move, due, lifecycle_machine, move
-from engine.model import STOPPED_BILLING_STATES, Ask, Policy, Value
+from engine.lifecycle import lifecycle_machine
+from engine.model import STOPPED_BILLING_STATES, Policy, Value
 from engine.snapshot import Asked
 from storage import clock, policies
 from storage.audit import AuditNote
@@ -21,8 +21,7 @@ from storage.gather import World
 from storage.intents_outbox import Outbox
 from storage.leases import Fence
 from storage.ledger_batch import Change, Order, lock, record_batch
-
-MOST_MOVES: Final = 10  # that follow from one event without a further one
+from storage.ledger_trip import Trip, read_stamps, stamps_text
 
 OWNER: Final = text("SELECT account_id FROM servers WHERE id = :id")
 READ: Final = text(
@@ -77,23 +76,30 @@ def move_server(
     if desired == "running" and row.server_billing_state in STOPPED_BILLING_STATES:
         # INVARIANT: checked under the lock that a suspension takes, whatever a gate has said before
         raise ServersStopped(server_id, row.server_billing_state)
-    trip = _Trip(policy, server_id, row, desired or row.desired, clock.now(conn))
+    wanted = desired or row.desired
+    now = clock.now(conn)
+    evidence = {"desired": wanted, "observed": row.observed}
+    trip = Trip(policy, "server", row.lifecycle, read_stamps(row.stamps), evidence, now)
     trip.run(event, role)
-    if not (trip.moves or trip.desired != row.desired or trip.due_at != row.due_at):
+    if not (trip.steps or wanted != row.desired or trip.due_at != row.due_at):
         return Moved(server_id, row.lifecycle, row.lifecycle, (), ())
-    conn.execute(WRITE, trip.values())
+    values = {"lifecycle": trip.state, "desired": wanted, "stamps": stamps_text(trip.stamps), "due_at": trip.due_at}
+    conn.execute(WRITE, {"id": server_id, "round": row.round + len(trip.asks), "now": now, **values})
+    change = Change(
+        notes=_notes(trip, server_id, actor, event, row.desired),
+        orders=_orders(trip, server_id, row.round, json.dumps(dict(args or {}))),
+    )
     (recorded,) = record_batch(
         conn,
         policy,
         [account_id],
-        {account_id: trip.change(actor, event, json.dumps(dict(args or {})), row.desired)},
+        {account_id: change},
         command=None,
         actor=actor,
         fence=fence,
         world=world or World(),
     )
-    names = tuple(each.rule.name for each in trip.moves)
-    return Moved(server_id, row.lifecycle, trip.lifecycle, names, recorded.intents)
+    return Moved(server_id, row.lifecycle, trip.state, trip.rules, recorded.intents)
 
 
 def due_servers(conn: Connection, now: datetime, limit: int) -> list[UUID]:
@@ -101,83 +107,20 @@ def due_servers(conn: Connection, now: datetime, limit: int) -> list[UUID]:
     return list(conn.execute(DUE, {"now": now, "limit": limit}).scalars())
 
 
-class _Trip:
-    """One server on its way, from the state that was read to where nothing more follows."""
-
-    def __init__(self, policy: Policy, server_id: UUID, row: Any, desired: str, now: datetime) -> None:
-        self.policy = policy
-        self.server_id = server_id
-        self.lifecycle: str = row.lifecycle
-        self.desired = desired
-        self.round: int = row.round
-        self.now = now
-        self.facts: dict[str, Value] = {
-            **{name: datetime.fromisoformat(at) for name, at in row.stamps.items()},
-            "desired": desired,
-            "observed": row.observed,
-        }
-        self.stamped = set(row.stamps)
-        self.moves: list[Move] = []
-        self.notes: list[AuditNote] = []
-        self.orders: list[tuple[Ask, int]] = []
-        self.due_at: datetime | None = None
-
-    def run(self, event: str | None, role: str) -> None:
-        for _ in range(MOST_MOVES):
-            step = move(self.policy, self.lifecycle, self.facts, event, self.now, role)
-            if step is None:
-                break
-            self._take(step)
-            event = None
-        self.due_at = due(self.policy, self.lifecycle, self.facts)
-
-    def _take(self, step: Move) -> None:
-        self.moves.append(step)
-        for ask in step.asks:
-            self.round += 1
-            self.orders.append((ask, self.round))
-        asked = tuple(f"{ask.intent}:{self.server_id}" for ask in step.asks)
-        facts = {"server_id": str(self.server_id), "desired": self.desired, "observed": self.facts["observed"]}
-        action = step.mark or step.rule.id
-        because, before = step.rule.name, self.lifecycle
-        self.notes.append(AuditNote("server", action, "", because, before, step.to, step.place, facts, asked))
-        self.lifecycle = step.to
-        self.facts.update(step.stamps)
-        self.stamped |= set(step.stamps)
-
-    def values(self) -> dict[str, Any]:
-        """Return what is written on the server's row."""
-        stamps = {name: self.facts[name] for name in self.stamped}
-        text_of = {name: at.isoformat() for name, at in stamps.items() if isinstance(at, datetime)}
-        return {
-            "id": self.server_id,
-            "lifecycle": self.lifecycle,
-            "desired": self.desired,
-            "stamps": json.dumps(text_of),
-            "due_at": self.due_at,
-            "round": self.round,
-            "now": self.now,
-        }
-
-    def change(self, actor: str, event: str | None, args: str, desired_before: str) -> Change:
-        """Return what is audited and asked for on the account."""
-        notes = [_by(note, actor) for note in self.notes]
-        if self.desired != desired_before and not notes:
-            facts: dict[str, Value] = {"server_id": str(self.server_id)}
-            action = event or "desire"
-            notes.append(AuditNote("server", action, actor, "desired", desired_before, self.desired, facts=facts))
-        machine = lifecycle_machine(self.policy).name
-        orders = [
-            Order(Asked(a.intent, self.policy.intents[a.intent].kind, machine, 0, number, str(self.server_id)), args)
-            for a, number in self.orders
-        ]
-        return Change(notes=tuple(notes), orders=orders)
+def _notes(trip: Trip, server_id: UUID, actor: str, event: str | None, desired_before: str) -> tuple[AuditNote, ...]:
+    name, desired = str(server_id), str(trip.evidence["desired"])
+    if trip.steps or desired == desired_before:
+        return trip.notes(actor, name, {"server_id": name, **trip.evidence})
+    facts: dict[str, Value] = {"server_id": name}
+    return (AuditNote("server", event or "desire", actor, "desired", desired_before, desired, facts=facts),)
 
 
-def _by(note: AuditNote, actor: str) -> AuditNote:
-    return AuditNote(
-        note.kind, note.action, actor, note.because, note.from_, note.to, note.place, note.facts, note.asked
-    )
+def _orders(trip: Trip, server_id: UUID, round_before: int, args: str) -> list[Order]:
+    machine, intents = lifecycle_machine(trip.policy).name, trip.policy.intents
+    return [
+        Order(Asked(ask.intent, intents[ask.intent].kind, machine, 0, number, str(server_id)), args)
+        for number, ask in enumerate(trip.asks, round_before + 1)
+    ]
 
 
 def move_servers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from storage.intents_outbox import Outbox
 from storage.leases import Fence, check
 from storage.ledger_batch import lock
 from storage.ledger_servers import Moved, move_server
+from storage.ledger_trip import stamps_text
 from storage.operations import DESTROYING
 
 COLUMNS: Final = (
@@ -109,9 +109,6 @@ def create(
     """
     machine = lifecycle_machine(policy)
     now = clock.now(conn)
-    stamps = {
-        fact: at.isoformat() for fact, at in since(policy, machine.initial, now).items() if isinstance(at, datetime)
-    }
     add = text(
         "INSERT INTO servers (account_id, name, kind, host, port, desired, lifecycle, lifecycle_since, stamps, due_at) "
         "VALUES (:account, :name, :kind, :host, :port, 'running', :lifecycle, :now, CAST(:stamps AS jsonb), :due_at) "
@@ -125,7 +122,7 @@ def create(
         "port": port,
         "lifecycle": machine.initial,
         "now": now,
-        "stamps": json.dumps(stamps),
+        "stamps": stamps_text(since(policy, machine.initial, now)),
         "due_at": due(policy, machine.initial, {"desired": "running", "observed": "unknown"}),
     }
     server_id: UUID = conn.execute(add, given).scalar_one()
