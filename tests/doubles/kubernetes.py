@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.doubles.kubernetes_http import ApiServer, Fault, No
+from tests.doubles.cluster import Cluster, No
+from tests.doubles.kubernetes_http import KubernetesHandler
 
 GROUP, VERSION, KIND, PLURAL, NAMESPACE = "hosting.example.com", "v1alpha1", "Tenant", "tenants", "customers"
 COLLECTION = f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/{PLURAL}"
@@ -26,14 +27,14 @@ Found = dict[str, Any]
 
 
 @dataclass
-class KubernetesDouble:
+class KubernetesDouble(Cluster):
     """A cluster whose operator answers at once unless it is told otherwise."""
+
+    handler = KubernetesHandler
 
     resources: dict[str, Found] = field(default_factory=dict)
     runs: dict[str, bool] = field(default_factory=dict)
     """What is so in truth, by the name of the resource."""
-    calls: list[tuple[str, str, Any]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
     pruned: set[str] = field(default_factory=set)
     """What the schema does not know under `spec`."""
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
@@ -58,21 +59,6 @@ class KubernetesDouble:
     _events: list[tuple[int, str, Found]] = field(default_factory=list)
 
     # ---- for tests ---------------------------------------------------------------------------------------------------
-
-    def serve(self) -> None:
-        """Begin to answer."""
-        self.server = ApiServer(self)
-        self.port = self.server.port
-
-    def close(self) -> None:
-        """Answer no more."""
-        self.server.close()
-
-    def fail(self, kind: str, match: str = "", **more: Any) -> Fault:
-        """Let requests fail from now on."""
-        fault = Fault(kind, match, **more)
-        self.faults.append(fault)
-        return fault
 
     def heal(self) -> None:
         """Let everything go well again, and the operator make up for what it has left undone."""

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.doubles.proxmox_http import TOKEN, ApiServer, Fault, No
+from tests.doubles.cluster import Cluster, No
+from tests.doubles.proxmox_http import TOKEN, ProxmoxHandler
 
 Params = dict[str, str]
 BACKUP_STORAGE, DISK_STORAGE = "vault", "fast"
@@ -54,15 +55,15 @@ class Archive:
 
 
 @dataclass
-class ProxmoxDouble:
+class ProxmoxDouble(Cluster):
     """A cluster of two nodes."""
+
+    handler = ProxmoxHandler
 
     nodes: dict[str, bool] = field(default_factory=lambda: {"pve1": True, "pve2": True})
     guests: dict[int, Guest] = field(default_factory=dict)
     archives: dict[str, Archive] = field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    calls: list[tuple[str, str, Params]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
     ignored: set[str] = field(default_factory=set)
     """Verbs whose tasks end well and do nothing: `start`, `shutdown`, `stop`, `vzdump`, `config`, `destroy`."""
     failing: dict[str, str] = field(default_factory=dict)
@@ -81,21 +82,6 @@ class ProxmoxDouble:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     # ---- for tests ---------------------------------------------------------------------------------------------------
-
-    def serve(self) -> None:
-        """Begin to answer."""
-        self.server = ApiServer(self)
-        self.port = self.server.port
-
-    def close(self) -> None:
-        """Answer no more."""
-        self.server.close()
-
-    def fail(self, kind: str, match: str = "", **more: Any) -> Fault:
-        """Let requests fail from now on."""
-        fault = Fault(kind, match, **more)
-        self.faults.append(fault)
-        return fault
 
     def heal(self) -> None:
         """Let everything go well again."""

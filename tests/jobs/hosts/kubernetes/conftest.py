@@ -10,9 +10,9 @@ import pytest
 
 from jobs.hosts.kubernetes import KubernetesHost
 from jobs.hosts.kubernetes.options import KubernetesOptions
+from tests.doubles.cluster import CERTIFICATE
 from tests.doubles.kubernetes import GROUP, KIND, NAMESPACE, VERSION, KubernetesDouble
 from tests.doubles.kubernetes_http import TOKEN
-from tests.doubles.proxmox_http import CERTIFICATE
 
 Reached = Callable[..., KubernetesHost]
 

@@ -10,8 +10,9 @@ import pytest
 
 from jobs.hosts.proxmox import ProxmoxHost
 from jobs.hosts.proxmox.options import ProxmoxOptions
+from tests.doubles.cluster import CERTIFICATE
 from tests.doubles.proxmox import BACKUP_STORAGE, DISK_STORAGE, ProxmoxDouble
-from tests.doubles.proxmox_http import CERTIFICATE, SECRET, TOKEN
+from tests.doubles.proxmox_http import SECRET, TOKEN
 
 Reached = Callable[..., ProxmoxHost]
 
