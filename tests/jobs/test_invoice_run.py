@@ -135,21 +135,38 @@ def test_one_that_fails_is_told_and_stops_nobody_else(books: Books) -> None:
     assert numbers(books) == [f"F{year}-00001", f"F{year}-00002"]
 
 
+def begun(books: Books) -> subprocess.Popen[bytes]:
+    """Begin a run in a process of its own."""
+    settings = {"FORBEAR_DATABASE_URL": books.deployment.url, "FORBEAR_INVOICE_FILE": str(EXAMPLE)}
+    command = [sys.executable, "-m", "forbear", "invoice", "run", "--month", f"{books.month:%Y-%m}"]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, env={**os.environ, **settings}, stdout=quiet, stderr=quiet)
+
+
 def test_run_that_is_killed_anywhere_goes_on_and_each_has_one(books: Books) -> None:
     count = 30
     for number in range(count):
         books.organisation(f"tenant-{number:02d}")
-    settings = {"FORBEAR_DATABASE_URL": books.deployment.url, "FORBEAR_INVOICE_FILE": str(EXAMPLE)}
-    command = [sys.executable, "-m", "forbear", "invoice", "run", "--month", f"{books.month:%Y-%m}"]
-    for stop_at in (1, 15):
-        going = subprocess.Popen(
-            command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 60
-        while len(numbers(books)) < stop_at and going.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)
-        going.kill()
-        going.wait()
+    # Where it is held up and then killed: over its numbers, over the invoices, and at the end of a batch.
+    for table in ("invoice_number_counters", "invoices", "invoice_runs"):
+        with books.deployment.session() as session, session.transaction(force_rollback=True):
+            session.execute(f"LOCK TABLE {table} IN SHARE MODE")
+            going = begun(books)
+            waits = f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND NOT granted"
+            deadline = time.monotonic() + 60
+            while not books.deployment.scalar(waits) and going.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert books.deployment.scalar(waits) == 1, f"it did not come to {table}"
+            going.kill()
+            going.wait()
+        assert numbers(books) == []
+        assert books.deployment.scalar("SELECT count(*) FROM invoice_lines") == 0
+    going = begun(books)
+    deadline = time.monotonic() + 60
+    while not numbers(books) and going.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    going.kill()  # between batches, or wherever it is by now
+    going.wait()
     assert call(books, "run", "--month", f"{books.month:%Y-%m}").exit_code == 0
     year = books.deployment.now().year
     assert numbers(books) == [f"F{year}-{number:05d}" for number in range(1, count + 1)]

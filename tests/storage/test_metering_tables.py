@@ -7,6 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from storage import organisations
 from tests.storage.deployment import Deployment
 
 GROWING = (
@@ -27,6 +28,47 @@ INVOICE = (
     "total, document, issued_at, issued_by) VALUES (%s, %s, 'invoice', %s, '2030-01-01', '2030-01-31', '2030-02-01', "
     "'2030-03-03', 'CHF', %s, 0, %s, '{}', now(), 'test')"
 )
+
+
+TYPES = """
+SELECT table_name || '.' || column_name, numeric_precision || ',' || numeric_scale FROM information_schema.columns
+WHERE table_schema = 'public' AND data_type = 'numeric'
+AND table_name ~ '^(platform_pricing|skill_pricing|org_|tenant_|invoice)'
+"""
+
+
+def test_money_has_the_columns_that_it_needs(deployment: Deployment) -> None:
+    with deployment.session() as session:
+        found = dict(session.execute(TYPES).fetchall())
+    unit_prices = {name for name, kind in found.items() if kind == "10,5"}
+    assert {name.partition(".")[2] for name in unit_prices} == {
+        "per_message_price", "model_spend_factor", "daily_price", "unit_price",
+    }  # fmt: skip
+    others = {name: kind for name, kind in found.items() if name not in unit_prices and kind != "10,2"}
+    assert {name.partition(".")[2]: kind for name, kind in others.items()} == {
+        "vat_rate_chli": "5,2", "vat_percent": "5,2", "quantity": "15,5",
+    }  # fmt: skip
+
+
+def test_first_price_is_nothing_and_the_tax_of_today_and_there_is_one(deployment: Deployment) -> None:
+    names = "currency, monthly_fee, setup_fee, per_message_price, model_spend_factor, vat_rate_chli"
+    with deployment.session() as session:
+        rows = session.execute(f"SELECT {names} FROM platform_pricing").fetchall()
+        assert [tuple(map(str, row)) for row in rows] == [("CHF", "0.00", "0.00", "0.00000", "0.00000", "8.10")]
+        for single in ("true", "false"):
+            with pytest.raises((psycopg.errors.UniqueViolation, psycopg.errors.CheckViolation)):
+                session.execute(f"INSERT INTO platform_pricing (single) VALUES ({single})")
+
+
+def test_how_an_organisation_is_billed_is_made_when_it_is_first_read(deployment: Deployment) -> None:
+    customer = deployment.customer()
+    count = "SELECT count(*) FROM org_billing_config"
+    assert deployment.scalar(count) == 0
+    for _ in range(2):
+        with deployment.begin() as conn:
+            found = organisations.get(conn, customer)
+        assert (found.pay_by_invoice, found.auto_invoices, found.auto_reminders) == (False, False, False)
+        assert deployment.scalar(count) == 1
 
 
 def test_nothing_recorded_can_be_changed_or_removed(deployment: Deployment) -> None:

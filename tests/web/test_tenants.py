@@ -36,6 +36,20 @@ def test_packages_are_what_the_host_then_holds(site: Site, tenant: Tenant) -> No
     assert stranger.client.patch(f"/api/tenants/{name}", json={"packages": []}).status_code == 404
 
 
+def test_packages_are_switched_also_when_that_cannot_be_recorded_and_recorded_later(site: Site, tenant: Tenant) -> None:
+    with site.database.begin() as conn:
+        conn.execute(text("ALTER TABLE tenant_skill_events ADD CONSTRAINT poison CHECK (skill <> 'bitter')"))
+    try:
+        answer = tenant.client.patch(f"/api/tenants/{tenant.name}", json={"packages": ["bitter"]})
+    finally:
+        with site.database.begin() as conn:
+            conn.execute(text("ALTER TABLE tenant_skill_events DROP CONSTRAINT poison"))
+    assert (answer.status_code, answer.json()["packages"]) == (200, ["bitter"])
+    assert tenant.client.get(f"/api/tenants/{tenant.name}").json()["packages"] == []
+    assert site.admin.post("/api/admin/billing/backfill").json()["eventsInserted"] >= 1
+    assert tenant.client.get(f"/api/tenants/{tenant.name}").json()["packages"] == ["bitter"]
+
+
 def test_owner_suspends_and_a_person_approves_that_it_goes_on(site: Site, tenant: Tenant) -> None:
     name = tenant.name
     answer = tenant.client.post(f"/api/tenants/{name}/suspend")
