@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from engine.build_draft import Draft, entries, text_of
 from engine.faults import listed, meant, shown
 from engine.languages import ENGLISH, is_language
-from engine.model import Place
+from engine.model import IntentKind, Place
 from engine.model_words import LetterWords, NoticeText, NoticeWords, StateText
-from engine.notices import FIELDS, fields_of
+from engine.notices import FIELDS, LETTER_FIELDS, FieldKind, fields_for, fields_of
 from engine.source import Node
 
 ANY_BRACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
@@ -35,12 +37,12 @@ def build_words(draft: Draft) -> Words:
         labels[language] = _labels(node.get("letter"))
         for name, at, words in entries(node.get("notices")):
             if not words.hurt and draft.known("intent", at, name):
-                translated.setdefault(name, {})[language] = (at, _words(draft, words))
+                translated.setdefault(name, {})[language] = (at, _words(draft, name, words))
     notices = {}
     for name, key, node in entries(draft.section("notices", "notices")):
         if node.hurt or not draft.known("intent", key, name):
             continue
-        in_english, others = _words(draft, node), translated.pop(name, {})
+        in_english, others = _words(draft, name, node), translated.pop(name, {})
         for language, (at, translation) in others.items():
             _check_same(draft, at, language, translation, in_english)
         by_language = {language: translation for language, (_, translation) in others.items()}
@@ -63,20 +65,30 @@ def _is_known(draft: Draft, language: str, key: Node) -> bool:
 def _labels(node: Node | None) -> LetterWords:
     if node is None or node.hurt:
         return LetterWords()
-    given = {each.name: text for each in fields(LetterWords) if (text := text_of(node, each.name)) is not None}
-    return LetterWords(**given)
+    names = (each.name for each in dataclasses.fields(LetterWords))
+    return LetterWords(**{name: text for name in names if (text := text_of(node, name)) is not None})
 
 
-def _words(draft: Draft, node: Node) -> NoticeWords:
+def _words(draft: Draft, name: str, node: Node) -> NoticeWords:
+    intent = draft.intents.get(name)
+    kind = IntentKind.NOTICE if intent is None else intent.kind
     for _, _, value in node.pairs():
-        check_fields(draft, value)
+        check_fields(draft, value, fields_for(kind))
+    if "paper" in node.entries and kind is not IntentKind.LETTER:
+        message = f"nothing comes along with `{shown(name)}`, which is of kind {kind.value}"
+        draft.fault("M377", node.key("paper"), message, "remove `paper:`")
     subject, text = text_of(node, "subject") or "", text_of(node, "text") or ""
-    return NoticeWords(subject, text, text_of(node, "reason"), text_of(node, "next"))
+    return NoticeWords(subject, text, text_of(node, "reason"), text_of(node, "next"), text_of(node, "paper"))
 
 
 def _check_same(draft: Draft, at: Node, language: str, words: NoticeWords, english: NoticeWords) -> None:
     """Check that a translation tells what the English text tells: the same dates, the same links."""
-    told, wanted = (set(fields_of(each.whole)) & FIELDS.keys() for each in (words, english))
+    if (words.paper is None) is not (english.paper is None):
+        has = "has no" if words.paper is None else "has a"
+        message = f"the letter in `{shown(language)}` {has} `paper:`, unlike the English text"
+        draft.fault("M376", at, message, "give it in both, or in neither")
+    known = FIELDS.keys() | LETTER_FIELDS.keys()
+    told, wanted = (set(fields_of(each.whole)) & known for each in (words, english))
     if told == wanted:
         return
     lacks, adds = sorted(wanted - told), sorted(told - wanted)
@@ -101,15 +113,15 @@ def _states(draft: Draft) -> dict[tuple[str, str], StateText]:
     return states
 
 
-def check_fields(draft: Draft, node: Node) -> None:
+def check_fields(draft: Draft, node: Node, fields: Mapping[str, FieldKind] = FIELDS) -> None:
     """Check that a text names only fields that are filled in, pointing into the text where that can be done."""
     for brace in ANY_BRACE.finditer(node.text):
         name = brace[1]
-        if brace[0] in {"{{", "}}"} or (name is not None and name in FIELDS):
+        if brace[0] in {"{{", "}}"} or (name is not None and name in fields):
             continue
         place, end = _inside(draft, node, brace[0])
         if name is not None:
-            draft.faults.add("M372", place, f"a text cannot name `{shown(name)}`", meant(name, FIELDS), end_column=end)
+            draft.faults.add("M372", place, f"a text cannot name `{shown(name)}`", meant(name, fields), end_column=end)
         else:
             draft.faults.add(
                 "M374",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,16 @@ def written_instant(instant: datetime, zone: str, language: str = ENGLISH) -> st
     offset = f"{sign}{abs(minutes) // 60}" + (f":{abs(minutes) % 60:02}" if minutes % 60 else "")
     named = f"{zone}, UTC{offset}" if place is not None and zone != "UTC" else "UTC"
     return f"{_day(local, language)}, {local.hour:02}:{local.minute:02} ({named})"
+
+
+def written_day(day: date, language: str = ENGLISH) -> str:
+    """Write a day for a person, without the day of the week."""
+    locale = None if language == ENGLISH else _locale(language)
+    if locale is None:
+        return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+    from babel.dates import format_date
+
+    return format_date(day, "long", locale)
 
 
 def written_amount(minor_units: int, currency: str, language: str = ENGLISH) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 BlockKind = Literal["words", "apart", "link"]
 
-LINKS = frozenset({"{pay_url}", "{confirm_url}", "{portal_url}"})  # alone on a line
+LINKS = frozenset({"{pay_url}", "{confirm_url}", "{portal_url}", "{billing_url}"})  # alone on a line
 SHORT_CHARACTERS = 60  # a line that ends sooner was ended on purpose, not by the width of a page
 
 

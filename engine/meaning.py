@@ -29,6 +29,7 @@ from engine.notices import fields_of
 from engine.source import Node
 
 FREE_BILLING_STATES = ("allowed", "backup_blocked")  # in these a server may run
+TOLD = (IntentKind.NOTICE, IntentKind.LETTER)  # whose words customers read
 PROMISED_FIELDS = ("promise_at", "suspend_at", "stop_at")
 
 
@@ -261,18 +262,17 @@ class Meaning:
     # ---- words -------------------------------------------------------------------------------------------------------
 
     def check_words(self, notices: Mapping[str, NoticeText], states: Mapping[tuple[str, str], StateText]) -> None:
-        """Check that every notice and every rung has its words, and that a date which is told was promised."""
+        """Check that every notice, letter and rung has its words, and that a date which is told was promised."""
         section = self.draft.section("notices", "notices")
         for intent in self.intents.values():
-            if intent.kind is IntentKind.NOTICE and section is not None and intent.name not in section.entries:
-                self.faults.add(
-                    "M370", intent.place, f"the notice `{intent.name}` has no text", "write it in notices.yaml"
-                )
+            if intent.kind in TOLD and section is not None and intent.name not in section.entries:
+                message = f"the {intent.kind.value} `{intent.name}` has no text"
+                self.faults.add("M370", intent.place, message, "write it in notices.yaml")
         for notice in notices.values():
             told = self.intents.get(notice.intent)
             if told is None:
                 continue
-            if told.kind is not IntentKind.NOTICE:
+            if told.kind not in TOLD:
                 message = f"`{notice.intent}` is of kind {told.kind.value}; nothing of it is written to a customer"
                 self.faults.add("M371", notice.place, message, "remove the text")
             self._check_dates(notice, told)

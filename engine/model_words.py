@@ -11,7 +11,7 @@ from engine.model import Place
 
 @dataclass(frozen=True, slots=True)
 class NoticeWords:
-    """What a notice says in one language; fields are `{name}` of `engine.notices.FIELDS`."""
+    """What a notice or a letter says in one language; fields are `{name}` of `engine.notices`."""
 
     subject: str
     text: str
@@ -19,16 +19,18 @@ class NoticeWords:
     """Why it is written, in a line."""
     next: str | None = None
     """What happens next and when, in a line."""
+    paper: str | None = None
+    """Of a letter about an invoice: what the page is called that comes along for what is still to be paid."""
 
     @property
     def whole(self) -> str:
         """All of it."""
-        return "\n".join((self.subject, self.text, self.reason or "", self.next or ""))
+        return "\n".join((self.subject, self.text, self.reason or "", self.next or "", self.paper or ""))
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeText:
-    """A notice in English words, and in others: by language, as `de` or `pt-BR`."""
+    """A notice or letter in English words, and in others: by language, as `de` or `pt-BR`."""
 
     intent: str
     words: NoticeWords
@@ -44,6 +46,12 @@ class LetterWords:
     next: str = "What happens next"
     invoices: str = "Open invoices"
     pay: str = "Pay now"
+    total: str = "Amount of the invoice"
+    paid: str = "Paid so far"
+    credited: str = "Credited"
+    open: str = "Still to be paid"
+    pay_to: str = "Pay to"
+    reference: str = "With the reference"
     none: str = "none"
     """What is written for a list without entries."""
 

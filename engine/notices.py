@@ -10,19 +10,19 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from engine.errors import NoticeIncomplete
-from engine.languages import ENGLISH, written_instant
+from engine.languages import ENGLISH, written_day, written_instant
 from engine.letter_blocks import Block, blocks_of
-from engine.model import Policy
+from engine.model import IntentKind, Policy
 from engine.model_words import LetterWords, NoticeText, NoticeWords, StateText
 
-FieldKind = Literal["text", "instant", "list"]
-FieldValue = str | int | datetime | Sequence[str] | None
+FieldKind = Literal["text", "instant", "day", "list"]
+FieldValue = str | int | datetime | date | Sequence[str] | None
 
-# Every field that a text may name, and how its value is written: an instant in the customer's zone, a list in a row.
+# Every field that a notice may name, and how its value is written: an instant in the customer's zone, a list in a row.
 FIELDS: Mapping[str, FieldKind] = {
     "customer_name": "text",
     "account_id": "text",
@@ -43,6 +43,20 @@ FIELDS: Mapping[str, FieldKind] = {
     "pay_url": "text",
     "confirm_url": "text",  # where a payment is confirmed that a bank asks about
     "portal_url": "text",
+    "support_email": "text",
+}
+
+# Every field that a letter about one invoice of ours may name.
+LETTER_FIELDS: Mapping[str, FieldKind] = {
+    "customer_name": "text",
+    "invoice_number": "text",
+    "invoice_first_on": "day",  # the first day that it charges for, and the last
+    "invoice_last_on": "day",
+    "invoice_issued_on": "day",
+    "invoice_due_on": "day",
+    "invoice_total": "text",  # amounts with their currency
+    "invoice_open": "text",  # what is still to be paid of it
+    "billing_url": "text",  # where all invoices of the customer are
     "support_email": "text",
 }
 
@@ -73,6 +87,7 @@ class Written:
     """The same text, in its parts."""
     reason: str | None
     next: str | None
+    paper: str | None
     labels: LetterWords
 
 
@@ -107,8 +122,14 @@ def write(
         blocks_of(words.text, text),
         plain(filled(words.reason)) if words.reason else None,
         plain(filled(words.next)) if words.next else None,
+        plain(filled(words.paper)) if words.paper else None,
         labels,
     )
+
+
+def fields_for(kind: IntentKind) -> Mapping[str, FieldKind]:
+    """Return the fields that a text of this kind may name."""
+    return LETTER_FIELDS if kind is IntentKind.LETTER else FIELDS
 
 
 def words_in(notice: NoticeText, language: str) -> tuple[str, NoticeWords]:
@@ -162,6 +183,8 @@ def _written(value: FieldValue, zone: str, language: str, none: str) -> str:
         return NOT_KNOWN
     if isinstance(value, datetime):
         return written_instant(value, zone, language)
+    if isinstance(value, date):
+        return written_day(value, language)
     if isinstance(value, str | int):
         return plain(str(value))
     names = [plain(name, 100) for name in value]

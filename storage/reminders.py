@@ -27,9 +27,10 @@ TAKE: Final = text(
     "ORDER BY asked_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, invoice_id, intent, state, round, tries"
 )
 WHAT: Final = text(
-    "SELECT i.number, i.document, i.customer_id, c.name, coalesce(o.email, c.email) AS email, i.total, "
+    "SELECT i.number, i.document, i.customer_id, c.name, coalesce(o.email, c.email) AS email, "
+    "c.language, i.total, "
     "(SELECT coalesce(sum(p.amount), 0) FROM invoice_payments p WHERE p.invoice_id = i.id) AS paid, "
-    "EXISTS (SELECT FROM invoices k WHERE k.corrects = i.id) AS credited, s.state "
+    "(SELECT coalesce(sum(k.total), 0) FROM invoices k WHERE k.corrects = i.id) AS credited, s.state "
     "FROM invoices i JOIN customers c ON c.id = i.customer_id JOIN invoice_states s ON s.invoice_id = i.id "
     "LEFT JOIN org_billing_config o ON o.customer_id = i.customer_id WHERE i.id = :id"
 )
@@ -60,8 +61,11 @@ class Reminder:
     customer_id: UUID
     to_name: str
     to_email: str
-    total: Decimal
+    language: str
+    """That the customer reads letters in."""
     paid: Decimal
+    credited: Decimal
+    """What credit notes took back of it."""
     wanted: bool
     """Whether it is still true: the invoice stands where it was asked for and asks for money."""
     taken_at: datetime
@@ -90,9 +94,10 @@ def take(conn: Connection) -> Reminder | None:
         customer_id=what.customer_id,
         to_name=what.name,
         to_email=what.email,
-        total=what.total,
+        language=what.language,
         paid=what.paid,
-        wanted=what.state == row.state and what.paid < what.total and not what.credited,
+        credited=what.credited,
+        wanted=what.state == row.state and what.paid + what.credited < what.total,
         taken_at=clock.now(conn),
     )
 

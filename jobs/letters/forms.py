@@ -10,7 +10,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -42,22 +42,20 @@ class Paper:
 
 def notice(written: Written, invoices: Sequence[str], pay_url: str | None) -> Paper:
     """Return a notice with what stands below it: why, what next, and what is owed. invoices: a line each."""
-    labels = written.labels
-    facts = [
-        (labels.reason, (written.reason,) if written.reason else ()),
-        (labels.next, (written.next,) if written.next else ()),
-        (labels.invoices, tuple(invoices)),
-    ]
     says_where = any(block.names in {"pay_url", "confirm_url"} for block in written.blocks)
-    return Paper(
-        written.subject,
-        written.text,
-        written.blocks,
-        written.language,
-        tuple((label, lines) for label, lines in facts if lines),
-        pay_url if invoices and not says_where else None,
-        labels.pay,
+    return replace(
+        with_facts(written, [(written.labels.invoices, invoices)]),
+        pay_url=pay_url if invoices and not says_where else None,
+        pay_words=written.labels.pay,
     )
+
+
+def with_facts(written: Written, facts: Sequence[tuple[str, Sequence[str]]]) -> Paper:
+    """Return what was written with what stands below it: why, what next, and facts, each a label and its lines."""
+    labels = written.labels
+    said = [(label, (line,)) for label, line in ((labels.reason, written.reason), (labels.next, written.next)) if line]
+    shown = tuple((label, tuple(lines)) for label, lines in (*said, *facts) if lines)
+    return Paper(written.subject, written.text, written.blocks, written.language, shown)
 
 
 def plain_letter(subject: str, text: str, ours: Sequence[str]) -> Paper:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tests.engine.mistakes import Mistake
 
-LETTER = "letter: {reason: a, next: b, invoices: c, pay: d, none: e}"
+LETTER = (
+    "letter: {reason: a, next: b, invoices: c, pay: d, none: e, "
+    "total: f, paid: g, credited: h, open: i, pay_to: j, reference: k}"
+)
 
 WRONG_LADDERS = [
     Mistake(
@@ -189,7 +192,33 @@ WRONG_COVERAGE = [
         "restore_access",
     ),
     Mistake("M372", "notices.yaml", "Hello {customer_name},", "Hello {customer},", "{customer}"),
+    Mistake("M372", "notices.yaml", "here is invoice {invoice_number}", "here is invoice {amount_due}", "{amount_due}"),
     Mistake("M374", "notices.yaml", "Hello {customer_name},", "Hello {customer_name,", "{"),
+    Mistake(
+        "M370",
+        "notices.yaml",
+        "  send_first_reminder:\n",
+        "  send_first_remindr:\n",
+        "send_first_reminder",
+        ("M305",),
+        elsewhere="intents.yaml",
+    ),
+    Mistake(
+        "M377",
+        "notices.yaml",
+        '    subject: "Thank you, your payment has arrived"\n',
+        '    subject: "Thank you, your payment has arrived"\n    paper: Receipt\n',
+        "paper",
+    ),
+    Mistake(
+        "M376",
+        "notices.yaml",
+        "\nstates:  ",
+        f"\ntranslations:\n  de:\n    {LETTER}\n    notices:\n      send_first_reminder: {{subject: '"
+        "{invoice_number}: {invoice_open}', reason: '{invoice_due_on}', "
+        "text: '{customer_name} {billing_url} {support_email}'}\nstates:  ",
+        "send_first_reminder",
+    ),
     Mistake(
         "M373",
         "notices.yaml",

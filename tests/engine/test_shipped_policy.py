@@ -22,7 +22,7 @@ from engine.faults import Faults, PolicyFaults
 from engine.load import bundle, load_policy, load_texts
 from engine.matrix import ALLOWED
 from engine.model import SERVER_BILLING_STATES, STOPPED_BILLING_STATES, IntentKind, Policy
-from engine.notices import FIELDS, fields_of
+from engine.notices import fields_for, fields_of
 from engine.shape import SCHEMAS, schema_of
 from engine.snapshot import ServerState
 from engine.source import parse
@@ -305,11 +305,12 @@ def test_what_is_implemented_is_what_the_policy_declares(policy: Policy) -> None
 
 
 def test_every_word_to_customers_is_plain_and_complete(policy: Policy) -> None:
-    notices = {name for name, intent in policy.intents.items() if intent.kind is IntentKind.NOTICE}
-    assert notices == set(policy.notices)
+    kinds = {name: intent.kind for name, intent in policy.intents.items()}
+    told = {name for name, kind in kinds.items() if kind in {IntentKind.NOTICE, IntentKind.LETTER}}
+    assert told == set(policy.notices)
     assert {(m.name, state) for m in policy.account_machines for state in m.ladder} == set(policy.state_texts)
     for notice in policy.notices.values():
-        assert set(fields_of(notice.words.whole)) <= set(FIELDS)
+        assert set(fields_of(notice.words.whole)) <= set(fields_for(kinds[notice.intent]))
         assert notice.words.text.startswith("Hello {customer_name},\n")
         assert max(len(line) for line in notice.words.text.splitlines()) <= 120
         harsh = r"(?i)\b(delinquent|violation|failure to|immediately|must|terminate|!!)\b|!"

@@ -57,7 +57,7 @@ def test_billing_is_usable_on_every_screen(site: Site, window: Browser, tmp_path
         Billing(bills.creditor).credit(conn, taken_back.id, by="test")
         add = (
             "INSERT INTO invoice_reminders (invoice_id, intent, state, round, asked_at, status, outcome) "
-            "VALUES (:id, 'send_invoice_reminder', 'first_reminder', 1, now(), 'unknown', :why)"
+            "VALUES (:id, 'send_first_reminder', 'first_reminder', 1, now(), 'unknown', :why)"
         )
         conn.execute(text(add), {"id": part.id, "why": "W" * 200})
     file = tmp_path / "camt.xml"

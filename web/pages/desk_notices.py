@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from engine.invoicing.days import month_of
+from engine.invoicing.invoice import Invoice, InvoiceKind, Party
 from engine.languages import ENGLISH
-from engine.model import Policy
+from engine.model import IntentKind, Policy
 from engine.notices import FIELDS, FieldValue, fields_of, words_in, write
+from jobs.invoices.letters import Standing, written_letter
 from jobs.letters import forms
 from jobs.letters.forms import Paper
 from jobs.notices import amounts, invoice_lines
@@ -25,6 +29,7 @@ from web.pages.visitor import admins_only
 from web.problems import nothing_here
 from web.services import HttpRequest, PathId, TheServices
 
+CUSTOMER = "Ada Example"
 OWED = (OwedInvoice("A1B2C3D4-0007", 1900, "eur", None), OwedInvoice("A1B2C3D4-0008", 250, "eur", None))
 
 
@@ -86,6 +91,8 @@ def preview(policy: Policy, name: str, settings: Settings, now: datetime, langua
 
 def paper_of(policy: Policy, name: str, settings: Settings, now: datetime, language: str) -> Paper:
     """Write one notice of a policy as it would be sent; what is owed stands below those that are about a debt."""
+    if policy.intents[name].kind is IntentKind.LETTER:
+        return written_letter(policy, name, made_up_invoice(now), settings, language)[1]
     used, words = words_in(policy.notices[name], language)
     written = write(policy, name, made_up(settings, now, used), language=used)
     owed = OWED if "pay_url" in fields_of(words.whole) else ()
@@ -101,7 +108,7 @@ def made_up(settings: Settings, now: datetime, language: str = ENGLISH) -> dict[
     }
     values = {name: of_kind[kind] for name, kind in FIELDS.items()}
     known: dict[str, FieldValue] = {
-        "customer_name": "Ada Example",
+        "customer_name": CUSTOMER,
         "account_id": "00000000-0000-4000-8000-000000000000",
         "plan": "game",
         "amount_due": amounts(OWED, language),
@@ -111,6 +118,32 @@ def made_up(settings: Settings, now: datetime, language: str = ENGLISH) -> dict[
         "support_email": settings.support_email,
     }
     return values | known
+
+
+def made_up_invoice(now: datetime) -> Standing:
+    """Return an invoice of last month, of which a part is paid."""
+    first_on, last_on = month_of(*((now.year, now.month - 1) if now.month > 1 else (now.year - 1, 12)))
+    sums = {"net": Decimal("49.00"), "vat": Decimal("3.97"), "total": Decimal("52.97")}
+    sender = Party("Example Hosting AG", "Seestrasse", "12a", "8001", "Zürich", "CH")
+    invoice = Invoice(
+        kind=InvoiceKind.INVOICE,
+        number=f"F{last_on.year}-00042",
+        corrects=None,
+        organisation=CUSTOMER,
+        creditor=sender,
+        debtor=replace(sender, name=CUSTOMER),
+        iban="CH5800791123000889012",
+        reference="RF18539007547034",
+        currency="CHF",
+        first_on=first_on,
+        last_on=last_on,
+        issued_on=last_on + timedelta(days=1),
+        due_on=last_on + timedelta(days=31),
+        lines=(),
+        vat_lines=(),
+        **sums,
+    )
+    return Standing(invoice, Decimal("20.00"), Decimal(0), CUSTOMER)
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (show_notices, show_letter)

@@ -6,19 +6,23 @@ import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from engine.load import bundle, load_texts
 from jobs.controller import Controller
 from jobs.mail import Letter, MailRefused, MailUncertain
-from storage import invoices_pay, organisations
+from storage import accounts, invoices_pay, organisations, policies
 from storage.invoices import Issued
+from storage.settings import SHIPPED_POLICY
 from tests.jobs.floor import Floor, words_of
 from tests.storage.metered import Books
 
 DAY = 24
+GENTLE = Path(__file__).resolve().parents[3] / "examples" / "policies" / "gentle"
 
 
 @dataclass
@@ -105,6 +109,21 @@ def test_the_invoice_leaves_by_mail_once_with_its_pdf(billed: Billed) -> None:
     )
     assert attached.get_content().startswith(b"%PDF-1.7")
     assert billed.letters() == [("issued", "sent")]
+
+
+def test_the_policy_in_force_says_what_a_letter_says_in_the_language_of_the_customer(billed: Billed) -> None:
+    texts = bundle(SHIPPED_POLICY)
+    translated = (GENTLE / "notices.yaml").read_text("utf-8").partition("translations:")[2].partition("\nstates:")[0]
+    labels, _, letters = translated.partition("    notices:\n")
+    german = f"translations:{labels}    notices:\n\n      send_invoice:{letters.partition('      send_invoice:')[2]}"
+    texts["notices.yaml"] = texts["notices.yaml"].replace("\nstates:", f"\n{german}\nstates:")
+    with billed.floor.begin() as conn:
+        policies.deploy(conn, load_texts(texts), texts, {}, "test")
+        accounts.speak(conn, billed.customer, "de")
+    billed.after(0)
+    (mail,) = billed.floor.mails()
+    assert str(mail["Subject"]).startswith(f"Rechnung {billed.invoice.number}: CHF 52.97, zahlbar bis ")
+    assert "Guten Tag" in words_of(mail)
 
 
 def test_unpaid_it_is_reminded_of_three_times_and_then_its_account_is_late_from_that_day(billed: Billed) -> None:
@@ -243,7 +262,7 @@ def test_a_reminder_that_waits_while_the_invoice_is_paid_is_dropped(billed: Bill
         conn.execute(
             text(
                 "INSERT INTO invoice_reminders (invoice_id, intent, state, round, asked_at) "
-                "VALUES (:id, 'send_invoice_reminder', 'due', 1, :now)"
+                "VALUES (:id, 'send_first_reminder', 'due', 1, :now)"
             ),
             {"id": billed.invoice.id, "now": asked_at},
         )

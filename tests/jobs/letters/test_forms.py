@@ -12,7 +12,7 @@ import pytest
 from engine.errors import NoticeIncomplete
 from engine.letter_blocks import blocks_of
 from engine.load import load_policy
-from engine.model import Policy
+from engine.model import IntentKind, Policy
 from engine.notices import FIELDS, FieldValue, fields_of, write
 from jobs.letters import forms
 from tests.factories import shipped_policy
@@ -22,7 +22,8 @@ AT = datetime(2026, 3, 6, 8, 0, tzinfo=UTC)
 PAY = "https://pay.example/in_1?a=b&c=d"
 PORTAL = "https://portal.example"
 HOSTILE = "<script>alert(1)</script> @everyone {pay_url} \r\nBcc: all@example.com \u202e" + "x" * 10_000
-NOTICES = sorted(shipped_policy().notices)
+KINDS = {name: intent.kind for name, intent in shipped_policy().intents.items()}
+NOTICES = sorted(name for name in shipped_policy().notices if KINDS[name] is IntentKind.NOTICE)
 
 
 def values(**more: FieldValue) -> dict[str, FieldValue]:
@@ -112,7 +113,7 @@ def test_a_customer_reads_their_language_and_english_where_there_is_none() -> No
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, text in load_policy(GENTLE).notices.items() if "de" in text.translations]
+    "name", [name for name in NOTICES if "de" in getattr(load_policy(GENTLE).notices.get(name), "translations", ())]
 )
 def test_every_translation_of_the_example_is_written(name: str) -> None:
     made = paper(load_policy(GENTLE), name, "de")

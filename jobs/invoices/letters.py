@@ -1,0 +1,99 @@
+"""A letter about one invoice: the policy's words in the customer's language, what is open below, PDFs that come along.
+
+Which letters there are, and when each is asked for, is the policy's (`policy/invoice.yaml`, `policy/notices.yaml`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from engine.invoicing.invoice import Invoice
+from engine.model import Policy
+from engine.notices import FieldValue, Written, words_in, write
+from jobs.invoices.words import amount_text, grouped
+from jobs.letters import forms
+from jobs.mail import Attachment
+from storage.settings import Settings
+
+PAGE = "/billing"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An issued invoice as it stands when the letter is written, and who is written to."""
+
+    invoice: Invoice
+    paid: Decimal
+    credited: Decimal
+    customer_name: str
+
+    @property
+    def open(self) -> Decimal:
+        """Return what is still to be paid."""
+        return self.invoice.total - self.paid - self.credited
+
+    def amount(self, amount: Decimal) -> str:
+        """Write an amount of it with its currency."""
+        return f"{self.invoice.currency} {amount_text(amount)}"
+
+
+def written_letter(
+    policy: Policy, intent: str, standing: Standing, settings: Settings, language: str
+) -> tuple[Written, forms.Paper]:
+    """Return a letter's words in the customer's language, in English where the policy has none, and its paper.
+
+    Raises NoticeIncomplete, and KeyError when the policy has no words for the letter.
+    """
+    used, _ = words_in(policy.notices[intent], language)
+    written = write(policy, intent, _fields(standing, settings), language=used)
+    return written, forms.with_facts(written, _facts(standing, written))
+
+
+def attached(standing: Standing, state: str, written: Written, at: datetime) -> tuple[Attachment, ...]:
+    """Return what comes along: the invoice as it was issued, and before it the page that the letter names."""
+    from jobs.invoices.pdf import pdf_of, reminder_pdf  # with their typesetter: seldom needed, and slow to import
+
+    invoice = standing.invoice
+    whole = Attachment(_file(invoice, "invoice"), pdf_of(invoice))
+    if written.paper is None:
+        return (whole,)
+    paper = reminder_pdf(invoice, written.paper, standing.paid, at.date())
+    return Attachment(_file(invoice, state), paper), whole
+
+
+def _fields(standing: Standing, settings: Settings) -> dict[str, FieldValue]:
+    invoice = standing.invoice
+    return {
+        "customer_name": standing.customer_name,
+        "invoice_number": invoice.number,
+        "invoice_first_on": invoice.first_on,
+        "invoice_last_on": invoice.last_on,
+        "invoice_issued_on": invoice.issued_on,
+        "invoice_due_on": invoice.due_on,
+        "invoice_total": standing.amount(invoice.total),
+        "invoice_open": standing.amount(standing.open),
+        "billing_url": f"{settings.portal_url}{PAGE}",
+        "support_email": settings.support_email,
+    }
+
+
+def _facts(standing: Standing, written: Written) -> list[tuple[str, Sequence[str]]]:
+    """Return what stands below: what is open and of what, and where it is paid to."""
+    invoice, labels = standing.invoice, written.labels
+    less = [(labels.paid, standing.paid), (labels.credited, standing.credited)]
+    sums = [(labels.total, invoice.total), *((label, amount) for label, amount in less if amount)]
+    if len(sums) > 1:
+        sums.append((labels.open, standing.open))
+    facts: list[tuple[str, Sequence[str]]] = [(label, (standing.amount(amount),)) for label, amount in sums]
+    if invoice.iban:
+        facts.append((labels.pay_to, (invoice.creditor.name, grouped(invoice.iban))))
+    if invoice.reference:
+        facts.append((labels.reference, (grouped(invoice.reference),)))
+    return facts
+
+
+def _file(invoice: Invoice, what: str) -> str:
+    return f"{what.replace('_', '-')}-{invoice.number}.pdf"

@@ -1,0 +1,85 @@
+"""Letters about invoices: the policy's words in the customer's language, the same in both forms, with what is open."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from html import unescape
+from pathlib import Path
+
+import pypdfium2
+import pytest
+
+from engine.load import load_policy
+from engine.model import IntentKind, Policy
+from jobs.invoices.letters import Standing, attached, written_letter
+from jobs.letters import forms
+from storage.settings import Settings
+from tests.factories import shipped_policy
+from tests.jobs.invoices.papers import invoice
+
+GENTLE = Path(__file__).resolve().parents[3] / "examples" / "policies" / "gentle"
+LETTERS = sorted(name for name, each in shipped_policy().intents.items() if each.kind is IntentKind.LETTER)
+SETTINGS = Settings(database_url="", portal_url="https://portal.example", support_email="help@portal.example")
+AT = datetime(2026, 12, 20, 8, 0, tzinfo=UTC)
+HOSTILE = "<script>alert(1)</script> @everyone {billing_url} \r\nBcc: all@example.com \u202e" + "x" * 10_000
+
+
+def standing(paid: str = "0.00", credited: str = "0.00", name: str = "Ada") -> Standing:
+    return Standing(invoice(), Decimal(paid), Decimal(credited), name)
+
+
+def forms_of(policy: Policy, name: str, about: Standing, language: str = "en") -> tuple[str, str, str]:
+    """Return the subject, the text, and what a reader sees of the page."""
+    written, paper = written_letter(policy, name, about, SETTINGS, language)
+    shown = re.sub(r"<[^>]+>", " ", forms.html_of(paper).partition("<body>")[2])
+    return written.subject, forms.text_of(paper), " ".join(unescape(shown).split())
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_each_letter_says_what_is_open_and_where_to_pay_in_both_forms(name: str) -> None:
+    subject, text, page = forms_of(shipped_policy(), name, standing("20.00", "4.32"))
+    assert "2026-000042" in subject
+    for said in (
+        "Hello Ada,", "2 December 2026", "CHF 84.32", "CHF 20.00", "CHF 4.32", "CHF 60.00", "https://portal.example/billing",
+        "CH58 0079 1123 0008 8901 2", "RF18 5390 0754 7034", "Paid so far", "Credited", "Still to be paid",
+    ):  # fmt: skip
+        assert said in text
+        assert said in page
+    assert "{" not in text
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_customer_reads_it_in_their_language_with_days_as_it_writes_them(name: str) -> None:
+    policy = load_policy(GENTLE)
+    subject, text, page = forms_of(policy, name, standing(), "de-CH")
+    assert subject.startswith(("Rechnung 2026-000042", "Erste ", "Zweite ", "Letzte "))
+    for said in ("Guten Tag Ada,", "2. Dezember 2026", "Betrag der Rechnung", "Zahlbar an", "Warum wir schreiben"):
+        assert said in text
+        assert said in page
+    assert "Noch zu bezahlen" not in text  # nothing was paid: the amount says it all
+    assert forms_of(policy, name, standing(), "fr")[0] == forms_of(shipped_policy(), name, standing())[0]
+
+
+def test_hostile_names_change_no_header_and_run_nothing() -> None:
+    for name in LETTERS:
+        written, paper = written_letter(shipped_policy(), name, standing(name=HOSTILE), SETTINGS, "en")
+        html = forms.html_of(paper)
+        assert "<script>" not in html
+        assert "\u202e" not in html + forms.text_of(paper)
+        assert len(written.subject.splitlines()) == 1
+        assert html.count('href="https://portal.example/billing"') == 1
+
+
+def test_a_reminder_brings_its_page_with_what_is_open_and_the_invoice_as_it_was() -> None:
+    written, _ = written_letter(shipped_policy(), "send_first_reminder", standing("20.00"), SETTINGS, "en")
+    reminder, whole = attached(standing("20.00"), "first_reminder", written, AT)
+    assert [each.name for each in (reminder, whole)] == [
+        "first-reminder-2026-000042.pdf", "invoice-2026-000042.pdf",
+    ]  # fmt: skip
+    said = " ".join(pypdfium2.PdfDocument(reminder.pdf)[0].get_textpage().get_text_range().split())
+    assert "First reminder: invoice 2026-000042" in said
+    assert "64.32" in said
+    written, _ = written_letter(shipped_policy(), "send_invoice", standing(), SETTINGS, "en")
+    assert attached(standing(), "issued", written, AT) == (whole,)
