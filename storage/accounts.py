@@ -11,13 +11,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from engine.decide import blank
 from engine.languages import ENGLISH
 from engine.model import Policy
 from storage.audit import AuditNote
-from storage.errors import AlreadyTaken, PlanUnknown, UnknownAccount, UnknownCustomer
+from storage.errors import AlreadyTaken, PlanUnknown, UnknownAccount, UnknownCustomer, ZoneUnknown
 from storage.gather import World
 from storage.ledger import Recorded, lock, record
 
@@ -100,7 +100,8 @@ VIEWED: Final = ", ".join(name for name in AccountView.__slots__ if name != "ser
 
 
 def create_customer(conn: Connection, email: str, name: str, zone: str = "UTC", language: str = ENGLISH) -> NewCustomer:
-    """Make a customer and their token."""
+    """Make a customer and their token. Raises ZoneUnknown."""
+    _require_zone(conn, zone)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     add = text(
         "INSERT INTO customers (email, name, zone, language, token_hash) "
@@ -108,6 +109,14 @@ def create_customer(conn: Connection, email: str, name: str, zone: str = "UTC", 
     )
     given = {"email": email, "name": name, "zone": zone, "language": language, "hash": token_hash(token)}
     return NewCustomer(conn.execute(add, given).scalar_one(), token)
+
+
+def _require_zone(conn: Connection, zone: str) -> None:
+    """Refuse a zone that only Python knows: every later query over this customer, and those beside it, would fail."""
+    try:
+        conn.execute(text("SELECT now() AT TIME ZONE :zone"), {"zone": zone})
+    except DataError:
+        raise ZoneUnknown(zone) from None
 
 
 def token_hash(token: str) -> bytes:
@@ -138,7 +147,8 @@ def customers_by_email(conn: Connection, email: str) -> list[UUID]:
 
 
 def live_in(conn: Connection, customer_id: UUID, zone: str) -> None:
-    """Remember in which zone a customer reads dates, in letters about each of their accounts too."""
+    """Remember in which zone a customer reads dates, in letters about their accounts too. Raises ZoneUnknown."""
+    _require_zone(conn, zone)
     given = {"id": customer_id, "zone": zone}
     conn.execute(text("UPDATE customers SET zone = :zone WHERE id = :id"), given)
     conn.execute(text("UPDATE accounts SET zone = :zone WHERE customer_id = :id"), given)

@@ -131,6 +131,14 @@ class UnknownCustomer(StorageError):
         super().__init__(f"no customer has the id `{customer_id}`")
 
 
+class ZoneUnknown(StorageError):
+    """The database knows no time zone of this name, and could not compute with it."""
+
+    def __init__(self, zone: str) -> None:
+        self.zone = zone
+        super().__init__(f"the database knows no time zone `{zone}`")
+
+
 class PlanUnknown(StorageError):
     """The policy in force knows no plan of this name."""
 

@@ -55,6 +55,15 @@ class VatNumberMissing(InvoiceError):
         )
 
 
+class TooLargeToInvoice(InvoiceError):
+    """What was used costs more than an invoice can hold; somebody told too much of it."""
+
+    def __init__(self, organisation: str, what: str, amount: Decimal) -> None:
+        self.organisation = organisation
+        self.amount = amount
+        super().__init__(f"{what} of `{organisation}` is {amount}, more than an invoice holds; look at its usage")
+
+
 class NotCreditable(InvoiceError):
     """Only an invoice that was not credited yet can be."""
 

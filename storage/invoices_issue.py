@@ -29,13 +29,21 @@ from engine.invoicing.reference import reference_of
 from engine.invoicing.tariff import Tariff
 from storage import clock, invoices, organisations
 from storage.database import raw
-from storage.errors_invoices import AlreadyIssued, MonthNotOver, NotCreditable, VatNumberMissing
+from storage.errors_invoices import (
+    AlreadyIssued,
+    MonthNotOver,
+    NotCreditable,
+    TooLargeToInvoice,
+    VatNumberMissing,
+)
 from storage.invoices import Issued
 from storage.invoices_gather import tenants_of
 from storage.organisations import Organisation
 from storage.prices import PriceBook
 
 TARIFFS_KEPT: Final = 50
+MOST_QUANTITY: Final = Decimal(10_000_000_000)
+MOST_AMOUNT: Final = Decimal(100_000_000)
 NEXT: Final = text(
     "INSERT INTO invoice_number_counters (year, last) VALUES (:year, :count) "
     "ON CONFLICT (year) DO UPDATE SET last = invoice_number_counters.last + :count RETURNING last"
@@ -114,7 +122,7 @@ class Billing:
     def issue(self, conn: Connection, customer_id: UUID, month: date, *, by: str) -> Issued | None:
         """Issue the invoice of a month that is over; None: there is nothing to pay for, and no number is used.
 
-        month: any day of it. Raises UnknownCustomer, MonthNotOver, AlreadyIssued, VatNumberMissing.
+        month: any day of it. Raises UnknownCustomer, MonthNotOver, AlreadyIssued, VatNumberMissing, TooLargeToInvoice.
         """
         first_on, _ = month_of(month.year, month.month)
         organisation = organisations.get(conn, customer_id)
@@ -136,7 +144,8 @@ class Billing:
     ) -> list[Made | None]:
         """Issue a month that is over for organisations that have no invoice of it; None: nothing to pay for.
 
-        All of them or none. Raises MonthNotOver, VatNumberMissing; the database refuses a second invoice of a month.
+        All of them or none; the database refuses a second invoice of a month. Raises MonthNotOver, VatNumberMissing,
+        TooLargeToInvoice.
         """
         prices, now = self._book.read(conn), clock.now(conn)
         previews = self._previews(conn, prices, found, *month_of(month.year, month.month))
@@ -147,6 +156,7 @@ class Billing:
             if preview.vat and self.creditor.party.vat_id is None:
                 raise VatNumberMissing
             if preview.total:
+                _check(preview)
                 drafts.append(self._draft(preview, organisation, now, revision))
         made = {draft.customer_id: Made(draft.id, draft.lines.total) for draft in drafts}
         self._write(conn, drafts, now, by)
@@ -239,3 +249,12 @@ class Billing:
                 rows.append({**shared, **own})
         if rows:
             conn.execute(ADD, rows)
+
+
+def _check(preview: Invoice) -> None:
+    """Let nothing through that the columns cannot hold. Raises TooLargeToInvoice."""
+    for line in preview.lines:
+        if line.quantity >= MOST_QUANTITY:
+            raise TooLargeToInvoice(preview.organisation, f"the quantity of `{line.text}`", line.quantity)
+    if preview.total >= MOST_AMOUNT:
+        raise TooLargeToInvoice(preview.organisation, "the total", preview.total)

@@ -11,11 +11,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from engine.invoicing.invoice import CENT
 from storage import invoices
 from storage.errors_invoices import PaymentRefused
 from storage.invoices import Issued
 
 HAND: Final = "hand"
+MOST: Final = Decimal(100_000_000)
+"""No amount of an invoice reaches it: `numeric(10,2)`."""
 ADD: Final = text(
     "INSERT INTO invoice_payments (invoice_id, amount, paid_on, source, source_key, by, note) "
     "VALUES (:invoice, :amount, :paid_on, :source, :key, :by, :note) ON CONFLICT (source, source_key) DO NOTHING"
@@ -72,7 +75,7 @@ def pay(
     wanted = there.open if amount is None else amount
     if there.kind != "invoice" or there.credited_by is not None:
         raise PaymentRefused(there.number, wanted, there.open, "nothing is owed for it")
-    if not wanted.is_finite() or not wanted or wanted != wanted.quantize(Decimal("0.01")):
+    if not wanted.is_finite() or not wanted or wanted.copy_abs() >= MOST or wanted != wanted.quantize(CENT):
         raise PaymentRefused(there.number, wanted, there.open, "it is no amount of money")
     if wanted > there.open:
         raise PaymentRefused(there.number, wanted, there.open, "it is more than that")
@@ -110,6 +113,8 @@ def _of(conn: Connection, transfer: Transfer) -> Issued | str:
     """Return the invoice that a payment is for, or why none is."""
     if transfer.reference is None:
         return "it names no reference"
+    if transfer.amount >= MOST:
+        return "no invoice is as large"
     found = conn.execute(BY_REFERENCE, {"reference": transfer.reference.replace(" ", "").upper()}).scalar_one_or_none()
     if found is None:
         return "no invoice has its reference"

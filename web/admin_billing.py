@@ -18,7 +18,18 @@ from storage.organisations import Organisation
 from storage.prices import FIELDS
 from web.auth import Caller
 from web.billing_wire import plain
-from web.inputs import Input, decode, email_address, identifier, identifier_field, line, page_size, query
+from web.inputs import (
+    Input,
+    day,
+    decode,
+    email_address,
+    identifier,
+    identifier_field,
+    line,
+    page_size,
+    provider_id,
+    query,
+)
 from web.problems import bad_input, nothing_here
 from web.services import HttpRequest, PathId, Services, TheServices
 from web.wire import camel, on_the_wire
@@ -99,8 +110,9 @@ def change_prices(request: HttpRequest, services: TheServices, body: RawBody) ->
         raise bad_input("The body names no price.")
     if wish.currency is not None and not CURRENCY.fullmatch(wish.currency):
         raise bad_input("`currency` is three capital letters such as `CHF`.", field="currency")
+    valid_from = None if wish.valid_from is None else day(wish.valid_from, "validFrom")
     with services.database.begin() as conn:
-        more: dict[str, Any] = {"by": caller.actor, "valid_from": wish.valid_from, "currency": wish.currency}
+        more: dict[str, Any] = {"by": caller.actor, "valid_from": valid_from, "currency": wish.currency}
         since = prices.change(conn, named, **more)
     return {**_held(services), "validFrom": since.isoformat()}
 
@@ -110,9 +122,10 @@ def change_skill_price(request: HttpRequest, services: TheServices, skill: PathI
     """Set what a day of a skill costs, from a day on."""
     wish = decode(NewSkillPrice, body)
     name = line(skill, "skill", 60)
+    valid_from = None if wish.valid_from is None else day(wish.valid_from, "validFrom")
     caller: Caller = request.state.caller
     with services.database.begin() as conn:
-        since = prices.change_skill(conn, name, wish.daily_price, by=caller.actor, valid_from=wish.valid_from)
+        since = prices.change_skill(conn, name, wish.daily_price, by=caller.actor, valid_from=valid_from)
     return {"skill": name, "dailyPrice": str(wish.daily_price), "validFrom": since.isoformat()}
 
 
@@ -161,6 +174,8 @@ def add_payment_method(services: TheServices, customer_id: PathId, body: RawBody
     """Add a way in which an organisation pays."""
     wish = decode(NewPaymentMethod, body)
     label, stripe_id = line(wish.label, "label"), wish.stripe_payment_method_id
+    if stripe_id is not None:
+        provider_id(stripe_id, "stripePaymentMethodId")
     with services.database.begin() as conn:
         more: dict[str, Any] = {"stripe_id": stripe_id, "default": wish.default}
         made = organisations.add_payment_method(conn, customer_of(customer_id), wish.kind, label, **more)
@@ -197,6 +212,8 @@ def _bounded(name: str, value: Any) -> Any:
         raise bad_input("`paymentDays` is a whole number from 0 to 365.", field="paymentDays")
     if name == "email" and value is not None:
         return email_address(value)
+    if name == "stripe_customer_id" and value is not None:
+        return provider_id(value, field)
     return line(value, field) if isinstance(value, str) and value else value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -24,9 +25,11 @@ from storage.invoices_issue import Billing
 from web.admin_billing import customer_of
 from web.auth import Caller
 from web.billing_wire import plain, shown, whole
-from web.inputs import Input, decode, identifier_field, line, page_size, query
+from web.inputs import FIRST_YEAR, LAST_YEAR, Input, day, decode, identifier_field, line, page_size, query
 from web.problems import bad_input, conflict, nothing_here
 from web.services import HttpRequest, PathId, TheServices
+
+MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
 
 class MonthWish(Input):
@@ -135,10 +138,11 @@ def pay_invoice(request: HttpRequest, services: TheServices, number: PathId, bod
     wish = decode(NewPayment, body) if body.strip() else NewPayment()
     caller: Caller = request.state.caller
     note = line(wish.note, "note", 200) if wish.note else ""
+    paid_on = None if wish.paid_on is None else day(wish.paid_on, "paidOn")
 
     def write(conn: Connection) -> Issued:
         found = invoices.get(conn, _number(number))
-        more: dict[str, Any] = {"by": caller.actor, "paid_on": wish.paid_on, "note": note}
+        more: dict[str, Any] = {"by": caller.actor, "paid_on": paid_on, "note": note}
         return invoices_pay.pay(conn, found.id, wish.amount, **more)
 
     return shown(services.database.transact("the payment", write))
@@ -186,13 +190,10 @@ def _number(words: str) -> str:
 
 def _month(words: str) -> date:
     """Read a month such as `2030-01`; return its first day. Raises the 400."""
-    try:
-        year, month = words.split("-")
-        if not (len(year) == 4 and len(month) == 2 and words.isascii()):
-            raise ValueError(words)
-        return month_of(int(year), int(month))[0]
-    except ValueError:
-        raise bad_input("`month` is a month such as `2030-01`.", field="month") from None
+    found = MONTH.fullmatch(words)
+    if found is None or not FIRST_YEAR <= int(found[1]) <= LAST_YEAR:
+        raise bad_input("`month` is a month such as `2030-01`.", field="month")
+    return month_of(int(found[1]), int(found[2]))[0]
 
 
 def _period(request: HttpRequest, database: Database) -> tuple[date, date]:
@@ -202,6 +203,8 @@ def _period(request: HttpRequest, database: Database) -> tuple[date, date]:
             period = date.fromisoformat(first), date.fromisoformat(last)
         except ValueError:
             raise bad_input("`from` and `until` are days such as `2030-01-31`.", field="from") from None
+        day(period[0], "from")
+        day(period[1], "until")
         if not 0 <= (period[1] - period[0]).days < MOST_DAYS:
             raise bad_input("`until` is not before `from`, and at most ten years after it.", field="until")
         return period

@@ -38,6 +38,7 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (storage.UnknownAccount, 404, "NOT_FOUND"),
     (storage.UnknownCustomer, 404, "NOT_FOUND"),
     (storage.PlanUnknown, 400, "BAD_INPUT"),
+    (storage.ZoneUnknown, 400, "BAD_INPUT"),
     (storage.UnknownServer, 404, "NOT_FOUND"),
     (storage.UnknownIntent, 400, "UNKNOWN_ACTION"),
     (storage.UnknownOperation, 404, "NOT_FOUND"),
@@ -64,6 +65,7 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (invoices.MonthNotOver, 409, "MONTH_NOT_OVER"),
     (invoices.AlreadyIssued, 409, "ALREADY_ISSUED"),
     (invoices.VatNumberMissing, 409, "VAT_NUMBER_MISSING"),
+    (invoices.TooLargeToInvoice, 409, "TOO_LARGE_TO_INVOICE"),
     (invoices.NotCreditable, 409, "NOT_CREDITABLE"),
     (invoices.PaymentRefused, 409, "PAYMENT_REFUSED"),
     (invoices.PriceRefused, 400, "PRICE_REFUSED"),
@@ -112,4 +114,6 @@ def from_lower_layer(error: Exception) -> Problem | None:
 
 def _refuses_text(error: BaseException) -> bool:
     cause = getattr(error, "orig", error)
-    return isinstance(cause, psycopg.errors.UntranslatableCharacter | psycopg.errors.CharacterNotInRepertoire)
+    if isinstance(cause, psycopg.errors.UntranslatableCharacter | psycopg.errors.CharacterNotInRepertoire):
+        return True
+    return type(cause) is psycopg.DataError and "NUL" in str(cause)  # the driver itself refuses that one

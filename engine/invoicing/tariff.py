@@ -82,7 +82,10 @@ def _laid_out(days: Days, prices: Sequence[Dated]) -> list[tuple[int, Dated]]:
     in_order = sorted(prices, key=_from)
     found = []
     for number, price in enumerate(in_order):
-        until = in_order[number + 1].valid_from - DAY if number + 1 < len(in_order) else days.last_on
+        is_last = number + 1 == len(in_order)
+        if not is_last and in_order[number + 1].valid_from <= max(price.valid_from, days.first_on):
+            continue  # another one takes its place before it holds for any of these days
+        until = days.last_on if is_last else in_order[number + 1].valid_from - DAY
         if price.valid_from <= until and (mask := days.within(price.valid_from, until)):
             found.append((mask, price))
     return found

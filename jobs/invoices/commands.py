@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.invoicing.days import month_of
+from engine.invoicing.days import MOST_DAYS, month_of
 from engine.invoicing.document import to_document
 from engine.invoicing.invoice import Invoice
 from jobs.invoices import usage as usage_of
@@ -29,6 +30,9 @@ from storage.invoices import Issued
 from storage.invoices_issue import Billing
 from storage.settings import Settings
 from storage.usage import take
+
+YEARS: Final = (2000, 2200)
+MONTH: Final = re.compile(r"(2[01][0-9]{2})-(0[1-9]|1[0-2])")
 
 format_option = click.option(
     "--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="For whom."
@@ -57,6 +61,8 @@ def preview(customer: UUID, month: str | None, first_on: Any, last_on: Any, form
         period = _month(month, database) if first_on is None else (first_on.date(), last_on.date())
         if period[1] < period[0]:
             raise click.UsageError("`--until` lies before `--from`")
+        if not YEARS[0] <= period[0].year <= period[1].year <= YEARS[1] or (period[1] - period[0]).days >= MOST_DAYS:
+            raise click.UsageError("`--from` and `--until` are days that can be meant, at most ten years apart")
         billing = Billing(previewer_of(settings))
         found = billing.preview(conn, organisations.get(conn, customer), *period)
     click.echo(to_document(found) if form == "json" else "\n".join(_told(found)))
@@ -162,11 +168,10 @@ def _month(words: str | None, database: Database) -> tuple[date, date]:
         with database.begin() as conn:
             before = clock.now(conn).date().replace(day=1) - timedelta(days=1)
         return month_of(before.year, before.month)
-    try:
-        year, month = words.split("-")
-        return month_of(int(year), int(month))
-    except ValueError:
-        raise click.BadParameter(f"`{words}` is no month; write one such as `2030-01`", param_hint="--month") from None
+    found = MONTH.fullmatch(words)
+    if found is None:
+        raise click.BadParameter(f"`{words}` is no month; write one such as `2030-01`", param_hint="--month")
+    return month_of(int(found[1]), int(found[2]))
 
 
 def _who(by: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 from drafthorse.models.accounting import ApplicableTradeTax
@@ -18,6 +19,7 @@ TYPE_CODES = {InvoiceKind.INVOICE: "380", InvoiceKind.CREDIT_NOTE: "381"}
 """UNTDID 1001."""
 UNIT_CODES = {"day": "DAY", "month": "MON"}
 """UN/ECE Recommendation 20; anything else is counted in pieces."""
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 CREDIT_TRANSFER = "30"
 """UNTDID 4461."""
 
@@ -38,32 +40,32 @@ def e_invoice(invoice: Invoice) -> bytes:
         document.trade.items.add(_item(position, line))
     _write_party(document.trade.agreement.seller, invoice.creditor)
     _write_party(document.trade.agreement.buyer, invoice.debtor)
-    document.trade.agreement.buyer.id = invoice.organisation
+    document.trade.agreement.buyer.id = _text(invoice.organisation)
     _write_settlement(document, invoice)
     written: bytes = document.serialize(schema=SCHEMA)
     return written
 
 
 def _write_party(party: TradeParty, who: Party) -> None:
-    party.name = who.name
-    party.address.line_one = f"{who.street} {who.house_number}".strip()
-    party.address.postcode = who.postal_code
-    party.address.city_name = who.town
+    party.name = _text(who.name)
+    party.address.line_one = _text(f"{who.street} {who.house_number}".strip())
+    party.address.postcode = _text(who.postal_code)
+    party.address.city_name = _text(who.town)
     party.address.country_id = who.country
     if who.email is not None:
-        party.electronic_address.uri_ID = ("EM", who.email)
+        party.electronic_address.uri_ID = ("EM", _text(who.email))
     if who.vat_id is not None:
         registration = TaxRegistration()
-        registration.id = ("VA", who.vat_id)
+        registration.id = ("VA", _text(who.vat_id))
         party.tax_registrations.add(registration)
 
 
 def _item(position: int, line: Line) -> LineItem:
     item = LineItem()
     item.document.line_id = str(position)
-    item.product.name = line.text
+    item.product.name = _text(line.text)
     if line.tenant is not None:
-        item.product.description = line.tenant
+        item.product.description = _text(line.tenant)
     item.agreement.net.amount = line.unit_price
     item.delivery.billed_quantity = (line.quantity, UNIT_CODES.get(line.unit, "C62"))
     item.settlement.trade_tax.type_code = "VAT"
@@ -112,6 +114,11 @@ def _tax(rate: VatLine) -> ApplicableTradeTax:
     tax.basis_amount = rate.net
     tax.calculated_amount = rate.vat
     return tax
+
+
+def _text(words: str) -> str:
+    """Return a text as XML can hold it (XML 1.0, 2.2)."""
+    return NO_XML.sub("\N{REPLACEMENT CHARACTER}", words)
 
 
 def _category(percent: Decimal) -> str:

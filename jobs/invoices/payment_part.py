@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import unicodedata
+from contextlib import suppress
 
 from qrbill import QRBill
 
@@ -44,16 +45,19 @@ def payment_part(invoice: Invoice) -> bytes:
 
 
 def _bill_of(invoice: Invoice) -> QRBill:
+    given = {
+        "account": invoice.iban,
+        "creditor": _address(invoice.creditor),
+        "amount": invoice.total,
+        "currency": invoice.currency,
+        "reference_number": invoice.reference,
+        "additional_information": f"Invoice {invoice.number}",
+    }
+    if _is_whole(invoice.debtor):
+        with suppress(ValueError):  # such as a country that is none: it is not the debtor's address that is paid to
+            return _Bill(**given, debtor=_address(invoice.debtor))
     try:
-        return _Bill(
-            account=invoice.iban,
-            creditor=_address(invoice.creditor),
-            debtor=_address(invoice.debtor) if _is_whole(invoice.debtor) else None,
-            amount=invoice.total,
-            currency=invoice.currency,
-            reference_number=invoice.reference,
-            additional_information=f"Invoice {invoice.number}",
-        )
+        return _Bill(**given)
     except ValueError as wrong:
         raise PaymentPartWrong(f"invoice `{invoice.number}`: {str(wrong)[:1].lower()}{str(wrong)[1:]}") from None
 

@@ -10,10 +10,8 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final
 
-import font_source_sans_pro
 import typst
 from babel import Locale
 from babel.dates import format_date
@@ -22,6 +20,7 @@ from babel.numbers import format_decimal
 from engine.invoicing.invoice import Invoice, InvoiceKind, Line, Party
 from jobs.invoices.e_invoice import e_invoice
 from jobs.invoices.factur_x import mark_as_factur_x
+from jobs.invoices.glyphs import FOLDER, readable
 from jobs.invoices.payment_part import has_payment_part, payment_part
 from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 
@@ -92,8 +91,7 @@ def _draw(page: dict[str, Any], on: date) -> bytes:
 @cache
 def _fonts() -> typst.Fonts:
     """Our own fonts alone: with a machine's, the same invoice would look different elsewhere."""
-    folder = Path(font_source_sans_pro.font_directory)
-    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[folder])
+    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[FOLDER])
 
 
 def _words_of(invoice: Invoice) -> dict[str, Any]:
@@ -188,7 +186,7 @@ def _how_to_pay(invoice: Invoice) -> str:
 
 
 def _cut(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = readable(" ".join(text.split()))
     return flat if len(flat) <= MOST_CHARACTERS else f"{flat[: MOST_CHARACTERS - 1]}…"
 
 

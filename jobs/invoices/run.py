@@ -6,6 +6,7 @@ time, so the run takes the same memory for any number of them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,18 +15,19 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DataError, IntegrityError, InternalError
+from sqlalchemy.exc import IntegrityError
 
 from engine.invoicing.creditor import Creditor
 from engine.invoicing.days import month_of
 from storage import clock, organisations
-from storage.database import Database
+from storage.database import Database, is_lost
 from storage.errors import StorageError
 from storage.invoices_issue import Billing, Made
 
 PAGE: Final = 200
 BATCH: Final = 20
 FAULTS_KEPT: Final = 100
+log = logging.getLogger(__name__)
 WAITING: Final = (
     "FROM org_billing_config o WHERE o.pay_by_invoice AND (o.auto_invoices OR NOT :automatic) AND NOT EXISTS "
     "(SELECT FROM invoices i WHERE i.customer_id = o.customer_id AND i.kind = 'invoice' AND i.first_on = :month)"
@@ -124,9 +126,14 @@ def _issue(database: Database, billing: Billing, customers: Sequence[UUID], repo
 
     try:
         made = database.transact(f"invoices of {report.month:%Y-%m}", work)
-    except (StorageError, DataError, IntegrityError, InternalError) as error:
+    except Exception as error:
+        # Whatever is wrong with one organisation, known or not, keeps no other from its invoice.
+        if is_lost(error):
+            raise
         if len(customers) > 1:
             return False
+        if not isinstance(error, StorageError | IntegrityError):
+            log.exception("the invoice of organisation %s could not be made", customers[0])
         _failed(database, customers[0], report, error)
         return True
     for each in made:

@@ -21,6 +21,7 @@ MOST_BYTES: Final = 8_000_000
 MOST_ROWS: Final = 100_000
 COLUMNS: Final = ("tenant", "kind", "date", "quantity")
 PATIENCE_SECONDS: Final = 30.0
+MOST_DIGITS: Final = 20
 QUANTITY: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,5})?")
 DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -44,7 +45,7 @@ def read_json(content: bytes) -> list[Told]:
     """Read a list of objects with the same names. Quantities may be numbers or texts. Raises UsageRefused."""
     try:
         found = json.loads(_text(content), parse_float=Decimal, parse_int=Decimal)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, InvalidOperation):
         raise UsageRefused(("it is not JSON",)) from None
     if not isinstance(found, list):
         raise UsageRefused(("expected a list of objects",))
@@ -122,7 +123,9 @@ def _told(place: str, row: Any) -> Told | str:
         return f"the kind is one of {', '.join(UsageKind)}"
     if not isinstance(day, str) or not DAY.fullmatch(day):
         return "the date is written as 2030-01-31"
-    words = f"{quantity:f}" if isinstance(quantity, Decimal) and quantity.is_finite() else quantity
+    # Written out only within bounds: `1e999999999` is short, and a gigabyte of zeros.
+    is_sane = isinstance(quantity, Decimal) and quantity.is_finite() and abs(quantity.adjusted()) < MOST_DIGITS
+    words = f"{quantity:f}" if is_sane else quantity
     if not isinstance(words, str) or not QUANTITY.fullmatch(words):
         return "the quantity is a number such as 12.5, of at most 10 digits before the point and 5 after it"
     try:

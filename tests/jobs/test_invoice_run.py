@@ -18,13 +18,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.invoicing.document import from_document
+from engine.invoicing.metered import UsageKind
 from jobs.hosts.base import HostUnavailable, Tenant
 from jobs.invoices.automatic import last_month_over, run_by_itself
 from jobs.invoices.commands import invoice
 from jobs.invoices.creditor import creditor_of, read_creditor
 from jobs.invoices.run import first_of, run, waiting
 from jobs.operator_file import OperatorFileWrong
+from storage import prices
 from storage.errors import SettingWrong
+from storage.errors_invoices import TooLargeToInvoice
+from storage.usage import Told, take
 from tests.storage.deployment import Deployment
 from tests.storage.metered import CREDITOR, Books
 
@@ -143,6 +147,23 @@ def begun(books: Books) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env={**os.environ, **settings}, stdout=quiet, stderr=quiet)
 
 
+def test_more_than_an_invoice_holds_fails_for_its_organisation_alone(books: Books) -> None:
+    with books.deployment.begin() as conn:
+        prices.change(conn, {"per_message_price": Decimal("0.00001")}, by="test", valid_from=books.month)
+    customers = [books.organisation(name) for name in ("alpha", "beta", "gamma")]
+    bad = min(customers)
+    name = ("alpha", "beta", "gamma")[customers.index(bad)]
+    told = [
+        Told("line", name, UsageKind.MESSAGES, books.month.replace(day=day), Decimal(9_999_999_999)) for day in (1, 2)
+    ]
+    with books.deployment.begin() as conn:
+        take(conn, told, source="meter")
+    with books.deployment.begin() as conn, pytest.raises(TooLargeToInvoice, match="look at its usage"):
+        books.billing.issue(conn, bad, books.month, by="test")
+    report = run(books.deployment.database, CREDITOR, books.month, by="test")
+    assert (report.issued, report.failed, [customer for customer, _ in report.faults]) == (2, 1, [bad])
+
+
 def test_run_that_is_killed_anywhere_goes_on_and_each_has_one(books: Books) -> None:
     count = 30
     for number in range(count):
@@ -191,7 +212,9 @@ def test_commands_preview_issue_and_show(books: Books, tmp_path: Path) -> None:
     assert (tmp_path / "invoice.pdf").read_bytes().startswith(b"%PDF-")
     empty = books.organisation()
     assert call(books, "issue", str(empty), "--month", month).exit_code == 1
-    assert call(books, "preview", str(customer), "--month", "2030-13").exit_code == 2
+    for wrong in ("2030-13", "0001-01", "9999-12", "2030-+1"):
+        assert call(books, "preview", str(customer), "--month", wrong).exit_code == 2
+    assert call(books, "preview", str(customer), "--from", "0001-01-01", "--until", "9999-12-31").exit_code == 2
     assert "there is no invoice" in str(call(books, "show", "F1999-1").exception)
 
 

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from storage import clock
+from storage import accounts, clock
+from storage.errors import ZoneUnknown
 from tests.web.site import Site, Tenant
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy" / "invoice.yaml"
@@ -146,3 +147,37 @@ def test_payment_methods_come_and_go(site: Site, payer: Tenant) -> None:
 def test_bank_file_that_is_none_is_refused_whole(site: Site) -> None:
     answer = site.admin.post(f"{BILLING}/import", content=b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>")
     assert (answer.status_code, answer.json()["code"]) == (400, "BANK_FILE_WRONG")
+
+
+def test_days_amounts_and_texts_that_nobody_means_are_refused_before_they_do_harm(
+    site: Site, payer: Tenant, month: str
+) -> None:
+    number = issue(site, payer, month).json()["number"]
+    about = f"{BILLING}/organisations/{payer.customer_id}"
+    tries: list[tuple[str, str, dict[str, str]]] = [
+        ("GET", f"{about}/preview?month={wrong}", {}) for wrong in ("0001-01", "9999-12", "2030-%2B1", " 203-01")
+    ]
+    tries += [("GET", f"{about}/preview?from={day}&until={day}", {}) for day in ("0001-01-01", "9999-12-31")]
+    tries += [("POST", f"{about}/issue", {"month": wrong}) for wrong in ("0001-01", "9999-12")]
+    tries += [("POST", f"{BILLING}/generate", {"month": "9999-12"})]
+    for day in ("0001-01-01", "9999-12-31"):
+        tries += [("PUT", f"{BILLING}/prices", {"setupFee": "1", "validFrom": day})]
+        tries += [("PUT", f"{BILLING}/prices/skills/voice", {"dailyPrice": "1", "validFrom": day})]
+        tries += [("POST", f"{BILLING}/invoices/{number}/paid", {"amount": "0.01", "paidOn": day})]
+    odd = {"kind": "card", "label": "Visa", "stripePaymentMethodId": "\0"}
+    tries += [("POST", f"{about}/payment-methods", odd), ("GET", "/api/tenants?after=%00", {})]
+    for method, where, body in tries:
+        answer = site.admin.request(method, where, json=body or None)
+        assert (answer.status_code, answer.json()["code"]) == (400, "BAD_INPUT"), (where, body, answer.text)
+    for amount in ("1e30", "-1e30", "1e999999999"):
+        answer = site.admin.post(f"{BILLING}/invoices/{number}/paid", content=f'{{"amount": {amount}}}')
+        assert (answer.status_code, answer.json()["code"]) == (409, "PAYMENT_REFUSED"), answer.text
+
+
+def test_zone_that_the_database_does_not_know_is_nobodys(site: Site) -> None:
+    for zone in ("right/Europe/Berlin", "posix/Europe/Berlin", "posixrules", "localtime"):
+        wish = {"email": "zone@example.org", "name": "Zone", "zone": zone}
+        answer = site.admin.post("/api/admin/customers", json=wish)
+        assert (answer.status_code, answer.json()["code"]) == (400, "BAD_INPUT"), zone
+    with site.database.begin() as conn, pytest.raises(ZoneUnknown):
+        accounts.create_customer(conn, "zone@example.org", "Zone", "posix/Europe/Berlin")

@@ -22,6 +22,10 @@ def test_a_qr_account_takes_a_qr_reference() -> None:
     assert qr_text(invoice(iban=QR_ACCOUNT, reference=QR_REFERENCE)).split("\r\n")[27] == "QRR"
 
 
+def test_a_payers_country_that_is_none_leaves_the_field_for_their_address_blank() -> None:
+    assert qr_text(invoice(debtor=debtor(country="XX"))) == qr_text(invoice(debtor=debtor(town="")))
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import io
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import facturx
 import pypdfium2
+import pytest
 import zxingcpp
 from pypdf import PdfReader
 
 from engine.invoicing.invoice import Invoice, InvoiceKind, LineKind
 from jobs.invoices.e_invoice import e_invoice
 from jobs.invoices.payment_part import qr_text
-from jobs.invoices.pdf import pdf_of
+from jobs.invoices.pdf import pdf_of, reminder_pdf
 from tests.jobs.invoices.papers import debtor, invoice, line, preview
 
 
@@ -118,6 +120,25 @@ def test_names_are_shown_and_never_obeyed() -> None:
     (page,) = words(pdf_of(invoice(line("29.00", tenant=hostile, text=hostile), debtor=debtor(name=hostile))))
     assert page.count('#read("/etc/passwd")') >= 2
     assert "root:" not in page
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Zoë 🎮 GmbH", "Zoë . GmbH"),
+        ("北京 1", ".. 1"),
+        ("Москва", "Москва"),
+        ("A\ufffeB", "A.B"),
+        ("𝔘ni\u200d", "Uni"),
+        ("שלום", "...."),
+        ("\ue000x", ".x"),
+    ],
+)
+def test_a_name_that_the_font_has_not_keeps_no_invoice_from_being_made(name: str, shown: str) -> None:
+    named = invoice(line("29.00", tenant=name, text=name), debtor=debtor(name=name), organisation=name)
+    (page,) = words(pdf_of(named))
+    assert page.count(shown) >= 3
+    assert reminder_pdf(named, "First reminder", Decimal(1), date(2026, 12, 9)).startswith(b"%PDF")
 
 
 def test_ten_thousand_characters_are_cut() -> None:

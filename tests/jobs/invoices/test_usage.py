@@ -72,6 +72,13 @@ def test_what_cannot_be_meant_is_refused_at_its_line(content: bytes, fault: str)
     assert len(refused.value.faults) <= 20
 
 
+@pytest.mark.parametrize("quantity", ["1e999999999", "1e9999999999999999999", "0e999999999", "1e-999999999", "1e400"])
+def test_a_short_number_that_is_long_when_written_out_is_refused_at_once(quantity: str) -> None:
+    row = f'[{{"tenant": "alpha", "kind": "messages", "date": "2030-01-31", "quantity": {quantity}}}]'
+    with pytest.raises(UsageRefused):
+        usage.read_json(row.encode())
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_are_anything_but_taken_or_refused(content: bytes) -> None:
     for read in (usage.read_csv, usage.read_json):
