@@ -57,6 +57,13 @@ def test_month_is_previewed_as_page_and_paper_and_issued_once(site: Site, bills:
         assert desk.client.get(f"{about}/preview/pdf?month={wrong}").status_code == 400
 
 
+def test_preview_without_an_address_says_what_is_missing(bills: Bills, desk: Browser) -> None:
+    for config, missing in (({}, False), ({"town": ""}, True), ({"postal_code": ""}, True)):
+        about = f"{PAGE}/organisations/{bills.payer(**config).customer_id}"
+        said = desk.open(f"{about}/preview?month={bills.month:%Y-%m}").text
+        assert ("It has no address" in said) is missing, config
+
+
 def test_everybody_is_issued_a_month_once(site: Site, bills: Bills, desk: Browser) -> None:
     tenant = bills.payer()
     desk.open(PAGE).send(f"{PAGE}/generate", month=f"{bills.month:%Y-%m}")
