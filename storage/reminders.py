@@ -102,6 +102,12 @@ def take(conn: Connection) -> Reminder | None:
     )
 
 
+def keep(conn: Connection, reminder: Reminder, paper: bytes) -> None:
+    """Keep the PDF that is about to be sent: what is open changes, and what was told of it does not."""
+    given = {"id": reminder.id, "paper": paper}
+    conn.execute(text("UPDATE invoice_reminders SET paper = :paper WHERE id = :id AND status = 'sending'"), given)
+
+
 def sent(conn: Connection, policy: Policy, reminder: Reminder, proof: str) -> InvoiceMoved | None:
     """Note that it left, and let its invoice go on from there."""
     if not _end(conn, reminder, "sent", proof):

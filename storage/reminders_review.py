@@ -18,8 +18,8 @@ from storage.ledger_invoices import InvoiceMoved, move_invoice
 STUCK: Final = ("unknown", "failed")
 FIND: Final = (
     "SELECT r.id, r.invoice_id, i.number, c.name, r.intent, r.state, r.round, r.status, r.tries, r.asked_at, "
-    "r.ended_at, r.outcome FROM invoice_reminders r JOIN invoices i ON i.id = r.invoice_id "
-    "JOIN customers c ON c.id = i.customer_id"
+    "r.ended_at, r.outcome, r.paper IS NOT NULL AS has_paper "
+    "FROM invoice_reminders r JOIN invoices i ON i.id = r.invoice_id JOIN customers c ON c.id = i.customer_id"
 )
 NEWEST: Final = text(
     "SELECT s.state = :state AND NOT EXISTS (SELECT FROM invoice_reminders o WHERE o.invoice_id = :invoice "
@@ -44,6 +44,8 @@ class Asked:
     asked_at: datetime
     ended_at: datetime | None
     outcome: str | None
+    has_paper: bool
+    """Whether it is a reminder whose PDF was kept when it was sent."""
 
     @property
     def is_stuck(self) -> bool:
@@ -64,6 +66,31 @@ def of_invoice(conn: Connection, invoice_id: UUID) -> list[Asked]:
     """Return the letters of an invoice, oldest first."""
     find = text(f"{FIND} WHERE r.invoice_id = :id ORDER BY r.asked_at, r.id")
     return [Asked(*row) for row in conn.execute(find, {"id": invoice_id})]
+
+
+def sent_to(conn: Connection, customer_id: UUID, limit: int) -> list[Asked]:
+    """Return the reminders that a customer was sent, newest first."""
+    find = f"{FIND} WHERE i.customer_id = :customer AND r.status = 'sent' AND r.paper IS NOT NULL "
+    found = conn.execute(
+        text(find + "ORDER BY r.asked_at DESC, r.id LIMIT :limit"), {"customer": customer_id, "limit": limit}
+    )
+    return [Asked(*row) for row in found]
+
+
+def paper_of(conn: Connection, letter_id: UUID, *, customer_id: UUID | None = None) -> tuple[str, bytes]:
+    """Return the name and the PDF of a reminder; of one that this customer was sent, where one is given.
+
+    Raises UnknownLetter, also when it has none.
+    """
+    find = text(
+        "SELECT r.state, i.number, r.paper FROM invoice_reminders r JOIN invoices i ON i.id = r.invoice_id "
+        "WHERE r.id = :id AND r.paper IS NOT NULL "
+        "AND (CAST(:customer AS uuid) IS NULL OR (i.customer_id = :customer AND r.status = 'sent'))"
+    )
+    row = conn.execute(find, {"id": letter_id, "customer": customer_id}).one_or_none()
+    if row is None:
+        raise UnknownLetter(letter_id)
+    return f"{row.state.replace('_', '-')}-{row.number}.pdf", row.paper
 
 
 def count_stuck(conn: Connection) -> int:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.tables_columns import EMPTY_OBJECT, NEW_ID, NOW, instant, metadata, required
@@ -44,6 +56,7 @@ invoice_reminders = Table(
     instant("ended_at"),
     Column("outcome", Text),
     instant("recorded_at", nullable=False, server_default=NOW),
+    Column("paper", LargeBinary),  # of a reminder: its PDF, kept before it is sent; an invoice's is drawn anew
     UniqueConstraint("invoice_id", "intent", "state", "round"),
     CheckConstraint("status IN ('open', 'sending', 'sent', 'unknown', 'failed', 'dropped')", name="status"),
     Index("invoice_reminders_open", "asked_at", postgresql_where=text("status IN ('open', 'sending')")),

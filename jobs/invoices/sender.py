@@ -44,7 +44,11 @@ class ReminderSender:
                 reminders.dropped(conn, reminder, "the invoice was settled or has moved on")
             return
         try:
-            proof = self.mailer.send(self._letter(reminder, policy))
+            letter = self._letter(reminder, policy)
+            if letter.attached[1:]:  # a page of its own comes before the invoice
+                with self.database.begin() as conn:
+                    reminders.keep(conn, reminder, letter.attached[0].pdf)
+            proof = self.mailer.send(letter)
         except MailDelayed as error:
             self._postpone(reminder, str(error))
         except (MailRefused, MailUncertain) as error:

@@ -9,9 +9,9 @@ from uuid import UUID
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from storage import accounts, invoices, invoices_open, organisations
+from storage import accounts, invoices, invoices_open, organisations, reminders_review
 from web.inputs import bounded_query, identifier
-from web.pages.billing_words import ADDRESS, address_fields, address_of, paper, words
+from web.pages.billing_words import ADDRESS, address_fields, address_of, download, paper, words
 from web.pages.forms import form_of
 from web.pages.render import go_to, page
 from web.pages.visitor import owner_of, people_only
@@ -49,6 +49,7 @@ def _page(
                 conn, customer_id=owner, after=UUID(identifier(after, "invoice")) if after else None, limit=SHOWN
             ),
             "payments": invoices_open.payments_of(conn, owner, SHOWN),
+            "reminders": reminders_review.sent_to(conn, owner, SHOWN),
             "methods": organisations.payment_methods(conn, owner),
         }
     fields = address_fields(organisation) | {name: form.get(name, "") for name in ADDRESS if form is not None}
@@ -83,6 +84,15 @@ def download_invoice(request: HttpRequest, services: TheServices, number: PathId
     return paper(found.invoice)
 
 
+@get("/billing/reminders/{letter_id:str}/pdf", guards=[people_only], sync_to_thread=True)
+def download_reminder(request: HttpRequest, services: TheServices, letter_id: PathId) -> Response[bytes]:
+    """Download a reminder as one was sent it."""
+    owner, wanted = owner_of(request), UUID(identifier(letter_id, "reminder"))
+    with services.database.begin() as conn:
+        found = reminders_review.paper_of(conn, wanted, customer_id=owner)
+    return download(*found)
+
+
 def number_in_path(given: str) -> str:
     """Return what may be an invoice's number. Raises the 404."""
     if not given.isprintable() or len(given) > NUMBER_CHARACTERS:
@@ -90,4 +100,4 @@ def number_in_path(given: str) -> str:
     return given
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (show_billing, change_address, download_invoice)
+HANDLERS: tuple[HTTPRouteHandler, ...] = (show_billing, change_address, download_invoice, download_reminder)

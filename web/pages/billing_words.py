@@ -134,14 +134,18 @@ def address_fields(organisation: Organisation) -> dict[str, str]:
 
 
 def paper(invoice: Invoice) -> Response[bytes]:
-    """Send an invoice, credit note or preview as a PDF, to be kept and not shown by us."""
+    """Send an invoice, credit note or preview as a PDF."""
     from jobs.invoices.pdf import pdf_of  # with its typesetter: seldom needed, and slow to import
 
     kind = "preview" if invoice.number is None else invoice.kind.value.replace("_", "-")
-    name = f"{kind}-{invoice.number or f'{invoice.first_on:%Y-%m}'}.pdf"
+    return download(f"{kind}-{invoice.number or f'{invoice.first_on:%Y-%m}'}.pdf", pdf_of(invoice))
+
+
+def download(name: str, pdf: bytes) -> Response[bytes]:
+    """Send a PDF under a name of ours, to be kept and not shown by us."""
     headers = {
         **SAFE_HEADERS,
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     }
-    return Response(pdf_of(invoice), media_type="application/pdf", headers=headers)
+    return Response(pdf, media_type="application/pdf", headers=headers)

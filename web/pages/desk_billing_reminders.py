@@ -13,6 +13,7 @@ from storage import clock, policies, reminders_review
 from storage.ledger_invoices import InvoiceMoved
 from web.auth import Caller
 from web.inputs import identifier
+from web.pages.billing_words import download
 from web.pages.desk_billing import PAGE, SHOWN, billing
 from web.pages.desk_words import deed, reason_of
 from web.pages.forms import form_of
@@ -31,6 +32,15 @@ def show_reminders(request: HttpRequest, services: TheServices) -> Response[Any]
         stuck = reminders_review.listed(conn, stuck=True, limit=SHOWN)
         letters = reminders_review.listed(conn, limit=SHOWN)
     return billing(request, "desk_billing_reminders.html", now, stuck=stuck, letters=letters, shown=SHOWN)
+
+
+@get(f"{PLACE}/{{letter_id:str}}/pdf", guards=[admins_only], sync_to_thread=True)
+def download_reminder(services: TheServices, letter_id: PathId) -> Response[bytes]:
+    """Download a reminder as it was, or may have been, sent."""
+    wanted = UUID(identifier(letter_id, "letter"))
+    with services.database.begin() as conn:
+        found = reminders_review.paper_of(conn, wanted)
+    return download(*found)
 
 
 @post(f"{PLACE}/{{letter_id:str}}/resolve", guards=[admins_only])
@@ -58,4 +68,4 @@ async def resolve(request: HttpRequest, services: TheServices, letter_id: PathId
     return await services.in_thread(deed, request, PLACE, work)
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (show_reminders, resolve)
+HANDLERS: tuple[HTTPRouteHandler, ...] = (show_reminders, download_reminder, resolve)

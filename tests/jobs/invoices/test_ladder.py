@@ -203,6 +203,16 @@ def test_who_is_not_reminded_by_itself_waits_for_a_person(billed: Billed) -> Non
     assert billed.state == "first_reminder"
 
 
+def test_a_reminder_is_kept_as_it_was_sent_whatever_is_paid_later(billed: Billed) -> None:
+    billed.after(31)
+    billed.after(7)
+    paper, _ = billed.floor.mails()[-1].iter_attachments()
+    kept = "SELECT paper FROM invoice_reminders WHERE state = '{}'"
+    billed.pay("20.00")
+    assert bytes(billed.floor.scalar(kept.format("first_reminder"))) == paper.get_content()
+    assert billed.floor.scalar(kept.format("issued")) is None
+
+
 class Mail:
     """A way out that fails as it is told."""
 

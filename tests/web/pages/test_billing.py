@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from storage import invoices_pay
 from storage.invoices_issue import Billing
@@ -61,6 +62,35 @@ def test_papers_are_downloaded_by_whom_they_are_for(site: Site, bills: Bills, si
     for given in (invoice.number, str(invoice.id), "F1-1", "x" * 500, "%00"):
         assert other.open(f"/billing/{given}/pdf").answer.status_code == 404
     assert signed_in("bills@desk.example").open("/billing").answer.status_code == 404
+
+
+def test_reminders_are_downloaded_as_they_were_sent_and_by_whom(
+    site: Site, bills: Bills, signed_in: SignIn, desk: Browser
+) -> None:
+    tenant = bills.payer()
+    invoice = bills.issue(tenant)
+    add = text(
+        "INSERT INTO invoice_reminders (invoice_id, intent, state, round, status, asked_at, ended_at, paper) VALUES "
+        "(:id, 'remind', 'first_reminder', :round, :status, now(), now(), :paper) RETURNING id"
+    )
+    with site.database.begin() as conn:
+        sent, lost, bare = (
+            conn.execute(add, {"id": invoice.id, "round": number, "status": status, "paper": paper}).scalar_one()
+            for number, (status, paper) in enumerate((("sent", b"%PDF-1"), ("unknown", b"%PDF-2"), ("sent", None)))
+        )
+    browser, other = signed_in(tenant), signed_in(bills.payer())
+    assert browser.open("/billing").answer.text.count("/billing/reminders/") == 1
+    assert "First reminder" in browser.text
+    answer = browser.open(f"/billing/reminders/{sent}/pdf").answer
+    assert (answer.content, answer.headers["content-type"]) == (b"%PDF-1", "application/pdf")
+    assert answer.headers["content-disposition"] == f'attachment; filename="first-reminder-{invoice.number}.pdf"'
+    for who, letters in ((browser, (lost, bare)), (other, (sent, lost, bare))):
+        for letter in letters:
+            assert who.open(f"/billing/reminders/{letter}/pdf").answer.status_code == 404
+    page = f"/admin/billing/invoices/{invoice.number}"
+    assert desk.open(page).answer.text.count("/admin/billing/reminders/") >= 2
+    assert desk.client.get(f"/admin/billing/reminders/{lost}/pdf").content == b"%PDF-2"
+    assert desk.client.get(f"/admin/billing/reminders/{bare}/pdf").status_code == 404
 
 
 def test_the_address_is_changed_for_the_next_invoice_and_the_country_is_not(

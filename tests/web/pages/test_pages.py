@@ -82,9 +82,9 @@ def belongings(site: Site, tenant: Tenant) -> dict[str, str]:
         note = notes.write(conn, UUID(tenant.customer_id), "mine alone")
     asked = {"subject": "mine", "text": "alone"}
     ticket = tenant.client.post("/api/support/create", json=asked).raise_for_status().json()["ticketNumber"]
-    # An invoice has a number too: `test_billing` tries another tenant's.
+    # An invoice has a number too, and a reminder a paper: `test_billing` tries another tenant's.
     ids = {"server_id": tenant.server_id, "note_id": str(note), "number": ticket}
-    return {**ids, "file_id": MISSING, "backup_id": MISSING}  # what they belong to is real
+    return {**ids, "file_id": MISSING, "backup_id": MISSING, "letter_id": MISSING}  # what they belong to is real
 
 
 def test_what_another_tenant_has_is_not_there(site: Site, tmp_path: Path, signed_in: SignIn) -> None:
