@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -23,7 +23,20 @@ ADD: Final = text(
     "INSERT INTO invoice_payments (invoice_id, amount, paid_on, source, source_key, by, note) "
     "VALUES (:invoice, :amount, :paid_on, :source, :key, :by, :note) ON CONFLICT (source, source_key) DO NOTHING"
 )
-BY_REFERENCE: Final = text("SELECT id FROM invoices WHERE reference = :reference AND kind = 'invoice'")
+PART: Final = 500
+LOCK_BY_REFERENCE: Final = text(
+    "SELECT id, reference FROM invoices WHERE reference = ANY(:references) AND kind = 'invoice' ORDER BY id FOR UPDATE"
+)
+BEFORE: Final = text(
+    "SELECT p.source_key, p.amount, i.number FROM invoice_payments p "
+    "JOIN invoices i ON i.id = p.invoice_id WHERE p.source = :source AND p.source_key = ANY(:keys)"
+)
+ADD_MANY: Final = text(
+    "INSERT INTO invoice_payments (invoice_id, amount, paid_on, source, source_key, by, note) "
+    "SELECT n.invoice, n.amount, n.paid_on, :source, n.key, :by, n.note FROM unnest(CAST(:invoices AS uuid[]), "
+    "CAST(:amounts AS numeric[]), CAST(:days AS date[]), CAST(:keys AS text[]), CAST(:notes AS text[])) "
+    "AS n(invoice, amount, paid_on, key, note) ON CONFLICT (source, source_key) DO NOTHING RETURNING source_key"
+)
 
 
 class Transfer(Protocol):
@@ -92,40 +105,76 @@ def import_transfers(conn: Connection, transfers: Sequence[Transfer], *, source:
     Money that came in is booked as it came, also where it is more than was open; what no reference leads to an invoice
     is left for a person.
     """
+    named = {_reference_of(transfer) for transfer in transfers} - {None}
+    # In one order for all: two files that name the same invoices wait for each other, and not in a ring.
+    ids = {row.reference: row.id for row in conn.execute(LOCK_BY_REFERENCE, {"references": sorted(map(str, named))})}
     booked: list[tuple[str, Decimal]] = []
     repeated = 0
     unmatched: list[Unmatched] = []
-    for transfer in transfers:
-        found = _of(conn, transfer)
-        if isinstance(found, str):
-            unmatched.append(Unmatched(transfer, found))
-            continue
-        given = {"invoice": found.id, "amount": transfer.amount, "paid_on": transfer.booked_on, "source": source}
-        made = conn.execute(ADD, {**given, "key": transfer.identity, "by": by, "note": transfer.payer or ""})
-        if made.rowcount:
-            booked.append((found.number, transfer.amount))
-        else:
-            repeated += 1
+    for start in range(0, len(transfers), PART):
+        part = transfers[start : start + PART]
+        there = _there(conn, ids, part)
+        keys = [transfer.identity for transfer in part]
+        before = {row.source_key: row for row in conn.execute(BEFORE, {"source": source, "keys": keys})}
+        fits: list[tuple[Transfer, Issued]] = []
+        for transfer in part:
+            found = _of(there, transfer)
+            known = before.get(transfer.identity)
+            if known is not None and known.amount == transfer.amount:
+                repeated += 1
+            elif known is not None:
+                why = f"the bank told it before as {known.amount}, which is booked for `{known.number}`"
+                unmatched.append(Unmatched(transfer, why))
+            elif isinstance(found, str):
+                unmatched.append(Unmatched(transfer, found))
+            else:
+                fits.append((transfer, found))
+        added = _add(conn, fits, source, by)
+        booked += [(found.number, transfer.amount) for transfer, found in fits if transfer.identity in added]
+        repeated += len(fits) - len(added)
     return Imported(tuple(booked), repeated, tuple(unmatched))
 
 
-def _of(conn: Connection, transfer: Transfer) -> Issued | str:
+def _there(conn: Connection, ids: Mapping[str, UUID], transfers: Sequence[Transfer]) -> dict[str, Issued]:
+    """Return the invoices that payments name, by reference, as they stand now that they are locked."""
+    wanted = {ids[name] for each in transfers if (name := _reference_of(each)) is not None and name in ids}
+    rows = conn.execute(text(f"{invoices.FIND} WHERE i.id = ANY(:ids)"), {"ids": list(wanted)})
+    return {str(found.reference): found for found in (Issued(*row) for row in rows)}
+
+
+def _of(there: Mapping[str, Issued], transfer: Transfer) -> Issued | str:
     """Return the invoice that a payment is for, or why none is."""
-    if transfer.reference is None:
+    reference = _reference_of(transfer)
+    if reference is None:
         return "it names no reference"
     if transfer.amount >= MOST:
         return "no invoice is as large"
-    found = conn.execute(BY_REFERENCE, {"reference": transfer.reference.replace(" ", "").upper()}).scalar_one_or_none()
+    found = there.get(reference)
     if found is None:
         return "no invoice has its reference"
-    there = _locked(conn, found)
-    if there.currency != transfer.currency:
-        return f"it is in {transfer.currency}, the invoice in {there.currency}"
-    if there.iban is not None and transfer.account.replace(" ", "") != there.iban:
+    if found.currency != transfer.currency:
+        return f"it is in {transfer.currency}, the invoice in {found.currency}"
+    if found.iban is not None and transfer.account.replace(" ", "") != found.iban:
         return "it came to another account than the invoice asks for"
-    if there.credited_by is not None:
-        return f"its invoice was credited by {there.credited_by}"
-    return there
+    if found.credited_by is not None:
+        return f"its invoice was credited by {found.credited_by}"
+    return found
+
+
+def _add(conn: Connection, fits: Sequence[tuple[Transfer, Issued]], source: str, by: str) -> set[str]:
+    """Book payments; return the identities of those that were not booked before."""
+    columns = {
+        "invoices": [found.id for _, found in fits],
+        "amounts": [transfer.amount for transfer, _ in fits],
+        "days": [transfer.booked_on for transfer, _ in fits],
+        "keys": [transfer.identity for transfer, _ in fits],
+        "notes": [transfer.payer or "" for transfer, _ in fits],
+    }
+    return set(conn.execute(ADD_MANY, {**columns, "source": source, "by": by}).scalars()) if fits else set()
+
+
+def _reference_of(transfer: Transfer) -> str | None:
+    return None if transfer.reference is None else transfer.reference.replace(" ", "").upper()
 
 
 def _locked(conn: Connection, invoice_id: UUID) -> Issued:

@@ -63,6 +63,8 @@ def take(conn: Connection, told: Sequence[Told], *, source: str) -> Taken:
     """
     if not told:
         return Taken(0, 0)
+    # Whoever issues holds this row shared: what they have counted is seen below, or they count what is added here.
+    conn.execute(text("SELECT 1 FROM platform_pricing FOR NO KEY UPDATE"))
     faults: list[str] = []
     names = sorted({each.tenant for each in told})
     known = {row.tenant: row for row in conn.execute(TENANTS, {"names": names, "now": clock.now(conn)})}

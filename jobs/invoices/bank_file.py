@@ -22,6 +22,9 @@ MOST_FAULTS = 20
 KINDS = {"BkToCstmrStmt": "Stmt", "BkToCstmrDbtCdtNtfctn": "Ntfctn"}
 """The message of each kind of file, and what it calls one report about one account."""
 AMOUNT = re.compile(r"[0-9]{1,13}(\.[0-9]{1,5})?")
+YEARS = (2000, 2200)
+NOT_PROVIDED = "NOTPROVIDED"
+"""What banks write where a field is demanded and they have nothing for it."""
 CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -88,6 +91,8 @@ class _Entry:
     account: str
     booked_on: date
     position: str
+    shares_reference: bool = False
+    """Several of its payments have one reference of the bank's together."""
 
 
 class _Reading:
@@ -132,6 +137,8 @@ class _Reading:
             return
         amounts = [self._amount_of(detail, _transaction_amount(detail)) for detail in details]
         known = [amount for amount in amounts if amount is not None]
+        own = [found for detail in details if (found := _bank_reference(detail, "Refs")) is not None]
+        entry = replace(entry, shares_reference=len(set(own)) < len(own))
         if len(known) == len(details) and sum(value for value, _ in known) != total[0]:
             self._fault(element, f"its {len(details)} payments do not add up to {total[0]} {total[1]}")
         for number, (detail, amount) in enumerate(zip(details, amounts, strict=True)):
@@ -169,10 +176,13 @@ class _Reading:
     def _day_of(self, entry: etree._Element) -> date | None:
         text = _text(entry, "BookgDt", "Dt") or (_text(entry, "BookgDt", "DtTm") or "")[:10]
         try:
-            return date.fromisoformat(text[:10])
+            found = date.fromisoformat(text[:10])
         except ValueError:
+            found = date.min
+        if not YEARS[0] <= found.year <= YEARS[1]:
             self._fault(entry, f"expected a booking date, found `{text[:40]}`")
             return None
+        return found
 
     def _fault(self, where: etree._Element, what: str) -> None:
         self._faults.append(f"line {where.sourceline}: {what}")
@@ -191,18 +201,25 @@ def _transaction_amount(detail: etree._Element) -> etree._Element | None:
 
 def _identity(entry: _Entry, detail: etree._Element | None, amount: tuple[Decimal, str]) -> str:
     """Name a payment by the bank's reference, which statement and notification share; else by all that is known."""
-    own = None if detail is None else _text(detail, "Refs", "AcctSvcrRef")
-    named = _text(entry.element, "NtryRef")
-    of_entry = _text(entry.element, "AcctSvcrRef") or (None if named is None or is_iban(named) else named)
+    own = None if detail is None else _bank_reference(detail, "Refs")
+    of_entry = _bank_reference(entry.element)
     if own is None and "." not in entry.position:
         own = of_entry
     if own is not None:
-        facts = [entry.account, own]
+        # Some banks name a collective booking, and all payments in it alike.
+        facts = [entry.account, own, *([entry.position.partition(".")[2]] if entry.shares_reference else ())]
     else:
+        # The entry's own reference is no name: often a number that each statement begins anew, or the account.
         end_to_end = None if detail is None else _text(detail, "Refs", "EndToEndId")
+        of_entry = of_entry or _text(entry.element, "NtryRef")
         known = (of_entry, entry.booked_on, *amount, end_to_end, _reference(detail), entry.position)
         facts = [entry.account, *(str(fact) for fact in known)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def _bank_reference(parent: etree._Element, *path: str) -> str | None:
+    found = _text(parent, *path, "AcctSvcrRef")
+    return None if found == NOT_PROVIDED else found
 
 
 def _paid_to(entry: _Entry, detail: etree._Element | None) -> str:

@@ -214,4 +214,9 @@ def test_bank_file_books_each_payment_once_and_leaves_the_rest_to_people(books: 
     with books.deployment.begin() as conn:
         again = invoices_pay.import_transfers(conn, reported[:2], source="camt", by="test")
         assert (again.booked, again.repeated) == ((), 2)
+        other = invoices_pay.import_transfers(conn, [transfer(issued, "a", amount=D("7.00"))], source="camt", by="test")
+        assert (other.booked, other.repeated) == ((), 0)
+        assert "told it before as 50.00" in other.unmatched[0].why
+        huge = transfer(issued, "h", amount=D("9999999999999.99"))
+        assert "as large" in invoices_pay.import_transfers(conn, [huge], source="camt", by="test").unmatched[0].why
         assert (invoices.get(conn, issued.id).state, invoices.get(conn, issued.id).paid) == ("paid", D("60.00"))

@@ -53,6 +53,21 @@ def test_two_payments_alike_in_all_but_place_stay_two() -> None:
     assert len({payment.identity for payment in read_bank_file(bank_xml([twin, twin])).payments}) == 2
 
 
+@pytest.mark.parametrize("more", ["<NtryRef>1</NtryRef>", "<AcctSvcrRef>NOTPROVIDED</AcctSvcrRef>", ""])
+def test_what_banks_write_again_each_day_is_no_payments_name(more: str) -> None:
+    days = [bank_xml([entry_xml(payment_xml(own=None), more=more)]) for _ in range(2)]
+    days[1] = days[1].replace(b"2026-11-20", b"2026-11-21")
+    assert len({only_payment(day).identity for day in days}) == 2
+
+
+def test_payments_that_the_bank_names_as_one_are_several() -> None:
+    both = [payment_xml("40.00", own="together"), payment_xml("40.00", own="together")]
+    first, second = read_bank_file(bank_xml([entry_xml(*both, amount="80.00")])).payments
+    assert first.identity != second.identity
+    again = read_bank_file(bank_xml([entry_xml(*both, amount="80.00")], version="camt.053.001.08")).payments
+    assert [payment.identity for payment in again] == [first.identity, second.identity]
+
+
 def test_a_reference_is_read_without_its_blanks() -> None:
     assert only_payment(bank_xml([entry_xml(payment_xml(reference="rf18 5390 0754 7034"))])).reference == REFERENCE
 
@@ -110,6 +125,7 @@ WRONG = [
     (bank_xml([entry_xml(amount="1e9")]), "found `1e9 CHF`"),
     (bank_xml([entry_xml().replace('Ccy="CHF"', "")]), "with its currency"),
     (bank_xml([entry_xml().replace("2026-11-20", "2026-02-30")]), "expected a booking date, found `2026-02-30`"),
+    (bank_xml([entry_xml().replace("2026-11-20", "0001-01-01")]), "expected a booking date, found `0001-01-01`"),
     (bank_xml([entry_xml(payment_xml("1.00", own="a"), payment_xml("2.00", own="b"))]), "do not add up to 84.32 CHF"),
     (bank_xml([entry_xml(payment_xml()), entry_xml(payment_xml())]), "stands twice"),
     (bank_xml([entry_xml()]).replace(b"IBAN", b"Othr"), "names no IBAN"),

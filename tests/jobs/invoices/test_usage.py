@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -115,6 +116,25 @@ def test_import_takes_all_or_nothing_and_each_day_once(books: Books) -> None:
         assert books.billing.issue(conn, customer, books.month, by="test") is not None
     with pytest.raises(UsageRefused, match="is invoiced already"):
         told(f"alpha,model_spend,{day},1")
+
+
+def test_usage_of_a_month_that_is_being_issued_waits_and_is_refused_rather_than_never_charged(books: Books) -> None:
+    customer = books.organisation("alpha")
+    told = usage.read_csv(f"{HEAD}alpha,messages,{books.month},10".encode())
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    def tell() -> str:
+        with books.deployment.begin() as conn, pytest.raises(UsageRefused) as refused:
+            take(conn, told, source="meter")
+        return refused.value.faults[0]
+
+    with ThreadPoolExecutor(1) as pool:
+        with books.deployment.begin() as conn:
+            assert books.billing.issue(conn, customer, books.month, by="test") is not None
+            telling = pool.submit(tell)
+            while not (telling.done() or books.deployment.scalar(waits)):
+                pass
+        assert "is invoiced already" in telling.result(30)
 
 
 def answering(content: bytes, kind: str = "application/json", status: int = 200) -> httpx.MockTransport:
