@@ -27,6 +27,7 @@ from engine.invoicing.invoice import Invoice
 from engine.invoicing.metered import Prices, Tenant
 from engine.invoicing.reference import reference_of
 from engine.invoicing.tariff import Tariff
+from engine.invoicing.texts import written_in
 from storage import clock, invoices, organisations
 from storage.database import raw
 from storage.errors_invoices import (
@@ -214,6 +215,7 @@ class Billing:
                 organisation=each.name,
                 creditor=self.creditor.party,
                 debtor=each.party,
+                language=written_in(each.language),
             )
             for each in found
         ]

@@ -39,6 +39,8 @@ class Organisation:
     name: str
     zone: str
     customer_email: str
+    language: str
+    """That the customer reads."""
     pay_by_invoice: bool
     stripe_customer_id: str | None
     auto_invoices: bool
@@ -79,8 +81,9 @@ class PaymentMethod:
     created_at: datetime
 
 
-COLUMNS: Final = "c.id, c.name, c.zone, c.email, " + ", ".join(
-    f"o.{name}" for name in Organisation.__slots__ if name not in {"customer_id", "name", "zone", "customer_email"}
+OF_CUSTOMER: Final = {"customer_id", "name", "zone", "customer_email", "language"}
+COLUMNS: Final = "c.id, c.name, c.zone, c.email, c.language, " + ", ".join(
+    f"o.{name}" for name in Organisation.__slots__ if name not in OF_CUSTOMER
 )
 FIND: Final = text(
     f"SELECT {COLUMNS} FROM customers c JOIN org_billing_config o ON o.customer_id = c.id WHERE c.id = :id"

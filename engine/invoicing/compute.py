@@ -17,11 +17,12 @@ from engine.invoicing.days import Days
 from engine.invoicing.invoice import CENT, UNIT, Invoice, InvoiceKind, Line, LineKind, Party, VatLine, to_cents
 from engine.invoicing.metered import Switch, Tenant, UsageKind, stretches
 from engine.invoicing.tariff import Tariff
+from engine.invoicing.texts import TEXTS, LineTexts
+from engine.languages import ENGLISH
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 ORDER: Final = {kind: number for number, kind in enumerate(LineKind)}
-USAGE_TEXTS: Final = {UsageKind.MESSAGES: "Messages of {}", UsageKind.MODEL_SPEND: "Model spend of {}"}
 USAGE_UNITS: Final = {UsageKind.MESSAGES: "message", UsageKind.MODEL_SPEND: "unit"}
 
 
@@ -49,9 +50,14 @@ def preview(
     organisation: str,
     creditor: Party,
     debtor: Party,
+    language: str = ENGLISH,
 ) -> Invoice:
-    """Compute what a period costs an organisation. The tariff holds its days, its zone and the prices."""
-    lines = sorted((line for tenant in tenants for line in lines_of(tenant, tariff)), key=_place)
+    """Compute what a period costs an organisation. The tariff holds its days, its zone and the prices.
+
+    language: one of `engine.invoicing.texts`.
+    """
+    texts = TEXTS[language]
+    lines = sorted((line for tenant in tenants for line in lines_of(tenant, tariff, texts)), key=_place)
     vat_lines = vat_of(lines)
     net = sum((line.amount for line in lines), ZERO.quantize(CENT))
     vat = sum((each.vat for each in vat_lines), ZERO.quantize(CENT))
@@ -74,6 +80,7 @@ def preview(
         net=net,
         vat=vat,
         total=net + vat,
+        language=language,
     )
 
 
@@ -109,19 +116,19 @@ def lived(tenant: Tenant, days: Days) -> Lived:
     return Lived(alive, billed & alive)
 
 
-def lines_of(tenant: Tenant, tariff: Tariff) -> Iterator[Line]:
+def lines_of(tenant: Tenant, tariff: Tariff, texts: LineTexts = TEXTS[ENGLISH]) -> Iterator[Line]:
     """Return what one tenant is charged for."""
     days = tariff.days
     there = lived(tenant, days)
     if created := days.day_of(tenant.created_at):
-        text = f"Setup of {tenant.name}"
+        text = texts.setup.format(tenant.name)
         for mask, price, vat in tariff.setup:
             if created & mask and price:
                 yield _line(LineKind.SETUP, text, tenant, days, created, _Sold(ONE, "once", price, vat))
     if there.billed:
-        yield from _monthly_lines(tenant, tariff, there.billed)
-        yield from _skill_lines(tenant, tariff, there.billed)
-        yield from _usage_lines(tenant, tariff, there.billed)
+        yield from _monthly_lines(tenant, tariff, there.billed, texts)
+        yield from _skill_lines(tenant, tariff, there.billed, texts)
+        yield from _usage_lines(tenant, tariff, there.billed, texts)
 
 
 def vat_of(lines: Sequence[Line]) -> tuple[VatLine, ...]:
@@ -132,7 +139,7 @@ def vat_of(lines: Sequence[Line]) -> tuple[VatLine, ...]:
     return tuple(VatLine(percent, nets[percent], to_cents(nets[percent] * percent / 100)) for percent in sorted(nets))
 
 
-def _monthly_lines(tenant: Tenant, tariff: Tariff, billed: int) -> Iterator[Line]:
+def _monthly_lines(tenant: Tenant, tariff: Tariff, billed: int, texts: LineTexts) -> Iterator[Line]:
     """The fee of a whole month, or the month's price of a day for each day.
 
     A day costs the fee divided by the days of its month, rounded half up to 0.00001.
@@ -144,10 +151,10 @@ def _monthly_lines(tenant: Tenant, tariff: Tariff, billed: int) -> Iterator[Line
         count = found.bit_count()
         daily = (fee / length).quantize(UNIT, ROUND_HALF_UP)
         sold = _Sold(ONE, "month", fee, vat) if count == length else _Sold(Decimal(count), "day", daily, vat)
-        yield _line(LineKind.MONTHLY, f"Tenant {tenant.name}", tenant, tariff.days, found, sold)
+        yield _line(LineKind.MONTHLY, texts.monthly.format(tenant.name), tenant, tariff.days, found, sold)
 
 
-def _skill_lines(tenant: Tenant, tariff: Tariff, billed: int) -> Iterator[Line]:
+def _skill_lines(tenant: Tenant, tariff: Tariff, billed: int, texts: LineTexts) -> Iterator[Line]:
     """Each skill counts the billed days on which it was on at any time while the tenant lived."""
     for skill in sorted(tenant.skills):
         prices = tariff.of_skill(skill)
@@ -155,7 +162,7 @@ def _skill_lines(tenant: Tenant, tariff: Tariff, billed: int) -> Iterator[Line]:
         for mask, price, vat in prices if on else ():
             if (found := on & mask) and price:
                 sold = _Sold(Decimal(found.bit_count()), "day", price, vat)
-                yield _line(LineKind.SKILL, f"{skill} on {tenant.name}", tenant, tariff.days, found, sold)
+                yield _line(LineKind.SKILL, texts.skill.format(skill, tenant.name), tenant, tariff.days, found, sold)
 
 
 def _on(tenant: Tenant, switches: Sequence[Switch], days: Days) -> int:
@@ -170,7 +177,7 @@ def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
     return one if other is None else other if one is None else min(one, other)
 
 
-def _usage_lines(tenant: Tenant, tariff: Tariff, billed: int) -> Iterator[Line]:
+def _usage_lines(tenant: Tenant, tariff: Tariff, billed: int, texts: LineTexts) -> Iterator[Line]:
     days = tariff.days
     for kind in UsageKind if tenant.usage else ():
         told = [(days.within(each.used_on, each.used_on), each.quantity) for each in tenant.usage if each.kind == kind]
@@ -181,7 +188,7 @@ def _usage_lines(tenant: Tenant, tariff: Tariff, billed: int) -> Iterator[Line]:
                 continue
             found = reduce(or_, (day for day, _ in counted))
             sold = _Sold(_shortest(quantity), USAGE_UNITS[kind], price, vat)
-            yield _line(LineKind.USAGE, USAGE_TEXTS[kind].format(tenant.name), tenant, days, found, sold)
+            yield _line(LineKind.USAGE, texts.usage[kind].format(tenant.name), tenant, days, found, sold)
 
 
 def _line(kind: LineKind, text: str, tenant: Tenant, days: Days, on: int, sold: _Sold) -> Line:  # noqa: PLR0917

@@ -7,6 +7,8 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
+from engine.languages import ENGLISH
+
 CENT = Decimal("0.01")
 UNIT = Decimal("0.00001")
 
@@ -76,7 +78,8 @@ class Invoice:
 
     A preview has None for `number`, `issued_on`, `due_on` and `reference`. `reference` is a structured creditor
     reference (ISO 11649) or a QR reference, `iban` what it is paid to. `corrects` is the number of the invoice that a
-    credit note takes back; its amounts are positive too, `kind` says which way the money goes.
+    credit note takes back; its amounts are positive too, `kind` says which way the money goes. `language` is what it is
+    written in, fixed with all else when it is issued: whatever its customer reads later, it stays the same paper.
 
     INVARIANT: `net` is the sum of the lines, `vat` the sum of the tax lines, `total` their sum.
     """
@@ -99,6 +102,7 @@ class Invoice:
     net: Decimal
     vat: Decimal
     total: Decimal
+    language: str = ENGLISH
 
 
 def to_cents(amount: Decimal) -> Decimal:

@@ -6,7 +6,7 @@ Which letters there are, and when each is asked for, is the policy's (`policy/in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -60,7 +60,8 @@ def attached(standing: Standing, state: str, written: Written, at: datetime) -> 
     whole = Attachment(_file(invoice, "invoice"), pdf_of(invoice))
     if written.paper is None:
         return (whole,)
-    paper = reminder_pdf(invoice, written.paper, standing.paid, at.date())
+    in_its_language = replace(invoice, language=written.language)
+    paper = reminder_pdf(in_its_language, written.paper, standing.paid, at.date(), standing.credited)
     return Attachment(_file(invoice, state), paper), whole
 
 

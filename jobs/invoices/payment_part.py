@@ -9,6 +9,8 @@ from contextlib import suppress
 from qrbill import QRBill
 
 from engine.invoicing.invoice import Invoice, InvoiceKind, Party
+from engine.invoicing.texts import written_in
+from jobs.invoices.labels import labels_of
 
 CURRENCIES = ("CHF", "EUR")
 COUNTRIES = ("CH", "LI")
@@ -51,7 +53,8 @@ def _bill_of(invoice: Invoice) -> QRBill:
         "amount": invoice.total,
         "currency": invoice.currency,
         "reference_number": invoice.reference,
-        "additional_information": f"Invoice {invoice.number}",
+        "additional_information": f"{labels_of(invoice.language).titles[InvoiceKind.INVOICE]} {invoice.number}",
+        "language": written_in(invoice.language),
     }
     if _is_whole(invoice.debtor):
         with suppress(ValueError):  # such as a country that is none: it is not the debtor's address that is paid to

@@ -18,16 +18,18 @@ from babel.dates import format_date
 from babel.numbers import format_decimal
 
 from engine.invoicing.invoice import Invoice, InvoiceKind, Line, Party
+from engine.invoicing.texts import written_in
 from jobs.invoices.e_invoice import e_invoice
 from jobs.invoices.factur_x import mark_as_factur_x
 from jobs.invoices.glyphs import FOLDER, readable
+from jobs.invoices.labels import Labels, labels_of
 from jobs.invoices.payment_part import has_payment_part, payment_part
 from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 
 STANDARD: Final = "a-3b"
 UNIT_PRICE_FORMAT = "#,##0.00###"
 ONCE = "once"  # the unit of what is charged a single time: said by the text already
-TITLES = {InvoiceKind.INVOICE: "Invoice", InvoiceKind.CREDIT_NOTE: "Credit note"}
+NOTHING: Final = Decimal(0)
 MOST_CHARACTERS = 300
 """Of one text on the page; a longer name is cut there, never in the database."""
 
@@ -39,7 +41,8 @@ def pdf_of(invoice: Invoice) -> bytes:
     creditor's account or reference cannot be paid to.
     """
     is_preview = invoice.number is None
-    page = {**_words_of(invoice), "preview": is_preview, "payment_part": "", "xml": ""}
+    preview = labels_of(invoice.language).preview.upper() if is_preview else ""
+    page = {**_words_of(invoice), "preview": preview, "payment_part": "", "xml": ""}
     if has_payment_part(invoice):
         page["payment_part"] = payment_part(invoice).decode()
     if not is_preview:
@@ -48,30 +51,32 @@ def pdf_of(invoice: Invoice) -> bytes:
     return drawn if is_preview else mark_as_factur_x(drawn)
 
 
-def reminder_pdf(invoice: Invoice, title: str, paid: Decimal, on: date) -> bytes:
-    """Set a reminder of an invoice: what was asked, what was paid of it, and a payment part for the rest."""
-    rest = replace(invoice, total=invoice.total - paid)
+def reminder_pdf(invoice: Invoice, title: str, paid: Decimal, on: date, credited: Decimal = NOTHING) -> bytes:
+    """Set a reminder of an invoice: what was asked, what was paid or credited of it, and a payment part for the rest.
+
+    It is written in the invoice's `language`, which whoever writes a letter in another sets before.
+    """
+    rest, labels = replace(invoice, total=invoice.total - paid - credited), labels_of(invoice.language)
+    issued, due, today = (day_text(day, labels.locale) for day in (invoice.issued_on, invoice.due_on, on))
+    called = labels.titles[InvoiceKind.INVOICE]
+    facts = ((called, invoice.number), (labels.of, issued), (labels.was_due, due), (labels.date, today))
+    less = [(labels.paid, paid)] + ([(labels.credited, credited)] if credited else [])
+    sums = [(f"{called} {invoice.number}", invoice.total)]
+    sums += [(name, -amount if amount else amount) for name, amount in less]
     page = {
         **_words_of(invoice),
         "title": title,
-        "heading": f"{title}: invoice {invoice.number}",
-        "facts": [
-            {"name": name, "value": value}
-            for name, value in (("Invoice", invoice.number), ("Of", day_text(invoice.issued_on)),
-                                ("Was due", day_text(invoice.due_on)), ("Date", day_text(on)))
-        ],
+        "heading": labels.reminder.format(title=title, number=invoice.number),
+        "facts": [{"name": name, "value": value} for name, value in facts],
         "groups": [],
-        "sums": [
-            {"name": f"Invoice {invoice.number}", "value": amount_text(invoice.total)},
-            {"name": "Paid so far", "value": amount_text(-paid if paid else paid)},
-        ],
-        "total_name": "Still to be paid",
+        "sums": [{"name": name, "value": amount_text(amount)} for name, amount in sums],
+        "total_name": labels.still_open,
         "total": amount_text(rest.total),
         "payment": _how_to_pay(replace(invoice, due_on=None)),
-        "preview": False,
+        "preview": "",
         "payment_part": payment_part(rest).decode() if has_payment_part(rest) else "",
         "xml": "",
-    }  # fmt: skip
+    }
     return _draw(page, on)
 
 
@@ -96,24 +101,28 @@ def _fonts() -> typst.Fonts:
 
 def _words_of(invoice: Invoice) -> dict[str, Any]:
     """Return what the page says, each in its final form: the page itself only places it."""
-    title = TITLES[invoice.kind]
+    labels = labels_of(invoice.language)
+    title = labels.titles[invoice.kind]
+    home = invoice.creditor.country
     return {
+        "language": written_in(invoice.language),
+        "words": {name: getattr(labels, name) for name in ("to", "days", "quantity", "price", "page", "pages")},
         "title": title,
-        "heading": f"{title} {invoice.number}" if invoice.number else f"{title} (preview)",
-        "creditor": _party_words(invoice.creditor, home=invoice.creditor.country),
-        "debtor": _party_words(invoice.debtor, home=invoice.creditor.country),
+        "heading": f"{title} {invoice.number}" if invoice.number else f"{title} ({labels.preview})",
+        "creditor": _party_words(invoice.creditor, labels, home=home),
+        "debtor": _party_words(invoice.debtor, labels, home=home),
         "facts": [{"name": name, "value": value} for name, value in _facts_of(invoice)],
-        "groups": [_group_words(tenant, list(lines)) for tenant, lines in _by_tenant(invoice.lines)],
+        "groups": [_group_words(tenant, list(lines), labels) for tenant, lines in _by_tenant(invoice.lines)],
         "sums": [{"name": name, "value": value} for name, value in _sums_of(invoice)],
         "currency": invoice.currency,
-        "total_name": "Total credited" if invoice.kind is InvoiceKind.CREDIT_NOTE else "Total due",
+        "total_name": labels.total[invoice.kind],
         "total": amount_text(invoice.total),
         "payment": _how_to_pay(invoice),
     }
 
 
-def _party_words(party: Party, *, home: str) -> dict[str, Any]:
-    abroad = "" if party.country == home else Locale.parse(LOCALE).territories.get(party.country, party.country)
+def _party_words(party: Party, labels: Labels, *, home: str) -> dict[str, Any]:
+    abroad = "" if party.country == home else Locale.parse(labels.locale).territories.get(party.country, party.country)
     lines = (party.name, f"{party.street} {party.house_number}", f"{party.postal_code} {party.town}", abroad)
     return {
         "lines": [_cut(line) for line in lines if line.strip()],
@@ -123,11 +132,15 @@ def _party_words(party: Party, *, home: str) -> dict[str, Any]:
 
 
 def _facts_of(invoice: Invoice) -> list[tuple[str, str]]:
-    facts = [("Number", invoice.number), ("Corrects invoice", invoice.corrects)]
-    facts += [("Date", day_text(invoice.issued_on)), ("Due", day_text(invoice.due_on))]
+    labels = labels_of(invoice.language)
+    issued, due, first, last = (
+        day_text(day, labels.locale) for day in (invoice.issued_on, invoice.due_on, invoice.first_on, invoice.last_on)
+    )
+    facts = [(labels.number, invoice.number), (labels.corrects, invoice.corrects), (labels.date, issued)]
     facts += [
-        ("Period", f"{day_text(invoice.first_on)} to {day_text(invoice.last_on)}"),
-        ("Customer", invoice.organisation),
+        (labels.due, due),
+        (labels.period, f"{first} {labels.until} {last}"),
+        (labels.customer, invoice.organisation),
     ]
     return [(name, _cut(value)) for name, value in facts if value]
 
@@ -141,47 +154,51 @@ def _tenant_of(line: Line) -> str:
     return line.tenant or ""
 
 
-def _group_words(tenant: str, lines: list[Line]) -> dict[str, Any]:
+def _group_words(tenant: str, lines: list[Line], labels: Labels) -> dict[str, Any]:
     return {
         "tenant": _cut(tenant),
-        "lines": [_line_words(line) for line in lines],
+        "lines": [_line_words(line, labels) for line in lines],
         "sum": amount_text(sum((line.amount for line in lines), Decimal(0))),
     }
 
 
-def _line_words(line: Line) -> dict[str, str]:
+def _line_words(line: Line, labels: Labels) -> dict[str, str]:
+    first, last = (_short_day(day, labels.locale) for day in (line.first_on, line.last_on))
     return {
         "text": _cut(line.text),
-        "period": _short_day(line.first_on) if line.first_on == line.last_on else _days(line.first_on, line.last_on),
-        "quantity": _quantity(line),
+        "period": first if first == last else f"{first} – {last}",
+        "quantity": _quantity(line, labels),
         "unit_price": format_decimal(line.unit_price, UNIT_PRICE_FORMAT, LOCALE),
         "amount": amount_text(line.amount),
     }
 
 
-def _quantity(line: Line) -> str:
+def _quantity(line: Line, labels: Labels) -> str:
     number = format_decimal(line.quantity, "#,##0.###", LOCALE)
     if line.unit == ONCE:
         return number
-    return f"{number} {line.unit if line.quantity == 1 or line.unit.endswith('s') else f'{line.unit}s'}"
+    one, several = labels.units.get(line.unit, (line.unit, line.unit))
+    return f"{number} {one if line.quantity == 1 else several}"
 
 
 def _sums_of(invoice: Invoice) -> list[tuple[str, str]]:
-    sums = [("Net", amount_text(invoice.net))]
+    labels = labels_of(invoice.language)
+    sums = [(labels.net, amount_text(invoice.net))]
     for rate in invoice.vat_lines:
         percent = format_decimal(rate.percent, "0.0#", LOCALE)
-        sums.append((f"VAT {percent} % on {amount_text(rate.net)}", amount_text(rate.vat)))
+        sums.append((labels.vat.format(percent=percent, net=amount_text(rate.net)), amount_text(rate.vat)))
     return sums
 
 
 def _how_to_pay(invoice: Invoice) -> str:
     if invoice.kind is InvoiceKind.CREDIT_NOTE or invoice.number is None:
         return ""
-    parts = [f"Please pay by {day_text(invoice.due_on)}." if invoice.due_on else ""]
+    labels = labels_of(invoice.language)
+    parts = [labels.pay_by.format(day=day_text(invoice.due_on, labels.locale)) if invoice.due_on else ""]
     if invoice.iban:
-        parts.append(f"Account {grouped(invoice.iban)}.")
+        parts.append(labels.account.format(grouped(invoice.iban)))
     if invoice.reference:
-        parts.append(f"Reference {grouped(invoice.reference)}.")
+        parts.append(labels.reference.format(grouped(invoice.reference)))
     return " ".join(part for part in parts if part)
 
 
@@ -190,9 +207,5 @@ def _cut(text: str) -> str:
     return flat if len(flat) <= MOST_CHARACTERS else f"{flat[: MOST_CHARACTERS - 1]}…"
 
 
-def _short_day(day: date) -> str:
-    return format_date(day, "d MMM", LOCALE)
-
-
-def _days(first_on: date, last_on: date) -> str:
-    return f"{_short_day(first_on)} – {_short_day(last_on)}"
+def _short_day(day: date, locale: str) -> str:
+    return format_date(day, "d MMM" if locale == LOCALE else "d. MMM", locale)

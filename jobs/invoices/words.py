@@ -17,9 +17,9 @@ def amount_text(amount: Decimal) -> str:
     return format_decimal(amount, AMOUNT_FORMAT, LOCALE)
 
 
-def day_text(day: date | None) -> str:
+def day_text(day: date | None, locale: str = LOCALE) -> str:
     """Write a day out; nothing for none."""
-    return "" if day is None else format_date(day, "d MMMM y", LOCALE)
+    return "" if day is None else format_date(day, "d MMMM y" if locale == LOCALE else "long", locale)
 
 
 def grouped(code: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from datetime import date, timedelta
@@ -14,9 +15,9 @@ import pytest
 from sqlalchemy import text
 
 from engine.invoicing.days import month_of
-from engine.invoicing.document import to_document
+from engine.invoicing.document import from_document, to_document
 from engine.invoicing.invoice import Invoice
-from storage import invoices, invoices_pay, organisations, prices
+from storage import accounts, invoices, invoices_pay, organisations, prices
 from storage.errors_invoices import (
     AlreadyIssued,
     MonthNotOver,
@@ -78,6 +79,23 @@ def test_who_has_no_vat_number_charges_no_vat(books: Books) -> None:
         made = small.issue(conn, abroad, books.month, by="test")
     assert made is not None
     assert (made.vat, made.number[-5:]) == (D("0.00"), "00001")
+
+
+def test_invoice_is_in_the_language_that_its_customer_read_when_it_was_issued(books: Books) -> None:
+    customer = books.organisation("alpha")
+    with books.deployment.begin() as conn:
+        accounts.speak(conn, customer, "de-CH")
+    german = issue(books, customer)
+    with books.deployment.begin() as conn:
+        accounts.speak(conn, customer, "en")
+        kept = invoices.get(conn, german.id).invoice
+        note = books.billing.credit(conn, german.id, by="test").invoice
+    assert (kept.language, kept.lines[0].text) == ("de", "Mandant alpha")
+    assert note.language == "de"  # it stands beside what it takes back
+    assert issue(books, customer).invoice.lines[0].text == "Tenant alpha"
+    written_before = json.loads(german.document)
+    del written_before["language"]
+    assert from_document(json.dumps(written_before)).language == "en"
 
 
 def test_nothing_to_pay_for_uses_no_number(books: Books) -> None:

@@ -123,7 +123,6 @@ def made_up(settings: Settings, now: datetime, language: str = ENGLISH) -> dict[
 def made_up_invoice(now: datetime) -> Standing:
     """Return an invoice of last month, of which a part is paid."""
     first_on, last_on = month_of(*((now.year, now.month - 1) if now.month > 1 else (now.year - 1, 12)))
-    sums = {"net": Decimal("49.00"), "vat": Decimal("3.97"), "total": Decimal("52.97")}
     sender = Party("Example Hosting AG", "Seestrasse", "12a", "8001", "Zürich", "CH")
     invoice = Invoice(
         kind=InvoiceKind.INVOICE,
@@ -141,7 +140,9 @@ def made_up_invoice(now: datetime) -> Standing:
         due_on=last_on + timedelta(days=31),
         lines=(),
         vat_lines=(),
-        **sums,
+        net=Decimal("49.00"),
+        vat=Decimal("3.97"),
+        total=Decimal("52.97"),
     )
     return Standing(invoice, Decimal("20.00"), Decimal(0), CUSTOMER)
 

@@ -81,5 +81,11 @@ def test_a_reminder_brings_its_page_with_what_is_open_and_the_invoice_as_it_was(
     said = " ".join(pypdfium2.PdfDocument(reminder.pdf)[0].get_textpage().get_text_range().split())
     assert "First reminder: invoice 2026-000042" in said
     assert "64.32" in said
+    german, _ = written_letter(load_policy(GENTLE), "send_first_reminder", standing("20.00"), SETTINGS, "de")
+    paper, beside = attached(standing("20.00"), "first_reminder", german, AT)
+    said = " ".join(pypdfium2.PdfDocument(paper.pdf)[0].get_textpage().get_text_range().split())
+    assert "Erste Erinnerung: Rechnung 2026-000042" in said
+    assert "Noch zu bezahlen" in said
+    assert beside == whole  # it was issued in English, and stays so
     written, _ = written_letter(shipped_policy(), "send_invoice", standing(), SETTINGS, "en")
     assert attached(standing(), "issued", written, AT) == (whole,)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,9 @@ import zxingcpp
 from pypdf import PdfReader
 
 from engine.invoicing.invoice import Invoice, InvoiceKind, LineKind
+from engine.invoicing.texts import written_in
 from jobs.invoices.e_invoice import e_invoice
+from jobs.invoices.labels import LABELS
 from jobs.invoices.payment_part import qr_text
 from jobs.invoices.pdf import pdf_of, reminder_pdf
 from tests.jobs.invoices.papers import debtor, invoice, line, preview
@@ -73,6 +76,33 @@ def test_the_metadata_declares_pdf_a_and_the_profile_of_the_xml() -> None:
 
 def test_the_same_invoice_gives_the_same_bytes() -> None:
     assert pdf_of(invoice()) == pdf_of(invoice())
+
+
+def test_whoever_reads_german_gets_a_german_paper_with_a_german_payment_part() -> None:
+    german = invoice(line("29.00", quantity=Decimal(12), unit="day"), language="de")
+    pdf = pdf_of(german)
+    (page,) = words(pdf)
+    for text in (
+        "Rechnung 2026-000042",
+        "2. Dezember 2026",
+        "12 Tage",
+        "MWST 8.1 % auf",
+        "Zu bezahlen CHF",
+        "Zahlteil",
+    ):
+        assert text in page
+    for text in ("Invoice", "Total", "Payment part", "days"):
+        assert text not in page
+    assert pdf == pdf_of(german)
+    assert codes(pdf) == [qr_text(german)]
+    facturx.get_xml_from_pdf(pdf, check_xsd=True)
+
+
+def test_every_language_has_a_whole_page_and_others_read_english() -> None:
+    for language in LABELS:
+        for paper in (preview(line("29.00")), invoice(kind=InvoiceKind.CREDIT_NOTE, corrects="2026-000041")):
+            assert "None" not in words(pdf_of(replace(paper, language=language)))[0]
+    assert [written_in(tag) for tag in ("de", "de-AT", "fr", "en", "x")] == ["de", "de", "en", "en", "en"]
 
 
 def test_a_preview_says_so_and_cannot_be_paid() -> None:

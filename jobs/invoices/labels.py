@@ -1,0 +1,133 @@
+"""The words on the page of an invoice, beside those of its lines, in each language that invoices are written in.
+
+They are code, not policy: an issued invoice is drawn anew each time, and must be the same for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from engine.invoicing.invoice import InvoiceKind
+from engine.invoicing.texts import TEXTS, written_in
+from engine.languages import ENGLISH
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The words of one language."""
+
+    locale: str
+    titles: Mapping[InvoiceKind, str]
+    preview: str
+    reminder: str
+    """The heading of a reminder."""
+    to: str
+    number: str
+    corrects: str
+    date: str
+    due: str
+    was_due: str
+    of: str
+    period: str
+    until: str
+    customer: str
+    days: str
+    quantity: str
+    price: str
+    net: str
+    vat: str
+    total: Mapping[InvoiceKind, str]
+    paid: str
+    credited: str
+    still_open: str
+    pay_by: str
+    account: str
+    reference: str
+    page: str
+    pages: str
+    units: Mapping[str, tuple[str, str]]
+    """Of each unit, how one and how several are called; what is not here needs no name."""
+
+
+LABELS: Final[Mapping[str, Labels]] = {
+    ENGLISH: Labels(
+        locale="en_CH",
+        titles={InvoiceKind.INVOICE: "Invoice", InvoiceKind.CREDIT_NOTE: "Credit note"},
+        preview="preview",
+        reminder="{title}: invoice {number}",
+        to="To",
+        number="Number",
+        corrects="Corrects invoice",
+        date="Date",
+        due="Due",
+        was_due="Was due",
+        of="Of",
+        period="Period",
+        until="to",
+        customer="Customer",
+        days="Days",
+        quantity="Quantity",
+        price="Price",
+        net="Net",
+        vat="VAT {percent} % on {net}",
+        total={InvoiceKind.INVOICE: "Total due", InvoiceKind.CREDIT_NOTE: "Total credited"},
+        paid="Paid so far",
+        credited="Credited",
+        still_open="Still to be paid",
+        pay_by="Please pay by {day}.",
+        account="Account {}.",
+        reference="Reference {}.",
+        page="page",
+        pages="of",
+        units={
+            "day": ("day", "days"),
+            "month": ("month", "months"),
+            "message": ("message", "messages"),
+            "unit": ("unit", "units"),
+        },
+    ),
+    "de": Labels(
+        locale="de_CH",
+        titles={InvoiceKind.INVOICE: "Rechnung", InvoiceKind.CREDIT_NOTE: "Gutschrift"},
+        preview="Vorschau",
+        reminder="{title}: Rechnung {number}",
+        to="An",
+        number="Nummer",
+        corrects="Zur Rechnung",
+        date="Datum",
+        due="Zahlbar bis",
+        was_due="War zahlbar bis",
+        of="Vom",
+        period="Zeitraum",
+        until="bis",
+        customer="Kunde",
+        days="Tage",
+        quantity="Menge",
+        price="Preis",
+        net="Netto",
+        vat="MWST {percent} % auf {net}",
+        total={InvoiceKind.INVOICE: "Zu bezahlen", InvoiceKind.CREDIT_NOTE: "Gutgeschrieben"},
+        paid="Bisher bezahlt",
+        credited="Gutgeschrieben",
+        still_open="Noch zu bezahlen",
+        pay_by="Bitte bezahlen Sie bis {day}.",
+        account="Konto {}.",
+        reference="Referenz {}.",
+        page="Seite",
+        pages="von",
+        units={
+            "day": ("Tag", "Tage"),
+            "month": ("Monat", "Monate"),
+            "message": ("Nachricht", "Nachrichten"),
+            "unit": ("Einheit", "Einheiten"),
+        },
+    ),
+}
+assert LABELS.keys() == TEXTS.keys(), "a page has one language"
+
+
+def labels_of(language: str) -> Labels:
+    """Return the words for who reads this language; English where there are no others."""
+    return LABELS[written_in(language)]
