@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, get_args
+from typing import Literal
 
 from engine.lifecycle import due, lifecycle_machine, move, since
 from engine.model import OVERDUE, Policy, Value
 from engine.timeline_servers import ServerMove
 
 InvoiceWord = Literal["issued", "paid", "taken_back", "reminded", "unreminded", "reminder_asked", "reminder_sent"]
-INVOICE_WORDS: tuple[InvoiceWord, ...] = get_args(InvoiceWord)
 FACTS: Mapping[InvoiceWord, Mapping[str, Value]] = {
     "paid": {"settled": True},
     "taken_back": {"settled": False},

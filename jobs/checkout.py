@@ -126,14 +126,6 @@ class Cashier:
         except Exception as error:
             raise _explained(error) from error
 
-    def ensure_stripe_customer(self) -> str:
-        """Return who the account is at Stripe, made at the first call. Two at once make one. Raises PaymentAway."""
-        client = self._client()
-        try:
-            return self._ensure_customer(client)
-        except Exception as error:
-            raise _explained(error) from error
-
     # ---- steps -------------------------------------------------------------------------------------------------------
 
     def _client(self) -> StripeClient:
@@ -157,6 +149,7 @@ class Cashier:
         return view, sold
 
     def _ensure_customer(self, client: StripeClient) -> str:
+        """Return who the account is at Stripe, made at the first call. Two at once make one."""
         with self.database.begin() as conn:
             view = accounts.account_view(conn, self.account_id)
             customer = accounts.customer(conn, view.customer_id)

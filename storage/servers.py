@@ -62,11 +62,6 @@ class Server:
     customer_id: UUID
     server_billing_state: str
 
-    @property
-    def reached_at(self) -> int:
-        """The port that leads to it: the one that its host told, else the one that it was asked for; 0: not known."""
-        return self.published_port or self.port
-
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Final, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from engine.invoicing.days import DAY, Days
 from engine.invoicing.invoice import CENT, UNIT
@@ -13,7 +13,6 @@ from engine.invoicing.metered import PlatformPrice, Prices, SkillPrice, UsageKin
 from engine.invoicing.vat import vat_percent
 
 Dated = TypeVar("Dated", PlatformPrice, SkillPrice)
-FREE: Final = Decimal(0)
 
 
 class Priced(NamedTuple):

@@ -231,13 +231,13 @@ def test_how_hosts_are_used_counts_what_is_on_them_and_tells_those_that_show_not
 
 def test_a_port_that_was_told_stays_until_another_one_is(deployment: Deployment) -> None:
     server = deployment.server(deployment.account())
-    seen: tuple[tuple[servers.Known, int], ...] = (
-        (("running", True, None), 0),
+    seen: tuple[tuple[servers.Known, int | None], ...] = (
+        (("running", True, None), None),
         (("running", True, 40_000), 40_000),
         (("stopped", True, None), 40_000),
         (("stopped", True, 40_001), 40_001),
     )
-    for known, reached_at in seen:
+    for known, port in seen:
         with deployment.begin() as conn:
             servers.observe(conn, {server: known})
-            assert servers.get(conn, server).reached_at == reached_at
+            assert servers.get(conn, server).published_port == port

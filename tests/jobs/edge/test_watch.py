@@ -272,6 +272,6 @@ def test_a_new_port_of_a_suspended_server_is_not_told(
     edged.host.ports[str(server)] = 32_768
     edged.tick(leader)
     look(leader)
-    assert edged.seat(server).reached_at == 32_768
+    assert edged.seat(server).published_port == 32_768
     assert [entry.port for entry in names.entries.values()] == [25_565]
     assert "edge_republish" not in {name for name, _ in edged.statuses(edged.seat(server).account_id)}
