@@ -69,9 +69,7 @@ def command(load: Load) -> click.Command:
     return explain
 
 
-def _tell(  # noqa: PLR0917 - what is explained, then how
-    policy: Policy, snapshot: Snapshot, now: datetime, actions: tuple[str, ...], actor: str, form: str
-) -> None:
+def _tell(policy: Policy, snapshot: Snapshot, now: datetime, actions: tuple[str, ...], actor: str, form: str) -> None:
     from engine.errors import EngineError
     from engine.explain import explain as explained
     from engine.explain_tell import Saying, as_json

@@ -147,7 +147,7 @@ class _Pair:
             effect = Effect.ADDED if added else Effect.REMOVED
             yield self._change("transitions", "do", effect, "" if added else ask, ask if added else "")
 
-    def _change(self, area: str, what: str, effect: Effect, before: str, after: str, example: str = "") -> Change:  # noqa: PLR0917
+    def _change(self, area: str, what: str, effect: Effect, before: str, after: str, example: str = "") -> Change:
         subject = f"{self.two.name} {what}"
         return Change(area, subject, effect, before, after, self.two.place, example)
 

@@ -30,9 +30,7 @@ def claimed(policy: Policy, snapshot: Snapshot, notice: str, round_: int, now: d
     return _with_notice(snapshot, notice, replace(state, claimed_at=now, promise_at=promise_at))
 
 
-def stamped(  # noqa: PLR0917 - who, what, which one, when
-    policy: Policy, snapshot: Snapshot, notice: str, episode: int, round_: int, at: datetime
-) -> Snapshot:
+def stamped(policy: Policy, snapshot: Snapshot, notice: str, episode: int, round_: int, at: datetime) -> Snapshot:
     """Take in that the notice was delivered: set its stamps, when the episode and the round are still the same.
 
     A late word about a round that was taken for unknown or failed counts; about a replaced one it changes nothing.

@@ -13,7 +13,7 @@ from engine.snapshot import ServerState
 __all__ = ["ALLOWED", "UNKNOWN_ACTION", "UNKNOWN_STATE", "GateVerdict", "verdict"]
 
 
-def verdict(  # noqa: PLR0917 - the order in which one asks: where, what, who
+def verdict(
     policy: Policy,
     states: States | Mapping[str, str],
     server_state: ServerState,

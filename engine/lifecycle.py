@@ -38,7 +38,7 @@ def lifecycle_machine(policy: Policy, of: Runner = "server") -> Machine:
     return next(machine for machine in policy.machines.values() if machine.of == of)
 
 
-def move(  # noqa: PLR0917 - where, what is known, what happened, when, who
+def move(
     policy: Policy,
     lifecycle: str,
     facts: Facts,

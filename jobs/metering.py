@@ -98,7 +98,7 @@ def _page(host: str, after: UUID) -> dict[str, Any]:
     return {"host": host, "lives": LIVES, "after": after, "limit": BATCH}
 
 
-def _record(  # noqa: PLR0917 - one page of one host
+def _record(
     database: Database, host: str, after: UUID, shown: Mapping[str, Tenant] | None, source: Source, report: Mirrored
 ) -> None:
     def work(conn: Connection) -> Mirrored:

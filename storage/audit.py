@@ -82,7 +82,7 @@ class Chain:
 
     __slots__ = ("_account", "_at", "_at_text", "_policy", "hash", "seq")
 
-    def __init__(self, account: str, seq: int, hash_: bytes, at: datetime, at_text: str, policy: str | None) -> None:  # noqa: PLR0917 - a head, and what its next links share
+    def __init__(self, account: str, seq: int, hash_: bytes, at: datetime, at_text: str, policy: str | None) -> None:
         self._account = account
         self.seq = seq
         self.hash = hash_

@@ -84,7 +84,7 @@ def left(conn: Connection, permit: Permit, now: datetime) -> int:
     return max(_allowance(conn, permit.brake, state, now) - _taken(conn, permit.brake, state, now), 0)
 
 
-def release(  # noqa: PLR0917 - which, who, when, how far, why
+def release(
     conn: Connection, name: str, by: str, now: datetime, allowance: int | None = None, reason: str = ""
 ) -> bool:
     """Let a tripped brake go; what was given out before no longer counts. Tell whether it was tripped.

@@ -109,7 +109,7 @@ def kinds(policy: Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _told(  # noqa: PLR0917 - where, whom, what
+def _told(
     conn: Connection,
     policy: Policy,
     account_id: UUID | None,

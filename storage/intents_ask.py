@@ -146,7 +146,7 @@ def ask_again(
     return _recorded(conn, policy, account_id, change, actor, world or World())
 
 
-def _refuse(  # noqa: PLR0917 - where, what, who
+def _refuse(
     conn: Connection, policy: Policy, action: str, account_id: UUID, server_id: UUID | None, actor: str
 ) -> DestructiveRefused:
     """Write down that somebody asked for destruction, also on an account that nobody knows."""

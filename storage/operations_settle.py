@@ -153,9 +153,7 @@ def _why_not(found: Operation) -> str:
     return f"it was {CLEANED.replace('_', ' ')}" if found.phase == CLEANED else f"it is {found.phase or found.state}"
 
 
-def _note(  # noqa: PLR0917 - where, what about, what, who and why
-    conn: Connection, policy: Policy, found: Operation, action: str, actor: str, reason: str
-) -> None:
+def _note(conn: Connection, policy: Policy, found: Operation, action: str, actor: str, reason: str) -> None:
     facts = {"operation_id": str(found.id), "server_id": str(found.server_id), "phase": found.phase}
     note = AuditNote("admin", action, actor, reason, found.state, None, facts=facts)
     audit.append(conn, found.account_id, [note], policy.digest)

@@ -176,7 +176,7 @@ def lift(services: Services, caller: Caller, account_id: UUID, machine_name: str
     services.wake(services.database.transact(f"account `{account_id}`", write))
 
 
-def _send(  # noqa: PLR0917 - where, who, whom, what
+def _send(
     conn: Connection, services: Services, policy: Policy, caller: Caller, account_id: UUID, event: str, *, reason: str
 ) -> ledger.Recorded:
     said = [AuditNote("admin", event, caller.actor, reason)] if reason else []

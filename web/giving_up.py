@@ -96,7 +96,7 @@ def machine_of(policy: Policy) -> Machine | None:
     return next(found, None)
 
 
-def _sent(  # noqa: PLR0917 - who, whom, what, how sure, why
+def _sent(
     services: Services, caller: Caller, account_id: UUID, event: str, typed: str | None, reason: str
 ) -> ledger.Recorded:
     if typed is not None and not caller.name:

@@ -191,7 +191,7 @@ def _usage_lines(tenant: Tenant, tariff: Tariff, billed: int, texts: LineTexts) 
             yield _line(LineKind.USAGE, texts.usage[kind].format(tenant.name), tenant, days, found, sold)
 
 
-def _line(kind: LineKind, text: str, tenant: Tenant, days: Days, on: int, sold: _Sold) -> Line:  # noqa: PLR0917
+def _line(kind: LineKind, text: str, tenant: Tenant, days: Days, on: int, sold: _Sold) -> Line:
     quantity, unit, price, vat = sold
     first, last = days.first_of(on), days.last_of(on)
     return Line(kind, text, tenant.name, first, last, quantity, unit, price, to_cents(quantity * price), vat)

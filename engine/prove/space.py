@@ -165,7 +165,7 @@ class Space:
             node, zone = self.after(node, zone, self.ready.rules[rule.name])
         return node, zone
 
-    def _fired(  # noqa: PLR0917 - one decision's whole case
+    def _fired(
         self,
         node: Node,
         zone: Zone,

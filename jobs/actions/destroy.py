@@ -184,7 +184,7 @@ def _begin(context: Context, claim: Claim, server: Server, backup: Backup | None
     return context.database.transact(f"server `{server.id}`", work)
 
 
-def _written_down(  # noqa: PLR0917 - where, what, after what, by whom
+def _written_down(
     conn: Connection, context: Context, claim: Claim, server: Server, backup: Backup | None, by: Mapping[str, str]
 ) -> Verdict:
     """Audit who wanted it and what is kept, and let the server's lifecycle say that it goes."""

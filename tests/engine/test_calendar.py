@@ -90,9 +90,7 @@ def test_windows_that_touch_are_one() -> None:
         ("Australia/Lord_Howe", "2026-06-01", 9 * 60, 16 * 60, "2026-05-31 22:30", "2026-06-01 05:30"),
     ],
 )
-def test_windows_on_days_when_clocks_change(  # noqa: PLR0917 - one row of the table
-    zone: str, day: str, start: int, end: int, opens: str, closes: str
-) -> None:
+def test_windows_on_days_when_clocks_change(zone: str, day: str, start: int, end: int, opens: str, closes: str) -> None:
     weekday = datetime.fromisoformat(day).weekday()
     calendar = Calendar(days=frozenset({weekday}), start_minutes=start, end_minutes=end, zone="account")
     assert PLAIN.opening(calendar, utc(opens) - MINUTE, zone) == utc(opens)
@@ -159,7 +157,7 @@ def test_an_account_in_an_unknown_zone_never_opens() -> None:
     st.integers(1, 1440),
     st.booleans(),
 )
-def test_nothing_opens_between_now_and_the_opening(  # noqa: PLR0917 - one calendar and one instant
+def test_nothing_opens_between_now_and_the_opening(
     moment: datetime, zone: str, days: frozenset[int], start: int, end: int, outside: bool
 ) -> None:
     calendar = Calendar(days=days, start_minutes=start, end_minutes=end, zone=zone, outside=outside)
