@@ -25,7 +25,7 @@ from storage.gather import World
 from storage.intents_claim import ADMIN
 from storage.intents_outbox import Outbox
 from storage.leases import Fence
-from storage.ledger_batch import Change, Order, lock, record_batch
+from storage.ledger_batch import Change, Order, lock, record_change
 
 UNFINISHED: Final = text(
     "SELECT id, queue, intent FROM intents WHERE account_id = :account AND intent = :intent "
@@ -69,13 +69,13 @@ def ask(
     servers = _servers_of(conn, account_id, server_id)
     about = [server_id] if server_id is not None else list(servers) if intent.per_server else [None]
     if intent.kind is IntentKind.NOTICE:
-        return _ask_notice(conn, policy, intent, account_id, actor, reason, world or World())
+        return _ask_notice(conn, policy, intent, account_id, actor, reason, world)
     found = [_unfinished(conn, account_id, action, server, ADMIN) for server in about]
     asks = [server for server, there in zip(about, found, strict=True) if there is None]
     there = tuple(outbox for outbox in found if outbox is not None)
     if there:
         conn.execute(NUDGE, {"ids": [outbox.intent_id for outbox in there]})
-    return there + _ask_effects(conn, policy, intent, account_id, asks, actor, reason, world or World())
+    return there + _ask_effects(conn, policy, intent, account_id, asks, actor, reason, world)
 
 
 def ask_server(
@@ -115,7 +115,7 @@ def ask_server(
     facts = {"server_id": str(server_id)}
     note = AuditNote("server", action, actor, because or "asked for", facts=facts, asked=(f"{action}:{server_id}",))
     change = Change(notes=(note,), orders=(Order(asked, json.dumps(dict(args or {})), queue),))
-    return _recorded(conn, policy, account_id, change, actor, world or World(), fence)
+    return record_change(conn, policy, account_id, change, actor=actor, fence=fence, world=world).intents
 
 
 def ask_again(
@@ -143,7 +143,7 @@ def ask_again(
     conn.execute(REPLACED, {"account": account_id, "notice": notice})
     note = AuditNote("admin", notice, actor, f"issued again by a person{': ' if reason else ''}{reason}")
     change = Change(notes=(note,), apply=apply, orders=orders)
-    return _recorded(conn, policy, account_id, change, actor, world or World())
+    return record_change(conn, policy, account_id, change, actor=actor, world=world).intents
 
 
 def _refuse(
@@ -162,7 +162,7 @@ def _refuse(
 
 
 def _ask_notice(  # noqa: PLR0917 - where, what, who
-    conn: Connection, policy: Policy, intent: Intent, account_id: UUID, actor: str, reason: str, world: World
+    conn: Connection, policy: Policy, intent: Intent, account_id: UUID, actor: str, reason: str, world: World | None
 ) -> tuple[Outbox, ...]:
     seen: list[Snapshot] = []
 
@@ -171,7 +171,7 @@ def _ask_notice(  # noqa: PLR0917 - where, what, who
         return snapshot
 
     note = AuditNote("admin", intent.name, actor, reason or "asked for")
-    _recorded(conn, policy, account_id, Change(notes=(note,), apply=look), actor, world)
+    record_change(conn, policy, account_id, Change(notes=(note,), apply=look), actor=actor, world=world)
     state = seen[0].notices.get(intent.name)
     if state is not None and state.status in {NoticeStatus.UNKNOWN, NoticeStatus.FAILED}:
         return ask_again(conn, policy, account_id, intent.name, actor=actor, reason=reason, world=world)
@@ -195,7 +195,7 @@ def _ask_effects(  # noqa: PLR0917 - where, what, on which servers, who
     servers: Sequence[UUID | None],
     actor: str,
     reason: str,
-    world: World,
+    world: World | None,
 ) -> tuple[Outbox, ...]:
     orders: list[Order] = []
     notes = tuple(
@@ -214,22 +214,7 @@ def _ask_effects(  # noqa: PLR0917 - where, what, on which servers, who
         return replace(snapshot)
 
     change = Change(notes=notes, apply=number, orders=orders)
-    return _recorded(conn, policy, account_id, change, actor, world) if servers else ()
-
-
-def _recorded(  # noqa: PLR0917 - where, what, who, under what
-    conn: Connection,
-    policy: Policy,
-    account_id: UUID,
-    change: Change,
-    actor: str,
-    world: World,
-    fence: Fence | None = None,
-) -> tuple[Outbox, ...]:
-    (recorded,) = record_batch(
-        conn, policy, [account_id], {account_id: change}, command=None, actor=actor, fence=fence, world=world
-    )
-    return recorded.intents
+    return record_change(conn, policy, account_id, change, actor=actor, world=world).intents if servers else ()
 
 
 def _servers_of(conn: Connection, account_id: UUID, server_id: UUID | None) -> tuple[UUID, ...]:

@@ -18,7 +18,7 @@ from storage import policies
 from storage.gather import World
 from storage.intents_rows import Closing, IntentRow, close, lock_intent
 from storage.intents_types import Claim
-from storage.ledger_batch import LOOK_AGAIN, Change, Recorded, record_batch
+from storage.ledger_batch import LOOK_AGAIN, Change, Recorded, record_change
 
 # What a waiting notice says in `outcome`; `storage.servers.observe` lets it go on when something new was seen.
 WAITS_OBSERVED: Final = "waits until its servers are observed"
@@ -56,19 +56,10 @@ def claim(
     policy = policies.deciding(conn, policy, policies.digest_in_force(conn))
     look = _Look(policy, row)
     change = Change(apply=look.claim) if row.is_notice else Change(apply=look.judge)
-    (recorded,) = record_batch(
-        conn,
-        policy,
-        [row.account_id],
-        {row.account_id: change},
-        command=None,
-        actor="worker",
-        fence=None,
-        world=world or World(),
-    )
+    recorded = record_change(conn, policy, row.account_id, change, actor="worker", world=world)
     verdict = look.verdict_on(recorded.settlement.snapshot, recorded.at) if look.verdict.ok else look.verdict
     if not verdict.ok:
-        _drop(conn, policy, row, verdict, world or World())
+        _drop(conn, policy, row, verdict, world)
         return None
     if look.wait is not None:
         until, why = look.wait
@@ -124,7 +115,7 @@ class _Look:
         return until, WAITS_OBSERVED
 
 
-def _drop(conn: Connection, policy: Policy, row: IntentRow, verdict: Verdict, world: World) -> None:
+def _drop(conn: Connection, policy: Policy, row: IntentRow, verdict: Verdict, world: World | None) -> None:
     def forget(snapshot: Snapshot, now: datetime) -> Snapshot:
         """A round that will not be sent must not stand open: a rule may ask for a next one."""
         return ended(snapshot, row.intent, row.episode, row.round, NoticeStatus.FAILED)

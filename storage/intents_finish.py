@@ -55,7 +55,6 @@ def finish(
     late = row.status != "started" or row.claim != claim.token
     if late and not _still_news(row, outcome):
         return Finished(row.status, late=True)
-    world = world or World()
     if isinstance(outcome, Done):
         return _closed(
             conn, policy, row, Closing("done", outcome.what, actor, delivery_of(policy, row)), world, late=late
@@ -124,7 +123,7 @@ def _still_news(row: IntentRow, outcome: Outcome) -> bool:
 
 
 def _closed(
-    conn: Connection, policy: Policy, row: IntentRow, closing: Closing, world: World, *, late: bool
+    conn: Connection, policy: Policy, row: IntentRow, closing: Closing, world: World | None, *, late: bool
 ) -> Finished:
     recorded = close(conn, policy, row, closing, world=world)
     return Finished(closing.status, late, recorded.intents)

@@ -87,7 +87,7 @@ def requeue_dead(
     for intent_id, _ in sorted(dead, key=lambda each: (each.account_id, each.id)):
         row = lock_intent(conn, intent_id)
         if row is not None and row.status == "started" and _is_dead(conn, intent_id):
-            again += _take_back(conn, policy, row, fence, world or World())
+            again += _take_back(conn, policy, row, fence, world)
     return again
 
 
@@ -113,7 +113,7 @@ def resolve(
     why = f": {reason}" if reason else ""
     if how == "delivered":
         closing = Closing("done", f"{actor} has seen that it is done{why}", actor, delivery_of(policy, row))
-        return close(conn, policy, row, closing, world=world or World()).intents
+        return close(conn, policy, row, closing, world=world).intents
     if row.is_notice and row.machine != ADMIN:
         return ask_again(conn, policy, row.account_id, row.intent, actor=actor, reason=reason, world=world)
     said = AuditNote("admin", row.intent, actor, f"opened again by a person{why}", row.status, "open")
@@ -164,7 +164,9 @@ def _is_dead(conn: Connection, intent_id: UUID) -> bool:
     return bool(conn.execute(look, {"id": intent_id}).scalar_one())
 
 
-def _take_back(conn: Connection, policy: Policy, row: IntentRow, fence: Fence | None, world: World) -> list[Outbox]:
+def _take_back(
+    conn: Connection, policy: Policy, row: IntentRow, fence: Fence | None, world: World | None
+) -> list[Outbox]:
     if row.is_notice:
         close(conn, policy, row, unknown_of(row, DIED, "controller"), world=world, fence=fence)
         return []

@@ -16,7 +16,7 @@ from storage.alerts import raise_alert
 from storage.audit import AuditNote
 from storage.gather import World
 from storage.leases import Fence
-from storage.ledger_batch import Change, Recorded, lock, record_batch
+from storage.ledger_batch import Change, Recorded, lock, record_change
 
 COLUMNS: Final = (
     "id, key, account_id, server_id, machine, episode, round, intent, kind, queue, args, status, tries, not_before, "
@@ -101,22 +101,13 @@ def close(
     row: IntentRow,
     closing: Closing,
     *,
-    world: World,
+    world: World | None = None,
     fence: Fence | None = None,
 ) -> Recorded:
     """End an intent: its row, its audit, what follows for the account, and who is told. The rows are locked already."""
     enforcement = _is_enforcement(policy, row) and closing.status == "done"
     change = Change(notes=(_note(row, closing),), apply=closing.apply, enforcement=row.intent if enforcement else None)
-    (recorded,) = record_batch(
-        conn,
-        policy,
-        [row.account_id],
-        {row.account_id: change},
-        command=None,
-        actor=closing.actor,
-        fence=fence,
-        world=world,
-    )
+    recorded = record_change(conn, policy, row.account_id, change, actor=closing.actor, fence=fence, world=world)
     values = {"status": closing.status, "outcome": closing.reason, "now": recorded.at, "id": row.id}
     conn.execute(CLOSE, values)
     if closing.status in {"failed", "unknown"}:

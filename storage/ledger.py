@@ -74,7 +74,7 @@ def record_many(
         given = (notes,) if isinstance(notes, AuditNote) else tuple(notes)
         every[account_id] = Change(notes=given)
     return record_batch(
-        conn, policy, account_ids, every, command=command, actor=actor, fence=fence, world=world or World(), first=first
+        conn, policy, account_ids, every, command=command, actor=actor, fence=fence, world=world, first=first
     )
 
 

@@ -102,16 +102,16 @@ def record_batch(
     account_ids: Sequence[UUID],
     changes: Mapping[UUID, Change],
     *,
-    command: Command | None,
     actor: str,
-    fence: leases.Fence | None,
-    world: World,
+    command: Command | None = None,
+    fence: leases.Fence | None = None,
+    world: World | None = None,
     first: Callable[[psycopg.Connection[Any]], None] | None = None,
 ) -> list[Recorded]:
     """Decide these accounts now. Raises UnknownAccount, FenceLost, and what `engine.decide.settle` raises."""
     if not account_ids:
         return []
-    pg = raw(conn)
+    pg, world = raw(conn), world or World()
     ids = [(account_id, str(account_id)) for account_id in dict.fromkeys(account_ids)]
     chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
     with pg.pipeline():
@@ -127,6 +127,21 @@ def record_batch(
     batch = _Batch(conn, policies.deciding(conn, policy, moment.digest), moment, world, changes)
     with _no_collecting() if len(chunks) > 1 else contextlib.nullcontext():
         return batch.run(actor if command is None else command.actor, command, chunks, questions)
+
+
+def record_change(
+    conn: Connection,
+    policy: Policy,
+    account_id: UUID,
+    change: Change,
+    *,
+    actor: str,
+    fence: leases.Fence | None = None,
+    world: World | None = None,
+) -> Recorded:
+    """Decide one account to which something happened: `record_batch` of one."""
+    (recorded,) = record_batch(conn, policy, [account_id], {account_id: change}, actor=actor, fence=fence, world=world)
+    return recorded
 
 
 @contextlib.contextmanager

@@ -139,10 +139,9 @@ def move_invoice(
         policy,
         accounts if notes else [],
         {account_id: Change(notes=notes) for account_id in accounts},
-        command=None,
         actor=actor,
         fence=fence,
-        world=world or World(),
+        world=world,
     )
     asked = tuple(intent for each in recorded for intent in each.intents)
     return InvoiceMoved(invoice_id, row.state, trip.state, trip.rules, asked)

@@ -20,7 +20,7 @@ from storage.errors import ServersStopped, UnknownServer
 from storage.gather import World
 from storage.intents_outbox import Outbox
 from storage.leases import Fence
-from storage.ledger_batch import Change, Order, lock, record_batch
+from storage.ledger_batch import Change, Order, lock, record_change
 from storage.ledger_trip import Trip, read_stamps, stamps_text
 
 OWNER: Final = text("SELECT account_id FROM servers WHERE id = :id")
@@ -89,16 +89,7 @@ def move_server(
         notes=_notes(trip, server_id, actor, event, row.desired),
         orders=_orders(trip, server_id, row.round, json.dumps(dict(args or {}))),
     )
-    (recorded,) = record_batch(
-        conn,
-        policy,
-        [account_id],
-        {account_id: change},
-        command=None,
-        actor=actor,
-        fence=fence,
-        world=world or World(),
-    )
+    recorded = record_change(conn, policy, account_id, change, actor=actor, fence=fence, world=world)
     return Moved(server_id, row.lifecycle, trip.state, trip.rules, recorded.intents)
 
 

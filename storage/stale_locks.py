@@ -49,7 +49,7 @@ def clear(
     for each in found:
         row = lock_intent(conn, each.id)
         assert row is not None
-        close(conn, policy, row, Closing("dropped", REASON, "worker"), world=world or World())
+        close(conn, policy, row, Closing("dropped", REASON, "worker"), world=world)
         if each.operation is not None:
             operations.fail(conn, UUID(each.operation), error=SORRY, reason=REASON, left_behind="unknown")
         if each.intent == "create_backup" and each.backup is not None:
