@@ -1,4 +1,4 @@
-"""For administrators: a tenant taken away by its name, and what hosts hold written down for its invoices."""
+"""For administrators: a tenant let go on or deleted by its name, and what hosts hold written down for its invoices."""
 
 from __future__ import annotations
 
@@ -6,15 +6,33 @@ from typing import Any
 
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import RawBody
 from sqlalchemy import Connection
 
 from jobs.metering import mirror
+from storage.intents_outbox import Outbox
+from storage.metering import TenantRow
 from web.auth import Caller
 from web.backups import ordered
 from web.deletion import want_gone
 from web.gates import Permitted
 from web.services import HttpRequest, PathId, TheServices
-from web.tenants import named
+from web.tenants import TenantReason, named, reason_in, resume
+
+
+@post("/tenants/{name:str}/resume", opt={"takes": TenantReason}, status_code=202, sync_to_thread=True)
+def resume_tenant(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, str]:
+    """Let a tenant go on that its owner or an admin has suspended, without a request for it."""
+    caller: Caller = request.state.caller
+    reason = reason_in(body)
+
+    def write(conn: Connection) -> tuple[TenantRow, tuple[Outbox, ...]]:
+        tenant = named(conn, caller, name)
+        return tenant, resume(conn, services, caller, tenant.account_id, reason)
+
+    tenant, asked = services.database.transact(f"tenant `{name}`", write)
+    services.wake(asked)
+    return {"tenant": name, "serverId": str(tenant.server_id)}
 
 
 @post("/tenants/{name:str}/delete", opt={"gate": "server.delete"}, status_code=202, sync_to_thread=True)
@@ -57,4 +75,4 @@ def backfill(services: TheServices) -> dict[str, Any]:
     }
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (delete_tenant, backfill)
+HANDLERS: tuple[HTTPRouteHandler, ...] = (resume_tenant, delete_tenant, backfill)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from litestar import Router, get, patch, post
 from litestar.params import RawBody
 from sqlalchemy import Connection, text
@@ -41,10 +40,10 @@ class Packages(Input):
     packages: list[str]
 
 
-class SuspensionWish(Input):
-    """SuspensionWish; it is written into the audit."""
+class TenantReason(Input):
+    """Why; it is written into the audit."""
 
-    reason: str | msgspec.UnsetType = msgspec.UNSET
+    reason: str = ""
 
 
 @get("/", sync_to_thread=True)
@@ -78,12 +77,11 @@ def change_packages(request: HttpRequest, services: TheServices, name: PathId, b
     return {"tenant": name, "serverId": str(tenant.server_id), "packages": sorted(held)}
 
 
-@post("/{name:str}/suspend", opt={"takes": SuspensionWish}, status_code=202, sync_to_thread=True)
+@post("/{name:str}/suspend", opt={"takes": TenantReason}, status_code=202, sync_to_thread=True)
 def suspend_tenant(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
     """Suspend a tenant at its owner's wish, or an admin's. It is stopped; a person approves that it goes on."""
-    reason = decode(SuspensionWish, body).reason if body.strip() else msgspec.UNSET
     caller: Caller = request.state.caller
-    words = "" if reason is msgspec.UNSET else line(reason, "reason", 500)
+    words = reason_in(body)
 
     def write(conn: Connection) -> tuple[TenantRow, ledger.Recorded]:
         tenant = named(conn, caller, name)
@@ -93,7 +91,7 @@ def suspend_tenant(request: HttpRequest, services: TheServices, name: PathId, bo
             raise conflict("ACCOUNT_SHARED", SHARED.format(others))
         event = "admin_suspended" if caller.role == "admin" else "suspension_requested"
         sent = Command(event, caller.role, caller.actor)
-        said = [AuditNote("admin", event, caller.actor, words)] if words and caller.role == "admin" else []
+        said = [AuditNote("admin", event, caller.actor, words)] if words else []
         policy = policies.in_force(conn)
         more: dict[str, Any] = {"actor": caller.actor, "evidence": said, "world": services.world}
         return tenant, ledger.record(conn, policy, tenant.account_id, command=sent, **more)
@@ -103,7 +101,9 @@ def suspend_tenant(request: HttpRequest, services: TheServices, name: PathId, bo
     return {"tenant": name, "serverId": str(tenant.server_id), "states": dict(recorded.settlement.snapshot.states)}
 
 
-def resume(conn: Connection, services: Services, caller: Caller, account_id: UUID) -> tuple[Outbox, ...]:
+def resume(
+    conn: Connection, services: Services, caller: Caller, account_id: UUID, reason: str = ""
+) -> tuple[Outbox, ...]:
     """Let an account go on that its owner, or an admin by name, has suspended. Other causes keep it as they do."""
     policy = policies.in_force(conn)
     ledger.lock(conn, [account_id])
@@ -116,8 +116,16 @@ def resume(conn: Connection, services: Services, caller: Caller, account_id: UUI
     asked: list[Outbox] = []
     for event in events:
         sent = Command(event, "admin", caller.actor)
-        asked += ledger.record(conn, policy, account_id, command=sent, actor=caller.actor, world=services.world).intents
+        said = [AuditNote("admin", event, caller.actor, reason)] if reason else []
+        more: dict[str, Any] = {"actor": caller.actor, "evidence": said, "world": services.world}
+        asked += ledger.record(conn, policy, account_id, command=sent, **more).intents
     return tuple(asked)
+
+
+def reason_in(body: bytes) -> str:
+    """Read why, where it is said. Raises the 400."""
+    reason = decode(TenantReason, body).reason if body.strip() else ""
+    return line(reason, "reason", 500) if reason else ""
 
 
 def named(conn: Connection, caller: Caller, name: str) -> TenantRow:

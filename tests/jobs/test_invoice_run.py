@@ -58,7 +58,9 @@ def test_run_gives_each_payer_by_invoice_theirs_once(books: Books) -> None:
     books.organisation("card", pay_by_invoice=False)
     database = books.deployment.database
     assert waiting(database, books.month) == 4
-    report = run(database, CREDITOR, books.month, by="test")
+    done: list[int] = []
+    report = run(database, CREDITOR, books.month, by="test", tell=lambda told: done.append(told.done))
+    assert done == [4]
     assert (report.issued, report.nothing, report.failed, report.total) == (3, 1, 0, Decimal("158.91"))
     again = run(database, CREDITOR, books.month, by="test")
     assert (again.issued, again.nothing) == (0, 1)

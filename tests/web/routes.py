@@ -109,6 +109,7 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/admin/requests/{request_id}/refuse"): Sound({"reason": "looked"}),
     ("PATCH", "/api/tenants/{name}"): Sound({"packages": ["voice"]}),
     ("POST", "/api/tenants/{name}/suspend"): Sound({"reason": "holidays"}),
+    ("POST", "/api/admin/tenants/{name}/resume"): Sound({"reason": "holidays are over"}),
     ("POST", "/api/instances"): Sound(
         {"name": "second", "kind": "game", "accountId": MISSING}, headers={"Idempotency-Key": "sound"}
     ),

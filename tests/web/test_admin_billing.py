@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from storage import accounts, clock
 from storage.errors import ZoneUnknown
+from tests.jobs.invoices.papers import bank_xml, entry_xml, payment_xml
 from tests.web.site import Site, Tenant
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy" / "invoice.yaml"
@@ -142,6 +143,21 @@ def test_payment_methods_come_and_go(site: Site, payer: Tenant) -> None:
     assert [site.admin.delete(gone).status_code, site.admin.delete(gone).status_code] == [204, 404]
     for wrong in ({"country": "Swiss"}, {"paymentDays": 400}, {"email": "x"}):
         assert site.admin.patch(about, json=wrong).status_code == 400
+
+
+def test_bank_file_is_booked_once_and_the_rest_of_it_is_left_to_people(site: Site, payer: Tenant, month: str) -> None:
+    made = issue(site, payer, month).json()
+    paid = entry_xml(payment_xml("50.00", made["reference"], "api-1"), amount="50.00")
+    lost = entry_xml(payment_xml("7.00", None, "api-2"), amount="7.00")
+    first = site.admin.post(f"{BILLING}/import", content=bank_xml([paid, lost, entry_xml(way="DBIT")])).json()
+    assert first["booked"] == [{"number": made["number"], "amount": "50.00"}]
+    assert (first["repeated"], first["leftOut"]) == (0, 1)
+    (left,) = first["unmatched"]
+    assert (left["amount"], left["reference"], left["why"]) == ("7.00", None, "it names no reference")
+    again = site.admin.post(f"{BILLING}/import", content=bank_xml([paid], version="camt.053.001.08")).json()
+    assert (again["booked"], again["repeated"]) == ([], 1)
+    shown = site.admin.get(f"{BILLING}/invoices/{made['number']}").json()
+    assert (shown["state"], shown["open"]) == ("partly_paid", "2.97")
 
 
 def test_bank_file_that_is_none_is_refused_whole(site: Site) -> None:

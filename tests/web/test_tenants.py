@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from jobs.hosts.base import ServerSpec
+from jobs.hosts.base import Tenant as HostTenant
 from tests.web.site import Site, Tenant
 
 
@@ -50,10 +53,39 @@ def test_packages_are_switched_also_when_that_cannot_be_recorded_and_recorded_la
     assert tenant.client.get(f"/api/tenants/{tenant.name}").json()["packages"] == ["bitter"]
 
 
+class HalfDeaf:
+    """The site's host, which keeps one package of those that it is asked for."""
+
+    def __init__(self, site: Site) -> None:
+        self.host = site.app.state.services.hosts["local"]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.host, name)
+
+    def set_packages(self, spec: ServerSpec, packages: Collection[str]) -> HostTenant:
+        found: HostTenant = self.host.set_packages(spec, sorted(packages)[:1])
+        return found
+
+
+def test_packages_that_a_host_did_not_take_are_neither_answered_nor_metered(site: Site, tenant: Tenant) -> None:
+    services = site.app.state.services
+    before = services.hosts
+    services.hosts = {**before, "local": HalfDeaf(site)}
+    try:
+        answer = tenant.client.patch(f"/api/tenants/{tenant.name}", json={"packages": ["voice", "search"]})
+    finally:
+        services.hosts = before
+    assert (answer.status_code, answer.json()["packages"]) == (200, ["search"])
+    with site.database.begin() as conn:
+        find = text("SELECT skill FROM tenant_skill_events WHERE server_id = :id")
+        assert conn.execute(find, {"id": tenant.server_id}).scalars().all() == ["search"]
+
+
 def test_owner_suspends_and_a_person_approves_that_it_goes_on(site: Site, tenant: Tenant) -> None:
     name = tenant.name
-    answer = tenant.client.post(f"/api/tenants/{name}/suspend")
+    answer = tenant.client.post(f"/api/tenants/{name}/suspend", json={"reason": "for the holidays"})
     assert (answer.status_code, answer.json()["states"]["tenant"]) == (202, "paused")
+    assert "for the holidays" in [row["because"] for row in audit(site, tenant)]
     refused = tenant.client.post(f"/api/servers/{tenant.server_id}/host/start")
     assert (refused.status_code, refused.json()["code"]) == (402, "TENANT_SUSPENDED")
     assert tenant.client.patch(f"/api/tenants/{name}", json={"packages": []}).status_code == 402
@@ -78,6 +110,21 @@ def test_admins_suspension_is_their_own_cause(site: Site, tenant: Tenant) -> Non
     answer = site.admin.post(f"/api/tenants/{name}/suspend", json={"reason": "by phone"})
     assert (answer.status_code, answer.json()["states"]["admin"]) == (202, "stopped")
     assert "by phone" in [row["because"] for row in audit(site, tenant)]
+
+
+def test_admin_lets_a_tenant_go_on_whoever_suspended_it(site: Site, tenant: Tenant) -> None:
+    name = tenant.name
+    for who in (tenant.client, site.admin):
+        assert who.post(f"/api/tenants/{name}/suspend").status_code == 202
+    assert tenant.client.post(f"/api/admin/tenants/{name}/resume").status_code == 403
+    answer = site.admin.post(f"/api/admin/tenants/{name}/resume", json={"reason": "holidays are over"})
+    assert (answer.status_code, answer.json()) == (202, {"tenant": name, "serverId": tenant.server_id})
+    view = site.admin.get(f"/api/admin/accounts/{tenant.account_id}").json()
+    assert (view["states"]["tenant"], view["states"]["admin"]) == ("in_use", "clear")
+    assert "holidays are over" in [row["because"] for row in audit(site, tenant)]
+    again = site.admin.post(f"/api/admin/tenants/{name}/resume")
+    assert (again.status_code, again.json()["code"]) == (409, "NOTHING_TO_RESUME")
+    assert site.admin.post("/api/admin/tenants/nobody/resume").status_code == 404
 
 
 def test_tenant_that_shares_its_account_is_not_suspended_with_the_others(site: Site, tenant: Tenant) -> None:
