@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from engine.build_calendars import build_announcements, build_calendars
 from engine.build_draft import Draft
@@ -32,6 +33,9 @@ from engine.meaning import Meaning
 from engine.meaning_unused import check_unused
 from engine.model import Machine, Place, Policy, Setting, Timer
 from engine.source import Node
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, lost: frozenset[str]) -> Policy:
@@ -105,8 +109,19 @@ def digest_of(meaning: object) -> str:
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
+_AS_THEY_ARE = {str, int, bool, type(None)}
+
+
+@cache
+def _names_of(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    """Return the names of a record's fields."""
+    return tuple(each.name for each in fields(kind))
+
+
 def _canonical(value: object) -> object:
     """Return a value as JSON that is the same for the same meaning, and different for another."""
+    if type(value) in _AS_THEY_ARE:
+        return value  # most of them
     if isinstance(value, Setting):
         return ["setting", value.name, _canonical(value.value)]
     if isinstance(value, Enum):
@@ -116,10 +131,10 @@ def _canonical(value: object) -> object:
     if isinstance(value, datetime):
         return ["instant", value.isoformat()]
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {each.name: getattr(value, each.name) for each in fields(value)}
+        parts = ((name, getattr(value, name)) for name in _names_of(type(value)))
         return [
             type(value).__name__,
-            {name: _canonical(part) for name, part in parts.items() if not isinstance(part, Place)},
+            {name: _canonical(part) for name, part in parts if not isinstance(part, Place)},
         ]
     if isinstance(value, Mapping):
         keyed = {".".join(key) if isinstance(key, tuple) else str(key): part for key, part in value.items()}
@@ -130,6 +145,4 @@ def _canonical(value: object) -> object:
         if value and isinstance(value[0], Timer):
             value = sorted(value, key=lambda timer: timer.anchor)  # a map in the policy: all must have elapsed
         return [_canonical(each) for each in value]
-    if isinstance(value, float):
-        return repr(value)
-    return value
+    return repr(value) if isinstance(value, float) else value

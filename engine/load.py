@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
 from engine.build import build
+from engine.build_settings import OVERRIDE
 from engine.faults import Faults, PolicyUnreadable, listed, shown
 from engine.model import Place, Policy
 from engine.shape import NOUNS, check_shapes
 from engine.source import MOST_BYTES, Node, decode, parse
 
 MOST_FILES = 64
+MOST_KEPT = 8  # policies in memory: the one in force, and those that are compared with it
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -26,6 +29,8 @@ def load_policy(folder: Path, env: Mapping[str, str] = NOTHING) -> Policy:
     faults = Faults()
     contents = _read_folder(folder, faults)
     texts = {file: text for file, content in contents.items() if (text := decode(file, content, faults)) is not None}
+    if len(faults) == 0:
+        return load_texts(texts, env)
     return _load(texts, frozenset(faults_files(faults)), env, faults)
 
 
@@ -34,7 +39,14 @@ def load_texts(texts: Mapping[str, str], env: Mapping[str, str] = NOTHING, *, ju
 
     judging: False for what was deployed before: it was judged then, by the version of then.
     """
-    return _load(texts, frozenset(), env, Faults(judging=judging))
+    overrides = ((name, value) for name, value in env.items() if name.startswith(OVERRIDE))
+    return _loaded(tuple(sorted(texts.items())), tuple(sorted(overrides)), judging)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _loaded(texts: tuple[tuple[str, str], ...], env: tuple[tuple[str, str], ...], judging: bool) -> Policy:
+    """Return a policy, from memory if it was loaded lately. Nothing changes one once it is built."""
+    return _load(dict(texts), frozenset(), dict(env), Faults(judging=judging))
 
 
 def bundle(folder: Path) -> dict[str, str]:
@@ -55,7 +67,7 @@ def _load(texts: Mapping[str, str], unread: frozenset[str], env: Mapping[str, st
     trees: dict[str, Node] = {}
     lost = set(unread)
     for file in sorted(texts):
-        root = parse(file, texts[file], faults)
+        root = _read(file, texts[file], faults)
         if root is None:
             lost.add(file)
         else:
@@ -70,8 +82,32 @@ def _load(texts: Mapping[str, str], unread: frozenset[str], env: Mapping[str, st
                 "copy it from the policy that ships and change it",
             )
             lost.add(file)
-    check_shapes(trees, faults)
     return build(trees, env, faults, frozenset(lost))
+
+
+def _read(file: str, text: str, faults: Faults) -> Node | None:
+    """Return the tree of a file, with a fault for each wrong shape in it; None when it cannot be read at all."""
+    if (sound := _sound(file, text)) is not None:
+        faults.sources[file] = tuple(text.splitlines())
+        return sound
+    root = parse(file, text, faults)
+    if root is not None:
+        check_shapes({file: root}, faults)
+    return root
+
+
+@lru_cache(maxsize=MOST_FILES)
+def _sound(file: str, text: str) -> Node | None:
+    """Return the tree of a file whose shape is right; None when there is a fault in it.
+
+    Kept, because whoever compares, mutates or replays policies loads many that differ in one file. INVARIANT: nothing
+    changes a tree without faults; what marks one as hurt notes a fault.
+    """
+    faults = Faults()
+    root = parse(file, text, faults)
+    if root is not None:
+        check_shapes({file: root}, faults)
+    return root if len(faults) == 0 else None
 
 
 def _read_folder(folder: Path, faults: Faults) -> dict[str, bytes]:

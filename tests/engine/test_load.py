@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.faults import Fault, FaultKind, PolicyFaults, PolicyUnreadable
+from engine.faults import JUDGEMENTS, Fault, FaultKind, PolicyFaults, PolicyUnreadable
 from engine.load import bundle, load_policy, load_texts
 from engine.render import render_text
 from tests.engine.mistakes import SHIPPED, TEXT_MISTAKES, Mistake
@@ -72,6 +72,22 @@ def test_a_folder_of_mistakes_shows_all_of_them_at_once() -> None:
     shown = render_text(found.value.faults, found.value.sources, folder="many_mistakes")
     assert shown.splitlines() == (POLICIES / "many_mistakes" / "expected.txt").read_text().splitlines()
     assert {fault.kind for fault in found.value.faults} == set(FaultKind)
+
+
+def test_what_was_loaded_before_is_told_apart_by_texts_overrides_and_judging() -> None:
+    """A policy is kept in memory, and so is each file of it; a file with a fault never is."""
+    plain = load_texts(TEXTS)
+    assert load_texts(dict(reversed(TEXTS.items())), {"HOME": "/"}) is plain
+    assert load_policy(SHIPPED) is plain
+    assert load_texts(TEXTS, {"BILLING_RETENTION_DAYS": "30"}).digest != plain.digest
+    other = TEXTS | {"abuse.yaml": TEXTS["abuse.yaml"] + "# a remark\n"}
+    assert load_texts(other) is not plain
+    assert load_texts(other).digest == plain.digest
+    mistake = next(each for each in MISTAKES if each.code == "S204")
+    assert faults_of(mistake.texts()).faults == faults_of(mistake.texts()).faults
+    careless = next(each for each in MISTAKES if each.code in JUDGEMENTS and not each.also).texts()
+    assert load_texts(careless, judging=False) is load_texts(careless, judging=False)
+    assert faults_of(careless).faults
 
 
 def test_faults_come_in_the_order_of_their_places() -> None:
