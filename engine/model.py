@@ -297,9 +297,12 @@ class Standing:
     free_servers: int = 0  # of an account without a plan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """A checked policy folder. `digest` covers its meaning with overrides resolved, not its formatting."""
+    """A checked policy folder. `digest` covers its meaning with overrides resolved, not its formatting.
+
+    Equal only to itself, so that what was found out about one can be kept with it; equal digests mean the same.
+    """
 
     digest: str
     machines: Mapping[str, Machine]  # in the order of severity of their code: billing first

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from engine.guarantees import AtMostOnce, Exactly, Guarantee, LeadsTo, Never, OneRung, Reaches, Slots, Stopped
 from engine.guards import facts_of, holds
@@ -22,6 +23,7 @@ from engine.repairs import Seen, recommend
 from engine.timeline_items import Timeline
 
 MOST_STATES = 200_000
+MOST_KEPT = 64  # judgements in memory: of the policy in force, and of one that is held beside it
 STOPPED = "stopped at {} states; nothing breaks it so far, and nothing is sure (`--max-states` allows more)"
 NOT_FOLLOWED = "on a run that the real decisions do not follow"
 
@@ -54,8 +56,9 @@ class Judgement:
 Found = tuple[Verdict, int, str, Place | None]
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def judge(policy: Policy, guarantee: Guarantee, most_states: int = MOST_STATES) -> Judgement:
-    """Return whether the policy keeps the guarantee."""
+    """Return whether the policy keeps the guarantee. Kept: who deploys or compares asks again of the one in force."""
     if isinstance(guarantee, Never | AtMostOnce):
         return _explored(policy, guarantee, most_states)
     if isinstance(guarantee, Reaches):

@@ -16,7 +16,7 @@ from tests.engine.mutation.mutants import Mutant, mutants
 from tests.engine.mutation.score import argued, tried
 from tests.engine.mutation.trial import Trial
 
-SAMPLE = 8
+SAMPLE = 4
 LADDER = """\
 machine: debt
 ladder: [active, late, stopped]
