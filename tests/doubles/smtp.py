@@ -79,7 +79,7 @@ class SmtpSink:
         right = isinstance(data, LoginPassword) and data.password == (self.password or "").encode()
         return AuthResult(success=right, handled=False)
 
-    async def handle_EHLO(  # noqa: N802
+    async def handle_EHLO(  # noqa: N802 - the library's name
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         """Greet, or hang up."""
@@ -88,7 +88,7 @@ class SmtpSink:
             _hang_up(server)
         return responses
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(  # noqa: N802 - the library's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Take a recipient, or do not."""
@@ -99,7 +99,7 @@ class SmtpSink:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - the library's name
         """Keep a letter, or do not; `vanish_after_content` keeps it and tells nobody."""
         if self.behaviour == "refuse_content":
             return "554 5.6.0 not this letter"

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from engine.model import WaitsFor
 from storage import clock, holds, intents, ledger, servers
 from storage.errors import UnknownHold
+from tests.storage.asked import claimed, status, suspended, the
 from tests.storage.deployment import Deployment
-from tests.storage.test_intents import claimed, status, suspended, the
 
 
 def hold(deployment: Deployment, account: UUID | None, hours: float | None, kind: str = "extension") -> UUID:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,58 +13,11 @@ from sqlalchemy.exc import DBAPIError
 
 from engine.model import IntentKind
 from storage import accounts, audit_verify, intents, processes, servers
-from storage.errors import DestructiveRefused, IntentSettled, UnknownAccount, UnknownIntent, UnknownServer
+from storage.errors import IntentSettled, UnknownIntent
 from storage.intents import Again, Done, GiveUp, Unknown
+from tests.storage.asked import about_to_be_told, ask, claimed, status, suspended, the, warned
 from tests.storage.deployment import Deployment, together
 from tests.storage.mortal import Mortal
-
-
-def warned(deployment: Deployment) -> UUID:
-    """Return an account whose billing warning is asked for."""
-    account = deployment.late(hours=0)
-    deployment.record(account)
-    return account
-
-
-def about_to_be_told(deployment: Deployment) -> UUID:
-    """Return an account whose final warning is asked for."""
-    account = deployment.late(hours=0)
-    deployment.settle()
-    deployment.advance(73)
-    deployment.sweep()
-    return account
-
-
-def suspended(deployment: Deployment) -> tuple[UUID, UUID]:
-    """Return an account that is suspended with one server, and nothing of it carried out."""
-    account = deployment.late(hours=0)
-    server = deployment.server(account)
-    deployment.settle()
-    for hours in (73, 49):
-        deployment.advance(hours)
-        deployment.sweep()
-        if hours == 73:
-            deployment.work()
-    assert deployment.row(account)["billing_status"] == "suspended"
-    return account, server
-
-
-def the(deployment: Deployment, account: UUID, name: str) -> UUID:
-    """Return the id of the account's newest intent of this name."""
-    return UUID(str(deployment.intents_of(account, name)[-1]["id"]))
-
-
-def status(deployment: Deployment, intent_id: UUID) -> str:
-    """Return how an intent stands."""
-    return str(deployment.scalar("SELECT status FROM intents WHERE id = :id", id=intent_id))
-
-
-def claimed(deployment: Deployment, intent_id: UUID, worker: int | None = None) -> intents.Claim:
-    """Claim an intent that can be claimed."""
-    claim = deployment.claim(intent_id, worker)
-    assert claim is not None
-    return claim
-
 
 # ---- claiming --------------------------------------------------------------------------------------------------------
 
@@ -340,114 +293,6 @@ def test_what_a_dead_worker_held_is_taken_back_once(deployment: Deployment) -> N
             return len(intents.requeue_dead(conn, deployment.policy))
 
     assert sorted(together(4, take_back)) == [0, 0, 0, 1]
-
-
-# ---- asking by name --------------------------------------------------------------------------------------------------
-
-
-def ask(deployment: Deployment, action: str, account: UUID, server: UUID | None = None) -> object:
-    """Ask as an admin."""
-    with deployment.begin() as conn:
-        return intents.ask(conn, deployment.policy, action, account, server, actor="ada")
-
-
-def test_destructive_intent_is_refused_and_the_refusal_is_kept(deployment: Deployment) -> None:
-    account = deployment.account()
-    server = deployment.server(account)
-    assert isinstance(ask(deployment, "delete_suspended_server", account, server), DestructiveRefused)
-    (row,) = deployment.audit_of(account)
-    assert (row["kind"], row["action"], row["actor"]) == ("rejected", "delete_suspended_server", "ada")
-    assert deployment.intents_of(account) == []
-    assert deployment.alerts() == ["intent_rejected"]
-
-
-def test_refusal_for_an_unknown_account_is_kept_too(deployment: Deployment) -> None:
-    assert isinstance(ask(deployment, "delete_suspended_server", uuid4()), DestructiveRefused)
-    assert [row["kind"] for row in deployment.audit_of(None)] == ["rejected"]
-
-
-def test_unknown_names_are_refused(deployment: Deployment) -> None:
-    account, other = deployment.account(), deployment.account()
-    server = deployment.server(other)
-    with pytest.raises(UnknownIntent):
-        ask(deployment, "make_coffee", account)
-    with pytest.raises(UnknownServer):
-        ask(deployment, "restore_access", account, server)
-    with pytest.raises(UnknownAccount):
-        ask(deployment, "block_backups", uuid4())
-
-
-def test_intent_asked_for_by_an_admin_is_checked_like_any_other(deployment: Deployment) -> None:
-    account = deployment.account()
-    server = deployment.server(account)
-    asked = ask(deployment, "shutdown_suspended_server", account, server)
-    assert isinstance(asked, tuple)
-    assert deployment.work() == []
-    assert status(deployment, asked[0].intent_id) == "dropped"
-    kinds = [(row["kind"], row["to"]) for row in deployment.audit_of(account)]
-    assert kinds == [("admin", None), ("intent", "dropped")]
-
-
-def test_asking_twice_while_it_is_open_is_one_intent(deployment: Deployment) -> None:
-    account, server = suspended(deployment)
-    deployment.work()
-    first, second = (
-        ask(deployment, "shutdown_suspended_server", account),
-        ask(deployment, "shutdown_suspended_server", account),
-    )
-    assert first == second
-    assert deployment.work() == ["shutdown_suspended_server"]
-    assert ask(deployment, "shutdown_suspended_server", account, server) != first
-
-
-def test_admin_cannot_send_a_notice_beside_its_rule(deployment: Deployment) -> None:
-    account = deployment.late(hours=0)
-    deployment.settle()
-    assert ask(deployment, "send_billing_warning", account) == ()  # delivered already
-    assert ask(deployment, "send_final_warning", account) == ()  # not asked for yet
-    assert [row["to"] for row in deployment.audit_of(account)[-2:]] == [None, "dropped"]
-    deployment.advance(73)
-    deployment.settle()
-    assert len(deployment.intents_of(account, "send_final_warning")) == 1
-    assert deployment.row(account)["final_warning_sent_at"] is not None
-
-
-def test_admin_may_hurry_a_notice_that_is_open(deployment: Deployment) -> None:
-    account = warned(deployment)
-    notice = the(deployment, account, "send_billing_warning")
-    deployment.finish(claimed(deployment, notice), Again(timedelta(hours=5), "busy"))
-    assert deployment.work() == []
-    ask(deployment, "send_billing_warning", account)
-    assert deployment.work() == ["send_billing_warning"]
-
-
-def test_fifty_asks_at_once_are_one_intent(deployment: Deployment) -> None:
-    account, server = suspended(deployment)
-    deployment.work()
-    before = len(deployment.intents_of(account))
-    together(50, lambda _: ask(deployment, "shutdown_suspended_server", account, server))
-    assert len(deployment.intents_of(account)) == before + 1
-
-
-def test_work_on_a_server_is_asked_once_while_it_is_open(deployment: Deployment) -> None:
-    account, server = suspended(deployment)
-
-    def repair() -> int:
-        with deployment.begin() as conn:
-            asked = intents.ask_server(
-                conn,
-                deployment.policy,
-                server,
-                "shutdown_suspended_server",
-                actor="controller",
-                machine="repair",
-                queue="repair",
-            )
-            return len(asked)
-
-    assert [repair(), repair()] == [1, 0]
-    row = deployment.intents_of(account, "shutdown_suspended_server")[-1]
-    assert (row["machine"], row["queue"]) == ("repair", "repair")
 
 
 # ---- keeping ---------------------------------------------------------------------------------------------------------

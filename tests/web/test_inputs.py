@@ -149,7 +149,14 @@ def test_a_path_that_no_file_can_have_is_refused_here(text: str) -> None:
         file_path(text)
 
 
-@pytest.mark.parametrize("at", [datetime(2030, 1, 1), datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)])  # noqa: DTZ001
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime(2030, 1, 1),  # noqa: DTZ001 - that it lacks a zone is what is wrong with it
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(9999, 1, 1, tzinfo=UTC),
+    ],
+)
 def test_an_instant_has_a_zone_and_a_year_that_is_meant(at: datetime) -> None:
     with pytest.raises(Problem):
         instant(at, "until")

@@ -27,7 +27,7 @@ from tests.doubles.stripe_sender import PATH, Sender, serving
 from tests.storage.billing import CREATED, Billing, failed
 from web.problems import HANDLERS
 from web.webhook import SignatureRefused, WebhookPlugin, verify
-from web.webhook_alarm import REFUSED, REPEATED, Alarm
+from web.webhook_alarm import REPEATED
 
 OLD_SECRET = "whsec_of_last_year"
 
@@ -373,39 +373,3 @@ def wait_for_growth(grows: Sized, by: int, seconds: float = 60) -> None:
     while len(grows) < size + by:
         assert time.monotonic() < end, "it did not grow in time"
         time.sleep(0.01)
-
-
-# ---- the alarm -------------------------------------------------------------------------------------------------------
-
-
-def alarm_at(endpoint: Billing) -> tuple[Alarm, list[float]]:
-    now = [1000.0]
-    return Alarm(endpoint.database, clock=lambda: now[0]), now
-
-
-def test_few_refused_signatures_alarm_nobody(database_url: str) -> None:
-    alarm, _ = alarm_at(Billing(database_url))
-    for _ in range(REFUSED - 1):
-        alarm.refused("no signature fits")
-    assert alarm.pending == []
-    alarm.refused("no signature fits")
-    assert [alert.kind for alert in alarm.pending] == ["webhook_failed"]
-
-
-def test_only_failures_close_together_are_repeated_failures(database_url: str) -> None:
-    alarm, now = alarm_at(Billing(database_url))
-    for number in range(10):
-        now[0] += 300
-        alarm.failed(f"evt_{number}", "disk full")
-    assert {alert.kind for alert in alarm.pending} == {"webhook_failed"}
-    for number in range(REPEATED):
-        alarm.failed(f"evt_x{number}", "disk full")
-    assert "webhook_failing" in {alert.kind for alert in alarm.pending}
-
-
-def test_an_alarm_waits_for_a_database_that_is_away(database_url: str) -> None:
-    away = Billing(database_url.rpartition("@")[0] + "@127.0.0.1:1/forbear")
-    alarm, _ = alarm_at(away)
-    alarm.failed("evt_1", "the database is away")
-    alarm.tell()
-    assert [alert.key for alert in alarm.pending] == ["evt_1"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.hosts.base import Host, NotOffered, ServerMissing
-from tests.jobs.hosts.contract import ContractFloor
+from tests.jobs.hosts.contract_floor import ContractFloor
 from tests.jobs.hosts.waiting import eventually
 
 
