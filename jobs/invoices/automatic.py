@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from jobs.invoices.creditor import read_creditor
+from jobs.invoices.creditor import creditor_of
 from jobs.invoices.run import Report, run, waiting
 from jobs.logs import say
 from jobs.metering import Tenancies, compare
 from jobs.operator_file import OperatorFileWrong
 from storage import alerts, clock
 from storage.database import Database
+from storage.errors import SettingWrong
 from storage.settings import Settings
 
 EVERY_SECONDS: Final = 900.0
@@ -29,28 +30,29 @@ log = logging.getLogger(__name__)
 def run_by_itself(settings: Settings, database: Database, hosts: Mapping[str, Tenancies]) -> Report | None:
     """Issue what is missing of the last month that is over, once hosts have told what was not seen of it.
 
-    None: there is no invoice file, or a host is waited for. A run that is cut short is gone on with by the next.
-    Invoices that cannot be issued raise an alert.
+    None: nobody waits for one, or it cannot be done now. A run that is cut short is gone on with by the next. Invoices
+    that cannot be issued raise an alert, and so does that nobody has said who they are from.
     """
-    if settings.invoice_file is None:
-        return None
-    try:
-        creditor = read_creditor(settings.invoice_file)
-    except OperatorFileWrong as error:
-        say(log, logging.WARNING, "no invoice is issued by itself", reason=str(error).replace("\n", " "))
-        return None
     with database.begin() as conn:
         now = clock.now(conn)
     month = last_month_over(now)
-    if waiting(database, month, automatic=True):
-        silent = compare(database, hosts).silent
-        if silent and (now - LAST_ZONE).day <= PATIENCE_DAYS:
-            say(log, logging.WARNING, f"invoices of {month:%Y-%m} wait for a host to tell", hosts=", ".join(silent))
-            return None
+    if not waiting(database, month, automatic=True):
+        return None
+    try:
+        creditor = creditor_of(settings)
+    except (SettingWrong, OperatorFileWrong) as error:
+        why = str(error).replace("\n", " ")
+        say(log, logging.WARNING, f"invoices of {month:%Y-%m} are not issued by themselves", reason=why)
+        words = f"invoices of {month:%Y-%m} are not issued by themselves: {why[:500]}"
+        _alert(database, words, f"invoices_from:{month}")
+        return None
+    silent = compare(database, hosts).silent
+    if silent and (now - LAST_ZONE).day <= PATIENCE_DAYS:
+        say(log, logging.WARNING, f"invoices of {month:%Y-%m} wait for a host to tell", hosts=", ".join(silent))
+        return None
     report = run(database, creditor, month, by=BY, automatic=True)
     if report.failed:
-        with database.begin() as conn:
-            alerts.raise_alert(conn, "account_failed", _told(report), key=f"invoices:{month}")
+        _alert(database, _told(report), f"invoices:{month}")
     if report.issued or report.failed:
         say(log, logging.INFO, f"invoices of {month:%Y-%m}", issued=report.issued, failed=report.failed)
     return report
@@ -59,6 +61,11 @@ def run_by_itself(settings: Settings, database: Database, hosts: Mapping[str, Te
 def last_month_over(now: datetime) -> date:
     """Return a day of the last month that is over in every zone."""
     return (now - LAST_ZONE).date().replace(day=1) - timedelta(days=1)
+
+
+def _alert(database: Database, words: str, key: str) -> None:
+    with database.begin() as conn:
+        alerts.raise_alert(conn, "account_failed", words, key=key)
 
 
 def _told(report: Report) -> str:

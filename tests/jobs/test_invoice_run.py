@@ -79,7 +79,6 @@ def test_automatic_run_is_for_those_who_want_it(books: Books) -> None:
 def test_controller_issues_for_those_once_the_month_is_over_everywhere(books: Books) -> None:
     settings, database = books.deployment.settings, books.deployment.database
     wanted = books.ago(0)
-    assert run_by_itself(settings, database, {}) is None  # nobody has said who invoices are from
     settings = replace(settings, invoice_file=EXAMPLE)
     books.organisation("alpha", auto_invoices=True, zone="Pacific/Pago_Pago")
     broken = books.organisation("beta", auto_invoices=True)
@@ -91,6 +90,24 @@ def test_controller_issues_for_those_once_the_month_is_over_everywhere(books: Bo
     assert (report.issued, report.failed, again.issued) == (1, 1, 0)
     assert report.month == first_of(last_month_over(wanted))
     assert books.deployment.alerts() == ["account_failed"]
+
+
+def test_that_nobody_has_said_who_invoices_are_from_is_told_once_somebody_waits_for_one(
+    books: Books, tmp_path: Path
+) -> None:
+    database, wrong = books.deployment.database, tmp_path / "invoice.yaml"
+    wrong.write_text(EXAMPLE.read_text("utf-8").replace("CH58", "CH59"))
+    without = replace(books.deployment.settings, invoice_file=None)
+    assert run_by_itself(without, database, {}) is None
+    assert books.deployment.alerts() == []
+    books.organisation("alpha", auto_invoices=True)
+    for settings, why in ((without, "FORBEAR_INVOICE_FILE"), (replace(without, invoice_file=wrong), "check digits")):
+        with books.deployment.session() as session:
+            session.execute("DELETE FROM alerts")
+        for _ in range(2):
+            assert run_by_itself(settings, database, {}) is None
+        assert books.deployment.alerts() == ["account_failed"]
+        assert why in str(books.deployment.scalar("SELECT text FROM alerts"))
 
 
 class Away:
