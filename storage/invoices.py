@@ -41,6 +41,8 @@ class Issued:
     document: str
     issued_at: datetime
     issued_by: str
+    reason: str
+    """Why a credit note was written."""
     paid: Decimal
     """Sum of its payments; above the total when a bank reported more."""
     credited_by: str | None
@@ -86,6 +88,8 @@ class Payment:
     by: str
     note: str
     recorded_at: datetime
+    reason: str
+    """Why somebody booked it by hand."""
 
 
 _OWN: Final = ", ".join(
@@ -135,7 +139,7 @@ def listed(
 def payments(conn: Connection, invoice_id: UUID) -> list[Payment]:
     """Return what was paid of an invoice, in the order in which it was booked."""
     find = (
-        "SELECT id, amount, paid_on, source, source_key, by, note, recorded_at FROM invoice_payments "
+        "SELECT id, amount, paid_on, source, source_key, by, note, recorded_at, reason FROM invoice_payments "
         "WHERE invoice_id = :id ORDER BY recorded_at, id"
     )
     return [Payment(*row) for row in conn.execute(text(find), {"id": invoice_id})]

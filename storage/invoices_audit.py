@@ -1,4 +1,4 @@
-"""What people at the desk do to an invoice, into the audit of the accounts that it bills."""
+"""What people do to an invoice, into the audit of the accounts that it bills."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from engine.invoicing.metered import Prices, Tenant
 from engine.invoicing.reference import reference_of
 from engine.invoicing.tariff import Tariff
 from engine.invoicing.texts import written_in
-from storage import clock, invoices, organisations
+from storage import clock, invoices, invoices_audit, organisations
 from storage.database import raw
 from storage.errors_invoices import (
     AlreadyIssued,
@@ -77,7 +77,7 @@ SHARED: Final = (
     "iban",
     "reference",
 )
-FIELDS: Final = (*SHARED, "id", "customer_id", "corrects", "revision", "document", "issued_at", "issued_by")
+FIELDS: Final = (*SHARED, "id", "customer_id", "corrects", "revision", "document", "issued_at", "issued_by", "reason")
 ADD: Final = text(f"INSERT INTO invoices ({', '.join(FIELDS)}) VALUES ({', '.join(f':{name}' for name in FIELDS)})")
 
 
@@ -101,6 +101,7 @@ class _Draft:
     numbered: Callable[[str], Invoice]
     revision: int
     corrects: UUID | None
+    reason: str = ""
 
 
 class Billing:
@@ -163,8 +164,14 @@ class Billing:
         self._write(conn, drafts, now, by)
         return [made.get(organisation.customer_id) for organisation in found]
 
-    def credit(self, conn: Connection, invoice_id: UUID, *, by: str) -> Issued:
-        """Take all of an invoice back by a credit note; its month may then be invoiced again. Raises NotCreditable."""
+    def credit(self, conn: Connection, invoice_id: UUID, *, by: str, reason: str = "") -> Issued:
+        """Take all of an invoice back by a credit note, audited; its month may then be invoiced again.
+
+        Raises UnknownInvoice, NotCreditable.
+        """
+        there = invoices.get(conn, invoice_id)
+        facts = {"invoice": there.number, "total": str(there.total)}
+        invoices_audit.note(conn, invoice_id, "invoice_credited", by=by, reason=reason, facts=facts)
         conn.execute(text("SELECT 1 FROM invoices WHERE id = :id FOR UPDATE"), {"id": invoice_id})
         there = invoices.get(conn, invoice_id)
         if there.kind != "invoice":
@@ -178,7 +185,7 @@ class Billing:
         def numbered(number: str) -> Invoice:
             return compute.credit(invoice, number, today)
 
-        draft = _Draft(uuid.uuid4(), there.customer_id, today.year, invoice, numbered, there.revision, there.id)
+        draft = _Draft(uuid.uuid4(), there.customer_id, today.year, invoice, numbered, there.revision, there.id, reason)
         self._write(conn, [draft], now, by)
         return invoices.get(conn, draft.id)
 
@@ -246,6 +253,7 @@ class Billing:
                     "customer_id": draft.customer_id,
                     "corrects": draft.corrects,
                     "issued_by": by,
+                    "reason": draft.reason,
                 }
                 own |= {"revision": draft.revision, "issued_at": now, "document": to_document(invoice)}
                 rows.append({**shared, **own})

@@ -53,7 +53,7 @@ def sums(conn: Connection) -> list[Sum]:
 def payments_of(conn: Connection, customer_id: UUID, limit: int) -> list[tuple[str, Payment]]:
     """Return what a customer has paid, newest first, each with its invoice's number."""
     find = (
-        "SELECT i.number, p.id, p.amount, p.paid_on, p.source, p.source_key, p.by, p.note, p.recorded_at "
+        "SELECT i.number, p.id, p.amount, p.paid_on, p.source, p.source_key, p.by, p.note, p.recorded_at, p.reason "
         "FROM invoice_payments p JOIN invoices i ON i.id = p.invoice_id WHERE i.customer_id = :customer "
         "ORDER BY p.recorded_at DESC, p.id LIMIT :limit"
     )

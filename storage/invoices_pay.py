@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from engine.invoicing.invoice import CENT
-from storage import invoices
+from storage import invoices, invoices_audit
 from storage.errors_invoices import PaymentRefused
 from storage.invoices import Issued
 
@@ -20,8 +20,8 @@ HAND: Final = "hand"
 MOST: Final = Decimal(100_000_000)
 """No amount of an invoice reaches it: `numeric(10,2)`."""
 ADD: Final = text(
-    "INSERT INTO invoice_payments (invoice_id, amount, paid_on, source, source_key, by, note) "
-    "VALUES (:invoice, :amount, :paid_on, :source, :key, :by, :note) ON CONFLICT (source, source_key) DO NOTHING"
+    "INSERT INTO invoice_payments (invoice_id, amount, paid_on, source, source_key, by, note, reason) "
+    "VALUES (:invoice, :amount, :paid_on, :source, :key, :by, :note, :reason)"
 )
 PART: Final = 500
 LOCK_BY_REFERENCE: Final = text(
@@ -78,14 +78,29 @@ class Imported:
 
 
 def pay(
-    conn: Connection, invoice_id: UUID, amount: Decimal | None, *, by: str, paid_on: date | None = None, note: str = ""
+    conn: Connection,
+    invoice_id: UUID,
+    amount: Decimal | None,
+    *,
+    by: str,
+    paid_on: date | None = None,
+    note: str = "",
+    reason: str = "",
+    seen: Decimal | None = None,
 ) -> Issued:
-    """Book a payment by hand; None: all that is open. A negative amount takes back what was booked wrongly.
+    """Book a payment by hand, audited; None: all that is open. A negative amount takes back what was booked wrongly.
 
-    Raises UnknownInvoice, PaymentRefused.
+    seen: what was paid when somebody looked; it is refused when something was booked since. Raises UnknownInvoice,
+    PaymentRefused.
     """
-    there = _locked(conn, invoice_id)
+    there = invoices.get(conn, invoice_id)
     wanted = there.open if amount is None else amount
+    action = "invoice_paid" if wanted >= 0 else "invoice_payment_taken_back"
+    facts = {"invoice": there.number, "amount": str(wanted)}
+    invoices_audit.note(conn, invoice_id, action, by=by, reason=reason, facts=facts)
+    there = _locked(conn, invoice_id)
+    if seen is not None and seen != there.paid:
+        raise PaymentRefused(there.number, wanted, there.open, "something was booked since it was looked at")
     if there.kind != "invoice" or there.credited_by is not None:
         raise PaymentRefused(there.number, wanted, there.open, "nothing is owed for it")
     if not wanted.is_finite() or not wanted or wanted.copy_abs() >= MOST or wanted != wanted.quantize(CENT):
@@ -95,7 +110,7 @@ def pay(
     if there.paid + wanted < 0:
         raise PaymentRefused(there.number, wanted, there.open, f"only {there.paid} was paid so far")
     given = {"invoice": there.id, "amount": wanted, "paid_on": paid_on or there.today, "source": HAND, "key": None}
-    conn.execute(ADD, {**given, "by": by, "note": note})
+    conn.execute(ADD, {**given, "by": by, "note": note, "reason": reason})
     return invoices.get(conn, invoice_id)
 
 

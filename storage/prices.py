@@ -14,7 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from engine.invoicing.metered import PlatformPrice, Prices, SkillPrice
-from storage import clock
+from storage import audit, clock
+from storage.audit import AuditNote
 from storage.errors_invoices import PriceRefused
 
 FIELDS: Final = ("monthly_fee", "setup_fee", "per_message_price", "model_spend_factor", "vat_rate_chli")
@@ -88,8 +89,11 @@ def change(
     by: str,
     valid_from: date | None = None,
     currency: str | None = None,
+    reason: str = "",
 ) -> date:
     """Change prices from a day on, today unless told otherwise; what is not named stays. Return that day.
+
+    Who did so, and why, stays with the change and is audited.
 
     Raises PriceRefused when the day is covered by an issued invoice, or the currency changes after the first one.
     """
@@ -106,27 +110,32 @@ def change(
         {"since": since},
     ).one()
     add = text(
-        f"INSERT INTO platform_pricing_history (valid_from, {NAMES}, by) VALUES (:since, "
-        f"{', '.join(f':{name}' for name in FIELDS)}, :by)"
+        f"INSERT INTO platform_pricing_history (valid_from, {NAMES}, by, reason) VALUES (:since, "
+        f"{', '.join(f':{name}' for name in FIELDS)}, :by, :reason)"
     )
-    conn.execute(add, {**before._asdict(), **wish, "since": since, "by": by})
+    conn.execute(add, {**before._asdict(), **wish, "since": since, "by": by, "reason": reason})
     conn.execute(text("UPDATE platform_pricing SET updated_at = now(), updated_by = :by"), {"by": by})
     _catch_up(conn, today)
+    _note(conn, by, reason, since, dict(wish) if currency is None else {**wish, "currency": currency})
     return since
 
 
 def change_skill(
-    conn: Connection, skill: str, daily_price: Decimal, *, by: str, valid_from: date | None = None
+    conn: Connection, skill: str, daily_price: Decimal, *, by: str, valid_from: date | None = None, reason: str = ""
 ) -> date:
     """Set what a day of a skill costs from a day on, today unless told otherwise. Return that day."""
     today, since = _begin(conn, valid_from)
     _check("daily_price", daily_price, UNIT_DIGITS, MOST)
-    given = {"skill": skill, "since": since, "price": daily_price, "by": by}
-    add = "INSERT INTO skill_pricing_history (skill, valid_from, daily_price, by) VALUES (:skill, :since, :price, :by)"
+    given = {"skill": skill, "since": since, "price": daily_price, "by": by, "reason": reason}
+    add = (
+        "INSERT INTO skill_pricing_history (skill, valid_from, daily_price, by, reason) "
+        "VALUES (:skill, :since, :price, :by, :reason)"
+    )
     conn.execute(text(add), given)
     there = "INSERT INTO skill_pricing (skill, updated_by) VALUES (:skill, :by) ON CONFLICT (skill) DO UPDATE SET "
     conn.execute(text(there + "updated_at = now(), updated_by = :by"), {"skill": skill, "by": by})
     _catch_up(conn, today)
+    _note(conn, by, reason, since, {"skill": skill, "daily_price": daily_price})
     return since
 
 
@@ -134,12 +143,18 @@ def history(conn: Connection) -> list[dict[str, Any]]:
     """Return every change of a price, newest first."""
     nulls = ", ".join(["NULL"] * len(FIELDS))
     find = (
-        f"SELECT NULL AS skill, valid_from, {NAMES}, NULL AS daily_price, by, recorded_at "
+        f"SELECT NULL AS skill, valid_from, {NAMES}, NULL AS daily_price, by, recorded_at, reason "
         "FROM platform_pricing_history UNION ALL "
-        f"SELECT skill, valid_from, {nulls}, daily_price, by, recorded_at "
+        f"SELECT skill, valid_from, {nulls}, daily_price, by, recorded_at, reason "
         "FROM skill_pricing_history ORDER BY recorded_at DESC, valid_from DESC LIMIT 1000"
     )
     return [dict(row) for row in conn.execute(text(find)).mappings()]
+
+
+def _note(conn: Connection, by: str, reason: str, since: date, changed: Mapping[str, object]) -> None:
+    """Write a change of prices into the audit; it concerns no account more than others."""
+    facts = {name: str(value) for name, value in {"valid_from": since, **changed}.items()}
+    audit.append(conn, None, [AuditNote("admin", "prices_changed", by, reason, facts=facts)])
 
 
 def _today(conn: Connection) -> date:

@@ -49,6 +49,7 @@ invoices = Table(
     required("document"),  # the whole `engine.invoicing.invoice.Invoice` as canonical JSON
     instant("issued_at", nullable=False),
     required("issued_by"),
+    required("reason", server_default=""),  # of a credit note: why it was written
     CheckConstraint(
         "(kind = 'invoice' AND corrects IS NULL) OR (kind = 'credit_note' AND corrects IS NOT NULL)", name="kind"
     ),
@@ -104,6 +105,7 @@ invoice_payments = Table(
     required("by"),
     required("note", server_default=""),
     instant("recorded_at", nullable=False, server_default=NOW),
+    required("reason", server_default=""),  # of one by hand
     UniqueConstraint("source", "source_key"),
     CheckConstraint("amount <> 0", name="amount"),
     Index("invoice_payments_invoice_id", "invoice_id"),

@@ -135,6 +135,7 @@ platform_pricing_history = Table(
     required("vat_rate_chli", PERCENT),
     required("by"),
     instant("recorded_at", nullable=False, server_default=NOW),
+    required("reason", server_default=""),
     Index("platform_pricing_history_valid_from", "valid_from", "id"),
 )
 
@@ -157,6 +158,7 @@ skill_pricing_history = Table(
     required("daily_price", UNIT_PRICE),
     required("by"),
     instant("recorded_at", nullable=False, server_default=NOW),
+    required("reason", server_default=""),
     Index("skill_pricing_history_skill", "skill", "valid_from", "id"),
 )
 

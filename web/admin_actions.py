@@ -12,11 +12,19 @@ from litestar.params import RawBody
 
 from storage import brakes, clock, holds, policies
 from web import deeds
-from web.inputs import Input, decode, identifier, identifier_field, instant, line, query
+from web.inputs import (
+    REASON_CHARACTERS,
+    Input,
+    decode,
+    given_reason,
+    identifier,
+    identifier_field,
+    instant,
+    line,
+    query,
+)
 from web.services import HttpRequest, PathId, TheServices
 from web.wire import camel, on_the_wire
-
-REASON_CHARACTERS = 500
 
 
 class Wish(Input):
@@ -70,7 +78,7 @@ def ask_for_intent(request: HttpRequest, services: TheServices, body: RawBody) -
     wish = decode(Wish, body)
     account_id = UUID(identifier_field(wish.account_id, "accountId"))
     server_id = UUID(identifier_field(wish.server_id, "serverId")) if wish.server_id is not None else None
-    action, reason = line(wish.action, "action"), _reason(wish.reason)
+    action, reason = line(wish.action, "action"), given_reason(wish.reason)
     asked = deeds.ask(services, request.state.caller, action, account_id, server_id, reason=reason)
     return {"intentIds": [str(each.intent_id) for each in asked], "status": "asked" if asked else "dropped"}
 
@@ -98,7 +106,7 @@ def set_hold(request: HttpRequest, services: TheServices, body: RawBody) -> dict
     account_id = UUID(identifier_field(wish.account_id, "accountId")) if wish.account_id is not None else None
     until = instant(wish.until, "until") if wish.until is not None else None
     hold_id = deeds.set_hold(
-        services, request.state.caller, line(wish.kind, "kind"), account_id, until, reason=_reason(wish.reason)
+        services, request.state.caller, line(wish.kind, "kind"), account_id, until, reason=given_reason(wish.reason)
     )
     return {"holdId": str(hold_id)}
 
@@ -117,7 +125,7 @@ def exempt_account(
     wish = decode(Exemption, body)
     wanted = UUID(identifier(account_id, "account"))
     until = instant(wish.until, "until") if wish.until is not None else None
-    deeds.exempt(services, request.state.caller, wanted, until, _reason(wish.reason))
+    deeds.exempt(services, request.state.caller, wanted, until, given_reason(wish.reason))
     return {"accountId": str(wanted), "exemptUntil": on_the_wire(until)}
 
 
@@ -125,7 +133,7 @@ def exempt_account(
 def command_account(request: HttpRequest, services: TheServices, account_id: PathId, body: RawBody) -> dict[str, Any]:
     """Send a person's event to the account's ladders. One that moves nothing now is refused, with the reason."""
     wish = decode(Event, body)
-    event, reason = line(wish.event, "event"), _reason(wish.reason)
+    event, reason = line(wish.event, "event"), given_reason(wish.reason)
     wanted = UUID(identifier(account_id, "account"))
     recorded = deeds.command(services, request.state.caller, wanted, event, reason)
     return {"accountId": str(wanted), "states": dict(recorded.settlement.snapshot.states)}
@@ -155,12 +163,8 @@ def list_brakes(services: TheServices) -> list[dict[str, Any]]:
 def release_brake(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
     """Let a tripped brake go, after a look at whom it holds."""
     wish = decode(Release, body) if body.strip() else Release()
-    deeds.release_brake(services, request.state.caller, name, wish.allowance, _reason(wish.reason))
+    deeds.release_brake(services, request.state.caller, name, wish.allowance, given_reason(wish.reason))
     return {"name": name, "released": True}
-
-
-def _reason(words: str) -> str:
-    return line(words, "reason", REASON_CHARACTERS) if words else ""
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (

@@ -23,6 +23,7 @@ from web.inputs import (
     day,
     decode,
     email_address,
+    given_reason,
     identifier,
     identifier_field,
     line,
@@ -49,6 +50,7 @@ class NewPrices(Input):
     vat_rate_chli: Decimal | None = None
     currency: str | None = None
     valid_from: date | None = None
+    reason: str = ""
 
 
 class NewSkillPrice(Input):
@@ -56,6 +58,7 @@ class NewSkillPrice(Input):
 
     daily_price: Decimal
     valid_from: date | None = None
+    reason: str = ""
 
 
 class BillingConfig(Input):
@@ -113,7 +116,7 @@ def change_prices(request: HttpRequest, services: TheServices, body: RawBody) ->
     valid_from = None if wish.valid_from is None else day(wish.valid_from, "validFrom")
     with services.database.begin() as conn:
         more: dict[str, Any] = {"by": caller.actor, "valid_from": valid_from, "currency": wish.currency}
-        since = prices.change(conn, named, **more)
+        since = prices.change(conn, named, reason=given_reason(wish.reason), **more)
     return {**_held(services), "validFrom": since.isoformat()}
 
 
@@ -125,7 +128,8 @@ def change_skill_price(request: HttpRequest, services: TheServices, skill: PathI
     valid_from = None if wish.valid_from is None else day(wish.valid_from, "validFrom")
     caller: Caller = request.state.caller
     with services.database.begin() as conn:
-        since = prices.change_skill(conn, name, wish.daily_price, by=caller.actor, valid_from=valid_from)
+        more: dict[str, Any] = {"by": caller.actor, "valid_from": valid_from}
+        since = prices.change_skill(conn, name, wish.daily_price, reason=given_reason(wish.reason), **more)
     return {"skill": name, "dailyPrice": str(wish.daily_price), "validFrom": since.isoformat()}
 
 

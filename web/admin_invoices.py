@@ -25,7 +25,7 @@ from storage.invoices_issue import Billing
 from web.admin_billing import customer_of
 from web.auth import Caller
 from web.billing_wire import plain, shown, whole
-from web.inputs import FIRST_YEAR, LAST_YEAR, Input, day, decode, identifier_field, line, page_size, query
+from web.inputs import FIRST_YEAR, LAST_YEAR, Input, day, decode, given_reason, identifier_field, line, page_size, query
 from web.problems import bad_input, conflict, nothing_here
 from web.services import HttpRequest, PathId, TheServices
 
@@ -51,6 +51,13 @@ class NewPayment(Input):
     amount: Decimal | None = None
     paid_on: date | None = None
     note: str = ""
+    reason: str = ""
+
+
+class NewCredit(Input):
+    """Why a credit note is written."""
+
+    reason: str = ""
 
 
 # ---- invoices --------------------------------------------------------------------------------------------------------
@@ -115,19 +122,21 @@ def show_invoice(services: TheServices, number: PathId) -> dict[str, Any]:
     with services.database.begin() as conn:
         found = invoices.get(conn, _number(number))
         paid = invoices.payments(conn, found.id)
-    names = ("amount", "paid_on", "source", "by", "note", "recorded_at")
+    names = ("amount", "paid_on", "source", "by", "note", "reason", "recorded_at")
     payments = [plain({name: getattr(each, name) for name in names}) for each in paid]
     return {**shown(found), "invoice": whole(found.invoice), "payments": payments}
 
 
-@post("/billing/invoices/{number:str}/credit", status_code=201, sync_to_thread=True)
-def credit_invoice(request: HttpRequest, services: TheServices, number: PathId) -> dict[str, Any]:
+@post("/billing/invoices/{number:str}/credit", opt={"takes": NewCredit}, status_code=201, sync_to_thread=True)
+def credit_invoice(request: HttpRequest, services: TheServices, number: PathId, body: RawBody) -> dict[str, Any]:
     """Take all of an invoice back by a credit note; its month may then be invoiced anew."""
+    wish = decode(NewCredit, body) if body.strip() else NewCredit()
+    reason = given_reason(wish.reason)
     caller: Caller = request.state.caller
 
     def write(conn: Connection) -> Issued:
         wanted = invoices.get(conn, _number(number)).id
-        return Billing(creditor_of(services.settings)).credit(conn, wanted, by=caller.actor)
+        return Billing(creditor_of(services.settings)).credit(conn, wanted, by=caller.actor, reason=reason)
 
     return shown(services.database.transact("the credit note", write))
 
@@ -137,12 +146,12 @@ def pay_invoice(request: HttpRequest, services: TheServices, number: PathId, bod
     """Book a payment by hand, of all that is open or of a part."""
     wish = decode(NewPayment, body) if body.strip() else NewPayment()
     caller: Caller = request.state.caller
-    note = line(wish.note, "note", 200) if wish.note else ""
+    note, reason = line(wish.note, "note", 200) if wish.note else "", given_reason(wish.reason)
     paid_on = None if wish.paid_on is None else day(wish.paid_on, "paidOn")
 
     def write(conn: Connection) -> Issued:
         found = invoices.get(conn, _number(number))
-        more: dict[str, Any] = {"by": caller.actor, "paid_on": paid_on, "note": note}
+        more: dict[str, Any] = {"by": caller.actor, "paid_on": paid_on, "note": note, "reason": reason}
         return invoices_pay.pay(conn, found.id, wish.amount, **more)
 
     return shown(services.database.transact("the payment", write))

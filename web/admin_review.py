@@ -18,7 +18,7 @@ from storage import alerts, intents, repairs
 from storage.tables import stripe_events
 from web import deeds
 from web.admin_operations import REASON_CHARACTERS, Reason
-from web.inputs import Input, decode, identifier, identifier_field, line, page_size, query
+from web.inputs import Input, decode, given_reason, identifier, identifier_field, line, page_size, query
 from web.problems import bad_input
 from web.services import HttpRequest, PathId, TheServices
 from web.wire import camel, on_the_wire
@@ -106,7 +106,7 @@ def resolve_intent(request: HttpRequest, services: TheServices, intent_id: PathI
     """Settle what is unknown or failed, after a look at what really happened."""
     wish = decode(Resolution, body)
     wanted, outcome = UUID(identifier(intent_id, "intent")), wish.outcome
-    reason = line(wish.reason, "reason", REASON_CHARACTERS) if wish.reason else ""
+    reason = given_reason(wish.reason)
     deeds.resolve(services, request.state.caller, wanted, outcome, reason)
     return {"intentId": str(wanted), "outcome": outcome}
 

@@ -23,6 +23,7 @@ NAME_CHARACTERS = 100
 EMAIL_CHARACTERS = 254
 PATH_CHARACTERS = 4096
 KEY_CHARACTERS = 255
+REASON_CHARACTERS = 500
 FIRST_YEAR, LAST_YEAR = 2000, 2200
 
 # Formatting characters that reorder or hide neighbouring text. Joiners stay: scripts and emoji need them.
@@ -155,6 +156,11 @@ def paragraphs(text: str, field: str, characters: int) -> str:
     if not words.strip():
         raise bad_input(f"`{field}` is empty.", field=field)
     return words
+
+
+def given_reason(words: str) -> str:
+    """Check a reason that may be left out."""
+    return line(words, "reason", REASON_CHARACTERS) if words else ""
 
 
 def email_address(text: str, field: str = "email") -> str:

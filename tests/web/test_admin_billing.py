@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 from sqlalchemy import text
 
-from storage import accounts, clock
+from storage import accounts, audit, clock, ledger, policies
 from storage.errors import ZoneUnknown
 from tests.jobs.invoices.papers import bank_xml, entry_xml, payment_xml
 from tests.web.site import Site, Tenant
@@ -100,6 +101,38 @@ def test_invoice_is_previewed_issued_shown_paid_and_credited(site: Site, payer: 
     listed = site.admin.get(f"{BILLING}/invoices", params={"customerId": payer.customer_id}).json()
     assert [each["state"] for each in listed] == ["open", "credit_note", "credited"]
     assert site.admin.get(f"{BILLING}/invoices/F1-1").status_code == 404
+
+
+def test_who_changed_a_price_paid_or_credited_says_why_and_it_is_kept_and_audited(
+    site: Site, payer: Tenant, month: str
+) -> None:
+    soon = (date.fromisoformat(f"{month}-01") + timedelta(days=400)).isoformat()
+    changes = {"prices": {"setupFee": "1.00"}, "prices/skills/voice": {"dailyPrice": "0.75"}}
+    for where, change in changes.items():
+        told = {**change, "validFrom": soon, "reason": f"dearer {where}"}
+        assert site.admin.put(f"{BILLING}/{where}", json=told).status_code == 200
+    kept = site.admin.get(f"{BILLING}/prices/history").json()
+    assert {f"dearer {where}" for where in changes} < {row["reason"] for row in kept}
+    with site.database.begin() as conn:
+        find = "SELECT canonical FROM audit WHERE account_id = :nobody AND canonical LIKE '%prices_changed%'"
+        written = "".join(conn.execute(text(find), {"nobody": audit.NOBODY}).scalars())
+    assert all(f"dearer {where}" in written for where in changes)
+    made = issue(site, payer, month).json()
+    with site.database.begin() as conn:  # as the controller does within a minute: it is audited with its accounts then
+        ledger.begin_invoice(conn, policies.in_force(conn), UUID(made["invoiceId"]))
+    about = f"{BILLING}/invoices/{made['number']}"
+    assert site.admin.post(f"{about}/paid", json={"amount": "5", "reason": "in cash"}).status_code == 200
+    assert site.admin.post(f"{about}/paid", json={"amount": "-5", "reason": "counted twice"}).status_code == 200
+    assert site.admin.post(f"{about}/credit", json={"reason": "wrong month"}).json()["reason"] == "wrong month"
+    assert [each["reason"] for each in site.admin.get(about).json()["payments"]] == ["in cash", "counted twice"]
+    rows = site.admin.get(f"/api/admin/accounts/{payer.account_id}/events").json()
+    said = [(row["action"], row["because"], row["actor"]) for row in rows if row["kind"] == "admin"]
+    assert said[-3:] == [
+        ("invoice_paid", "in cash", "admin"),
+        ("invoice_payment_taken_back", "counted twice", "admin"),
+        ("invoice_credited", "wrong month", "admin"),
+    ]
+    assert site.admin.post(f"{about}/paid", json={"reason": "x" * 501}).status_code == 400
 
 
 def test_month_is_generated_for_everybody_once(site: Site, payer: Tenant, month: str) -> None:

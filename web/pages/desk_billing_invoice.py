@@ -35,7 +35,6 @@ from web.problems import bad_input, conflict
 from web.services import HttpRequest, PathId, Services, TheServices
 
 NOTE_CHARACTERS = 200
-CHANGED = "Something was booked since this page was shown, perhaps this very payment. Look again first."
 NO_REMINDER = (
     "No reminder can be asked for now: the invoice is not due yet, is settled or overdue, or the reminder before "
     "has not left."
@@ -109,10 +108,7 @@ async def credit(request: HttpRequest, services: TheServices, invoice: PathId) -
         maker = Billing(creditor_of(services.settings))
 
         def write(conn: Connection) -> Issued:
-            wanted = _invoice(conn, invoice)
-            facts = {"invoice": wanted.number, "total": str(wanted.total)}
-            invoices_audit.note(conn, wanted.id, "invoice_credited", by=caller.actor, reason=reason, facts=facts)
-            return maker.credit(conn, wanted.id, by=caller.actor)
+            return maker.credit(conn, _invoice(conn, invoice).id, by=caller.actor, reason=reason)
 
         made = services.database.transact("the credit note", write)
         return f"{invoice} is taken back by {made.number}. Its month can be invoiced anew."
@@ -150,20 +146,18 @@ async def remind(request: HttpRequest, services: TheServices, invoice: PathId) -
 def _book(
     request: HttpRequest, services: Services, number: str, form: Mapping[str, str], amount: Decimal | None
 ) -> Issued:
-    """Book an amount, None for all that is open, and write down why."""
+    """Book an amount, None for all that is open; a form that is sent twice counts once."""
     reason = reason_of(form)
     paid_on = day_of(form, "paid_on", "The day")
     note = line(form["note"], "note", NOTE_CHARACTERS) if form.get("note", "").strip() else ""
     caller: Caller = request.state.caller
-    action = "invoice_paid" if amount is None or amount > 0 else "invoice_payment_taken_back"
 
     def write(conn: Connection) -> Issued:
-        wanted = _invoice(conn, number)
-        facts = {"invoice": wanted.number, "amount": str(wanted.open if amount is None else amount)}
-        invoices_audit.note(conn, wanted.id, action, by=caller.actor, reason=reason, facts=facts)
-        if form.get("seen") != str(_invoice(conn, number).paid):  # read behind the audit's lock: a form counts once
-            raise conflict("CHANGED", CHANGED)
-        return invoices_pay.pay(conn, wanted.id, amount, by=caller.actor, paid_on=paid_on, note=note)
+        wanted, seen = _invoice(conn, number), amount_of(form, "seen", "What was paid")
+        if seen is None:
+            raise bad_input("The page did not say what was paid. Load it again.")
+        more: dict[str, Any] = {"paid_on": paid_on, "note": note, "reason": reason, "seen": seen}
+        return invoices_pay.pay(conn, wanted.id, amount, by=caller.actor, **more)
 
     return services.database.transact("the payment", write)
 

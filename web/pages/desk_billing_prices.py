@@ -13,7 +13,7 @@ from web.auth import Caller
 from web.inputs import line
 from web.pages.billing_words import amount_of, day_of
 from web.pages.desk_billing import PAGE, billing
-from web.pages.desk_words import deed
+from web.pages.desk_words import deed, reason_of
 from web.pages.forms import form_of
 from web.pages.visitor import admins_only
 from web.problems import bad_input
@@ -50,9 +50,10 @@ async def change_prices(request: HttpRequest, services: TheServices) -> Response
         wish = {name: price for name, price in read.items() if price is not None}
         if not wish:
             raise bad_input("No price was named.")
+        reason = reason_of(form)
         valid_from = day_of(form, "valid_from", "The first day")
         with services.database.begin() as conn:
-            since = prices.change(conn, wish, by=caller.actor, valid_from=valid_from)
+            since = prices.change(conn, wish, by=caller.actor, valid_from=valid_from, reason=reason)
         return f"Changed from {since} on: {', '.join(LABELS[name][0].lower() for name in wish)}."
 
     return await services.in_thread(deed, request, PLACE, work)
@@ -69,9 +70,11 @@ async def change_skill_price(request: HttpRequest, services: TheServices) -> Res
         price = _price(form, "daily_price", "The price of a day")
         if price is None:
             raise bad_input("Say what a day costs, 0 for nothing.")
+        reason = reason_of(form)
         valid_from = day_of(form, "valid_from", "The first day")
         with services.database.begin() as conn:
-            since = prices.change_skill(conn, skill, price, by=caller.actor, valid_from=valid_from)
+            more: dict[str, Any] = {"by": caller.actor, "valid_from": valid_from, "reason": reason}
+            since = prices.change_skill(conn, skill, price, **more)
         return f"A day of {skill} costs {price} from {since} on."
 
     return await services.in_thread(deed, request, PLACE, work)

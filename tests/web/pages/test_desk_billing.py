@@ -96,6 +96,7 @@ def test_payments_are_booked_taken_back_and_credited_with_a_reason(site: Site, b
     assert "is taken back by" in desk.text
     assert fresh(site, invoice).credited_by is not None
     assert desk.client.get(f"{PAGE}/invoices/{invoice.number}/pdf").content.startswith(b"%PDF-")
+    assert desk.open(page).text.count(WHY) == 3
     done = ["invoice_paid", "invoice_paid", "invoice_payment_taken_back", "invoice_credited"]
     assert reasons(site, tenant) == [(action, WHY) for action in done]
 
@@ -133,16 +134,21 @@ def test_organisation_is_changed_as_a_whole_and_shown_harmlessly(site: Site, bil
 
 def test_prices_change_from_a_day_on_and_every_change_is_shown(bills: Bills, desk: Browser) -> None:
     soon = (bills.today + timedelta(days=40)).isoformat()
-    desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", monthly_fee="1’059.50", valid_from=soon)
+    desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", monthly_fee="1’059.50", valid_from=soon, reason=WHY)
     assert f"Changed from {soon} on: monthly fee" in desk.text
     assert "1059.50" in desk.text
-    desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices/skills", skill=HOSTILE, daily_price="0.12345", valid_from="")
+    desk.open(f"{PAGE}/prices").send(
+        f"{PAGE}/prices/skills", skill=HOSTILE, daily_price="0.12345", valid_from="", reason=HOSTILE
+    )
     assert "0.12345" in desk.text
+    assert WHY in desk.text
     assert "<script>alert" not in desk.answer.text
     for wrong in ({}, {"monthly_fee": "1.001"}, {"monthly_fee": "-1"}, {"vat_rate_chli": "100"}):
-        assert desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", **wrong).answer.status_code == 400
+        assert desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", **wrong, reason=WHY).answer.status_code == 400
     past = {"monthly_fee": "1", "valid_from": "1999-01-01"}
-    assert desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", **past).answer.status_code == 400
+    assert desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", **past, reason=WHY).answer.status_code == 400
+    unsaid = {"monthly_fee": "1", "valid_from": soon}
+    assert "Say why" in desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", **unsaid).text
 
 
 def test_the_next_reminder_is_asked_for_only_when_it_may_be(site: Site, bills: Bills, desk: Browser) -> None:
