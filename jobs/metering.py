@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -30,10 +30,12 @@ ROWS: Final = text(
     "SELECT s.id, s.observed, coalesce(s.ran_at, s.created_at) AS since, "
     "EXISTS (SELECT FROM tenant_billing_lifecycle l WHERE l.server_id = s.id AND l.event = 'created') AS known, "
     "ARRAY(SELECT skill FROM (SELECT DISTINCT ON (skill) skill, event FROM tenant_skill_events e "
-    "WHERE e.server_id = s.id ORDER BY skill, at DESC, e.id DESC) latest WHERE event = 'enabled' ORDER BY skill) AS on "
+    "WHERE e.server_id = s.id ORDER BY skill, at DESC, e.id DESC) latest WHERE event = 'enabled' ORDER BY skill) AS on"
+    ", EXISTS (SELECT FROM tenant_skill_events e WHERE e.server_id = s.id AND e.id > :newest) AS switched_since "
     "FROM servers s WHERE s.host = :host AND (s.lifecycle = ANY(:lives) OR (s.lifecycle = 'failed' "
     "AND s.ran_at IS NOT NULL)) AND s.id > :after ORDER BY s.id LIMIT :limit"
 )
+NEWEST: Final = text("SELECT coalesce(max(id), 0) FROM tenant_skill_events")
 GONE: Final = text(
     "SELECT s.id, s.lifecycle_since FROM servers s JOIN tenant_billing_lifecycle c ON c.server_id = s.id "
     "AND c.event = 'created' WHERE s.lifecycle = 'deleted' AND NOT EXISTS (SELECT FROM tenant_billing_lifecycle d "
@@ -61,14 +63,23 @@ class Mirrored:
     """Hosts that could not be asked: nothing is known of their tenants."""
 
 
+class _Shown(NamedTuple):
+    """What a host holds by its id, None where it does not tell; and the newest switch that was recorded before."""
+
+    tenants: Mapping[str, Tenant] | None
+    newest: int
+
+
 def mirror(database: Database, hosts: Mapping[str, Tenancies], source: Source) -> Mirrored:
     """Record what hosts hold and events do not tell. Repeating it records nothing more."""
     report = Mirrored()
     for name, host in hosts.items():
+        with database.begin() as conn:
+            newest: int = conn.execute(NEWEST).scalar_one()
         try:
-            shown: dict[str, Tenant] | None = {tenant.server_id: tenant for tenant in host.tenants()}
+            shown = _Shown({tenant.server_id: tenant for tenant in host.tenants()}, newest)
         except NotOffered:
-            shown = None  # such a host shows only what runs
+            shown = _Shown(None, newest)  # such a host shows only what runs
         except HostError as error:
             say(log, logging.WARNING, f"host {name} does not tell its tenants", reason=str(error))
             report.silent += (name,)
@@ -94,26 +105,25 @@ def _pages(database: Database, host: str) -> Iterator[UUID]:
         after = found[-1] if len(found) == BATCH else None
 
 
-def _page(host: str, after: UUID) -> dict[str, Any]:
-    return {"host": host, "lives": LIVES, "after": after, "limit": BATCH}
+def _page(host: str, after: UUID, newest: int = 0) -> dict[str, Any]:
+    return {"host": host, "lives": LIVES, "after": after, "limit": BATCH, "newest": newest}
 
 
-def _record(
-    database: Database, host: str, after: UUID, shown: Mapping[str, Tenant] | None, source: Source, report: Mirrored
-) -> None:
+def _record(database: Database, host: str, after: UUID, shown: _Shown, source: Source, report: Mirrored) -> None:
     def work(conn: Connection) -> Mirrored:
         page = Mirrored()
         now = clock.now(conn)
         down: list[Down] = []
-        for row in conn.execute(ROWS, _page(host, after)).all():
-            tenant = None if shown is None else shown.get(str(row.id))
-            if shown is not None and tenant is None:
+        for row in conn.execute(ROWS, _page(host, after, shown.newest)).all():
+            tenant = None if shown.tenants is None else shown.tenants.get(str(row.id))
+            if shown.tenants is not None and tenant is None:
                 continue  # its host has lost it: that is no deletion that anybody asked for
             page.examined += 1
             since: datetime = min(tenant.created_at if tenant else row.since, now)
             if not row.known:
                 page.lifecycle += metering.created(conn, row.id, at=since, source=source)
-            if tenant is not None and set(tenant.packages) != set(row.on):
+            # What was switched since the host was asked is newer than its answer.
+            if tenant is not None and not row.switched_since and set(tenant.packages) != set(row.on):
                 page.packages += metering.packages(conn, row.id, tenant.packages, source=source)
             stopped = row.observed == "stopped" if tenant is None else tenant.suspended_at is not None
             down.append(Down(row.id, stopped, tenant.suspended_at if tenant else None))

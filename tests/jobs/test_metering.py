@@ -120,6 +120,24 @@ def test_backfill_mirrors_what_the_host_holds_once(floor: Floor) -> None:
     assert stops(floor, down)[1:] == [("resumed", "host", "backfill")]
 
 
+def test_packages_that_are_switched_while_a_host_is_asked_are_not_switched_back(floor: Floor) -> None:
+    server = floor.machine(floor.known_account())
+    floor.host.packages[str(server)] = ("voice",)
+    assert looked(floor) == (1, 1, 1, 0)
+
+    class Meanwhile:
+        def tenants(self) -> list[Tenant]:
+            told = list(floor.host.tenants())
+            floor.host.packages[str(server)] = ()
+            with floor.begin() as conn:
+                metering.packages(conn, server, ())
+            return told
+
+    assert mirror(floor.database, {"local": Meanwhile()}, "reconcile").packages == 0
+    assert skills(floor, server) == [("voice", "enabled", "backfill"), ("voice", "disabled", "observed")]
+    assert looked(floor) == (1, 0, 0, 0)
+
+
 def test_owners_own_stop_is_no_suspension(floor: Floor) -> None:
     server = floor.machine(floor.known_account(), runs=False)
     assert looked(floor) == (1, 1, 0, 0)
