@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.acceptance.system import System, invoice_event, left_behind, poll, subscription_event
@@ -37,109 +38,130 @@ def pay(system: System, customer: str, invoice: str = "in_1", event: str = "evt_
     return paid
 
 
+class Story:
+    """A customer with a server and a backup, and another one who pays all the while."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        customer, self.client = system.customer()
+        self.address = f"c{system.customers}@example.org"
+        self.account = system.account(customer, "cus_loop")
+        self.server = system.server(self.client, self.account, "one")
+        other, others_client = system.customer()
+        self.foreign_account = system.account(other, "cus_other")
+        self.foreign = system.server(others_client, self.foreign_account, "two")
+        self.path = f"/api/servers/{self.server}"
+        assert self.client.post(f"{self.path}/host/start").status_code == 202
+        assert self.view["servers"][0]["observed"] == "running"
+        written = self.client.put(f"{self.path}/files", json={"path": "notes.txt", "content": "mine"})
+        assert written.status_code in (200, 201, 204)
+        assert self.client.post(f"{self.path}/backups").status_code in (200, 201, 202)
+        system.drain()
+        assert len(self.client.get(f"{self.path}/backups").json()) == 1
+
+    @property
+    def view(self) -> dict[str, Any]:
+        return self.system.view(self.account)
+
+    @property
+    def backups(self) -> dict[Path, str]:
+        """What every backup on the disk holds."""
+        found = (self.system.data / "backups").rglob("*.tar.gz")
+        return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+    def ask(self, action: str) -> httpx.Response:
+        """Ask for work on the server, as an admin."""
+        wish = {"action": action, "accountId": self.account, "serverId": self.server}
+        return self.system.admin.post("/api/admin/intents", json=wish)
+
+    def is_warned(self) -> None:
+        assert self.view["billingStatus"] == "overdue_warning"
+        assert self.view["warningSentAt"] is not None
+        late_backup = self.client.post(f"{self.path}/backups")
+        assert late_backup.status_code in (200, 201, 202), "backups stay until the block"
+        self.system.drain()
+        order = {"name": "x", "kind": "game", "accountId": self.account}
+        denied = self.client.post("/api/instances", json=order, headers={"Idempotency-Key": "no"})
+        assert denied.status_code == 402
+        assert denied.headers["content-type"].startswith("application/problem+json")
+        assert denied.json()["code"] == "BILLING_PAST_GRACE"
+
+    def is_warned_finally(self) -> None:
+        assert self.view["billingStatus"] == "final_warning"
+        assert self.view["serverBillingState"] == "backup_blocked"
+        assert self.client.post(f"{self.path}/backups").json()["code"] == "BILLING_BACKUP_BLOCKED"
+        told = self.client.get("/api/account").json()[0]
+        assert told["nextStep"] is not None
+        assert told["message"]
+
+    def is_suspended(self) -> None:
+        view = self.view
+        assert (view["billingStatus"], view["serverBillingState"]) == ("suspended", "suspended_shutdown")
+        assert (view["servers"][0]["desired"], view["servers"][0]["observed"]) == ("stopped", "stopped")
+        for verb in ("host/start", "host/restart", "game/start", "game/restart"):
+            refused = self.client.post(f"{self.path}/{verb}")
+            assert (refused.status_code, refused.json()["code"]) == (402, "BILLING_SUSPENDED")
+        assert self.client.post(f"{self.path}/host/stop").status_code == 202
+        assert self.client.get(f"{self.path}/files/list", params={"path": "/"}).status_code == 200
+        assert self.ask("start_server").status_code in (202, 400, 409)
+        self.system.drain()
+        assert self.view["servers"][0]["observed"] == "stopped", "whoever starts it, it is shut down"
+
+    def harms_nobody_else(self) -> None:
+        theirs = self.system.view(self.foreign_account)
+        assert (theirs["billingStatus"], theirs["servers"][0]["observed"]) == ("active", "running")
+        reached = self.client.get(f"/api/servers/{self.foreign}/files/list", params={"path": "/"})
+        assert reached.status_code == 404
+
+    def is_retained(self) -> None:
+        assert self.view["billingStatus"] == "retained"
+        assert self.view["retentionUntil"] is not None
+        refused = self.ask("delete_suspended_server")
+        assert (refused.status_code, refused.json()["code"]) == (409, "DESTRUCTIVE_ACTION_REJECTED")
+
+    def is_given_back(self) -> None:
+        view = self.view
+        assert (view["billingStatus"], view["serverBillingState"]) == ("active", "allowed")
+        assert view["suspendedAt"] is None
+        assert view["servers"][0]["observed"] == "stopped", "nothing starts by itself on return"
+        self.system.advance(1)
+        assert self.view["servers"][0]["observed"] == "stopped"
+        assert self.client.post(f"{self.path}/host/start").status_code == 202
+        self.system.drain()
+        assert self.view["servers"][0]["observed"] == "running"
+
+    def was_told_each_thing_once(self) -> None:
+        lines = [line for mail in mails(self.system.data, self.address) for line in mail.splitlines()]
+        subjects = [line for line in lines if line.startswith("Subject:")]
+        assert len(subjects) == len(set(subjects)) == 4, subjects
+
+
 def test_a_late_account_climbs_the_ladder_and_a_paid_one_comes_back(system: System) -> None:
-    customer_id, client = system.customer()
-    address = f"c{system.customers}@example.org"
-    account = system.account(customer_id, "cus_loop")
-    server = system.server(client, account, "one")
-    other_id, other = system.customer()
-    foreign_account = system.account(other_id, "cus_other")
-    foreign = system.server(other, foreign_account, "two")
-
-    assert client.post(f"/api/servers/{server}/host/start").status_code == 202
-    assert system.view(account)["servers"][0]["observed"] == "running"
-    assert client.put(f"/api/servers/{server}/files", json={"path": "notes.txt", "content": "mine"}).status_code in (
-        200,
-        201,
-        204,
-    )
-    assert client.post(f"/api/servers/{server}/backups").status_code in (200, 201, 202)
-    system.drain()
-    backups = client.get(f"/api/servers/{server}/backups").json()
-    assert len(backups) == 1
-
+    story = Story(system)
     fail_payment(system, "cus_loop", "in_loop", "evt_loop")
     system.drain()
-    view = system.view(account)
-    assert view["billingStatus"] == "overdue_warning"
-    assert view["warningSentAt"] is not None
-    assert client.post(f"/api/servers/{server}/backups").status_code in (200, 201, 202), "backups stay until the block"
-    system.drain()
-    denied = client.post(
-        "/api/instances", json={"name": "x", "kind": "game", "accountId": account}, headers={"Idempotency-Key": "no"}
-    )
-    assert denied.status_code == 402
-    assert denied.headers["content-type"].startswith("application/problem+json")
-    assert denied.json()["code"] == "BILLING_PAST_GRACE"
-
+    story.is_warned()
     system.advance(71)
-    assert system.view(account)["billingStatus"] == "overdue_warning"
+    assert story.view["billingStatus"] == "overdue_warning"
     system.advance(2)
-    view = system.view(account)
-    assert view["billingStatus"] == "final_warning"
-    assert view["serverBillingState"] == "backup_blocked"
-    assert client.post(f"/api/servers/{server}/backups").json()["code"] == "BILLING_BACKUP_BLOCKED"
-    told = client.get("/api/account").json()[0]
-    assert told["nextStep"] is not None
-    assert told["message"]
-
+    story.is_warned_finally()
     system.advance(46)
-    assert system.view(account)["billingStatus"] == "final_warning"
-    before = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in (system.data / "backups").rglob("*.tar.gz")}
-    assert before
+    assert story.view["billingStatus"] == "final_warning"
+    backups = story.backups
     system.advance(3)
-    view = system.view(account)
-    assert view["billingStatus"] == "suspended"
-    assert view["serverBillingState"] == "suspended_shutdown"
-    assert view["servers"][0]["desired"] == "stopped"
-    assert view["servers"][0]["observed"] == "stopped"
-    for verb in ("host/start", "host/restart", "game/start", "game/restart"):
-        refused = client.post(f"/api/servers/{server}/{verb}")
-        assert (refused.status_code, refused.json()["code"]) == (402, "BILLING_SUSPENDED")
-    assert client.post(f"/api/servers/{server}/host/stop").status_code == 202
-    assert client.get(f"/api/servers/{server}/files/list", params={"path": "/"}).status_code == 200
-    asked = system.admin.post(
-        "/api/admin/intents", json={"action": "start_server", "accountId": account, "serverId": server}
-    )
-    assert asked.status_code in (202, 400, 409)
-    system.drain()
-    assert system.view(account)["servers"][0]["observed"] == "stopped", "whoever starts it, it is shut down"
-    after = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in (system.data / "backups").rglob("*.tar.gz")}
-    assert after == before
-    assert system.view(foreign_account)["billingStatus"] == "active"
-    assert system.view(foreign_account)["servers"][0]["observed"] == "running"
-    assert client.get(f"/api/servers/{foreign}/files/list", params={"path": "/"}).status_code == 404
-
+    story.is_suspended()
+    assert backups
+    assert story.backups == backups
+    story.harms_nobody_else()
     system.advance(73)
-    view = system.view(account)
-    assert view["billingStatus"] == "retained"
-    assert view["retentionUntil"] is not None
-    refused = system.admin.post(
-        "/api/admin/intents",
-        json={"action": "delete_suspended_server", "accountId": account, "serverId": server},
-    )
-    assert (refused.status_code, refused.json()["code"]) == (409, "DESTRUCTIVE_ACTION_REJECTED")
-
+    story.is_retained()
     paid = pay(system, "cus_loop", "in_loop", "evt_loop_paid")
     succeeded = {**paid, "id": "evt_loop_succeeded", "type": "invoice.payment_succeeded"}
     assert system.deliver(succeeded).status_code == 200
     system.drain()
-    view = system.view(account)
-    assert (view["billingStatus"], view["serverBillingState"]) == ("active", "allowed")
-    assert view["suspendedAt"] is None
-    assert view["servers"][0]["observed"] == "stopped", "nothing starts by itself on return"
-    system.advance(1)
-    assert system.view(account)["servers"][0]["observed"] == "stopped"
-    assert client.post(f"/api/servers/{server}/host/start").status_code == 202
-    system.drain()
-    assert system.view(account)["servers"][0]["observed"] == "running"
-
-    subjects = [
-        line for mail in mails(system.data, address) for line in mail.splitlines() if line.startswith("Subject:")
-    ]
-    assert len(subjects) == len(set(subjects)) == 4, subjects
-    kinds = [e["kind"] for e in system.events(account)]
-    assert "rejected" in kinds
+    story.is_given_back()
+    story.was_told_each_thing_once()
+    assert "rejected" in [each["kind"] for each in system.events(story.account)]
 
 
 def test_fifty_copies_of_one_event_are_one_effect(system: System) -> None:
