@@ -18,9 +18,9 @@ from storage import backups, holds, operations, operations_settle, servers
 from storage import edge as edges
 from storage.intents_ask import ask_server
 from tests.doubles.edge import DriverDouble
-from tests.jobs.actions.test_provision import ordered as order_of
 from tests.jobs.doomed import ADA, COOLING_OFF_HOURS, approve, condemned, give_up, switch_on
 from tests.jobs.floor import Floor
+from tests.jobs.orders import ordered as order_of
 
 Prepare = Callable[["Bench"], UUID]
 

@@ -16,9 +16,8 @@ from jobs.hosts.base import HostUnavailable, Tenant
 from jobs.invoices.automatic import run_by_itself
 from jobs.metering import Mirrored, mirror
 from storage import metering, organisations
-from tests.jobs.actions.test_delete import wish
-from tests.jobs.actions.test_provision import ordered
 from tests.jobs.floor import Floor
+from tests.jobs.orders import order, ordered
 from tests.storage.metered import Books
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy" / "invoice.yaml"
@@ -56,7 +55,7 @@ def test_life_of_a_tenant_is_recorded_as_it_happens(floor: Floor, controller: Co
     floor.pay(account)
     floor.run(controller)
     assert stops(floor, server)[1:] == [("resumed", "debt", "observed")]
-    wish(floor, server)
+    order(floor, server, "delete_server")
     floor.run(controller)
     assert life(floor, server)[1:] == [("new", "deleted", "observed")]
     with floor.begin() as conn:

@@ -16,8 +16,8 @@ from storage.intents_ask import ask_server
 from storage.operations import Operation
 from storage.repairs import Event
 from storage.settings import SHIPPED_POLICY
-from tests.jobs.actions.test_provision import at, ordered
 from tests.jobs.floor import Floor
+from tests.jobs.orders import at, ordered
 
 
 @pytest.fixture

@@ -10,16 +10,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from sqlalchemy import Connection, text
 
 from engine.decide import blank
 from engine.model import Plan, Policy
-from storage import clock, intents, ledger
+from storage import clock, intents, ledger, operations
 from storage.database import Database
 from storage.ledger import Recorded
+from storage.operations import Operation
 from storage.settings import Settings
 from tests.factories import HERE, small_policy
 
@@ -114,6 +115,12 @@ class Deployment:
         """Move the clock."""
         with self.begin() as conn:
             clock.advance(conn, hours, self.settings)
+
+    def operation(self, conn: Connection, account_id: UUID, kind: str) -> Operation:
+        """Write an operation of the account's customer down."""
+        customer_id = self.row(account_id)["customer_id"]
+        whose = {"customer_id": customer_id, "account_id": account_id}
+        return operations.create(conn, **whose, idempotency_key=str(uuid4()), request_hash=b"", kind=kind)[0]
 
     # ---- work --------------------------------------------------------------------------------------------------------
 

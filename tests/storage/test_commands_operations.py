@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner, Result
@@ -26,14 +26,7 @@ def failed(shipped: Deployment) -> UUID:
     account = shipped.account()
     server = shipped.server(account, lifecycle="failed", observed="stopped", desired="stopped")
     with shipped.begin() as conn:
-        made, _ = operations.create(
-            conn,
-            customer_id=shipped.row(account)["customer_id"],
-            account_id=account,
-            idempotency_key=str(uuid4()),
-            request_hash=b"",
-            kind="create_server",
-        )
+        made = shipped.operation(conn, account, "create_server")
         operations.progress(conn, made.id, "queued", server_id=server)
         operations.fail(conn, made.id, error="Sorry.", reason="no\ntemplate", left_behind="nothing", phase="create")
         conn.execute(text("UPDATE servers SET autostart = false"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,32 +11,13 @@ from engine.snapshot import Command
 from jobs.actions.backups import SAFETY_COPIES_KEPT
 from jobs.controller import Controller
 from storage import backups, operations
-from storage.intents_ask import ask_server
 from tests.jobs.floor import Floor
+from tests.jobs.orders import order
 
 
 @pytest.fixture
 def server(floor: Floor) -> UUID:
     return floor.machine(floor.known_account())
-
-
-def order(floor: Floor, server: UUID, action: str, *, actor: str = "Ada", **args: Any) -> operations.Operation:
-    """Ask as the API does: an operation, and an intent that names it."""
-    seat = floor.seat(server)
-    with floor.begin() as conn:
-        operation, _ = operations.create(
-            conn,
-            customer_id=seat.customer_id,
-            account_id=seat.account_id,
-            idempotency_key=str(uuid4()),
-            request_hash=b"",
-            kind=action,
-        )
-        if action == "create_backup":
-            backups.create(conn, server, backup_id=UUID(args["backup_id"]))
-        operations.progress(conn, operation.id, "queued", server_id=server)
-        ask_server(conn, floor.policy, server, action, actor=actor, args={**args, "operation_id": str(operation.id)})
-    return operation
 
 
 def made(floor: Floor, server: UUID) -> UUID:

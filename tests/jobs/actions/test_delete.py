@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -11,10 +11,9 @@ from jobs.controller import Controller
 from jobs.hosts.base import HostUnavailable
 from storage import backups, operations, operations_settle, servers
 from storage.errors import DeletionBegun, OperationRefused, ServersStopped
-from storage.intents_ask import ask_server
 from storage.operations import Operation
-from tests.jobs.actions.test_provision import ordered
 from tests.jobs.floor import Floor
+from tests.jobs.orders import order, ordered
 
 
 def failed(floor: Floor, account: UUID) -> tuple[UUID, Operation]:
@@ -123,25 +122,6 @@ def test_an_order_that_is_under_way_or_done_is_not_cleaned_up(floor: Floor, cont
 # ---- by its owner ----------------------------------------------------------------------------------------------------
 
 
-def wish(floor: Floor, server: UUID, kind: str = "delete_server") -> Operation:
-    """Want a server deleted or reinstalled as the API does for its owner."""
-    account = floor.seat(server).account_id
-    with floor.begin() as conn:
-        operation, _ = operations.create(
-            conn,
-            customer_id=floor.row(account)["customer_id"],
-            account_id=account,
-            idempotency_key=str(uuid4()),
-            request_hash=b"",
-            kind=kind,
-        )
-        if kind == "delete_server":
-            servers.request_deletion(conn, floor.policy, server, actor="Ada")
-        operations.progress(conn, operation.id, "queued", server_id=server)
-        ask_server(conn, floor.policy, server, kind, actor="Ada", args={"operation_id": str(operation.id)})
-    return operation
-
-
 def unreachable() -> None:
     raise HostUnavailable("double", "the connection was cut")
 
@@ -152,7 +132,7 @@ def test_a_server_that_its_owner_wants_gone_is_stopped_and_gone_and_its_backups_
     account = floor.known_account()
     server = floor.machine(account)
     floor.host.create_backup(floor.host_spec(server), "kept")
-    operation = wish(floor, server)
+    operation = order(floor, server, "delete_server")
     floor.run(controller)
     assert [verb for verb, about in floor.host.calls if about == str(server) and verb in {"stop", "destroy"}] == [
         "stop",
@@ -167,7 +147,7 @@ def test_a_server_that_its_owner_wants_gone_is_stopped_and_gone_and_its_backups_
 
 def test_a_wish_that_is_withdrawn_in_time_takes_nothing_away(floor: Floor, controller: Controller) -> None:
     server = floor.machine(floor.known_account())
-    operation = wish(floor, server)
+    operation = order(floor, server, "delete_server")
     with floor.begin() as conn:
         assert servers.withdraw_deletion(conn, floor.policy, server, actor="Ada").to == "stopped"
     floor.run(controller)
@@ -178,7 +158,7 @@ def test_a_wish_that_is_withdrawn_in_time_takes_nothing_away(floor: Floor, contr
 
 def test_a_wish_cannot_be_withdrawn_once_something_was_taken_away(floor: Floor, controller: Controller) -> None:
     server = floor.machine(floor.known_account())
-    operation = wish(floor, server)
+    operation = order(floor, server, "delete_server")
     withdrawn: list[bool] = []
 
     def meanwhile() -> None:
@@ -202,7 +182,7 @@ def test_a_wish_cannot_be_withdrawn_once_something_was_taken_away(floor: Floor, 
 def test_a_suspension_before_anything_was_taken_away_keeps_the_server(floor: Floor, controller: Controller) -> None:
     account = floor.known_account()
     server = floor.machine(account)
-    operation = wish(floor, server)
+    operation = order(floor, server, "delete_server")
     floor.suspend_now(account)
     floor.run(controller)
     assert floor.host.made("destroy") == []
@@ -212,7 +192,7 @@ def test_a_suspension_before_anything_was_taken_away_keeps_the_server(floor: Flo
 
 def test_a_deletion_that_is_given_up_halfway_is_resumed_by_a_person(floor: Floor, controller: Controller) -> None:
     server = floor.machine(floor.known_account())
-    operation = wish(floor, server)
+    operation = order(floor, server, "delete_server")
     floor.host.before["destroy"] = unreachable
     for _ in range(9):
         floor.run(controller)
@@ -230,7 +210,7 @@ def test_a_suspension_after_something_was_taken_away_leaves_the_rest_to_a_person
 ) -> None:
     account = floor.known_account()
     server = floor.machine(account)
-    operation = wish(floor, server)
+    operation = order(floor, server, "delete_server")
     floor.host.before["destroy"] = unreachable
     floor.carry_out()
     assert read(floor, operation).phase == "destroy"
@@ -259,7 +239,7 @@ def test_a_reinstall_keeps_what_was_there_before_it_takes_it_away(floor: Floor, 
     server = floor.machine(floor.known_account())
     kept: list[list[bytes]] = []
     floor.host.before["destroy"] = lambda: kept.append(list(floor.host.backups[str(server)].values()))
-    operation = wish(floor, server, "reinstall_server")
+    operation = order(floor, server, "reinstall_server")
     floor.carry_out()
     assert kept == [[b"world"]]
     assert (read(floor, operation).state, floor.seat(server).lifecycle) == ("succeeded", "stopped")
@@ -273,7 +253,7 @@ def test_a_reinstall_keeps_what_was_there_before_it_takes_it_away(floor: Floor, 
 
 def test_a_reinstall_without_a_backup_takes_nothing_away(floor: Floor, controller: Controller) -> None:
     server = floor.machine(floor.known_account())
-    operation = wish(floor, server, "reinstall_server")
+    operation = order(floor, server, "reinstall_server")
     floor.host.before["create_backup"] = unreachable
     for _ in range(9):
         floor.carry_out()
@@ -288,7 +268,7 @@ def test_a_reinstall_takes_nothing_away_of_a_server_that_its_host_does_not_show(
 ) -> None:
     server = floor.machine(floor.known_account())
     floor.rows("UPDATE servers SET ran_at = clock_timestamp() RETURNING 1")
-    operation = wish(floor, server, "reinstall_server")
+    operation = order(floor, server, "reinstall_server")
     floor.host.hidden.add(str(server))
     for _ in range(9):
         floor.carry_out()
@@ -300,7 +280,7 @@ def test_a_reinstall_takes_nothing_away_of_a_server_that_its_host_does_not_show(
 
 def test_a_reinstall_makes_a_server_that_never_came_to_be(floor: Floor) -> None:
     server = floor.machine(floor.known_account(), runs=False)
-    operation = wish(floor, server, "reinstall_server")
+    operation = order(floor, server, "reinstall_server")
     del floor.host.running[str(server)]
     floor.carry_out()
     assert (read(floor, operation).state, floor.seat(server).lifecycle) == ("succeeded", "stopped")
@@ -310,7 +290,7 @@ def test_a_reinstall_makes_a_server_that_never_came_to_be(floor: Floor) -> None:
 def test_a_reinstall_that_has_begun_ends_whatever_is_stopped_meanwhile(floor: Floor, controller: Controller) -> None:
     account = floor.known_account()
     server = floor.machine(account)
-    operation = wish(floor, server, "reinstall_server")
+    operation = order(floor, server, "reinstall_server")
     floor.host.before["create"] = unreachable
     floor.carry_out()
     assert read(floor, operation).phase == "reinstalling"
@@ -326,7 +306,7 @@ def test_a_reinstall_that_has_begun_ends_whatever_is_stopped_meanwhile(floor: Fl
 def test_a_reinstall_that_has_not_begun_when_it_is_stopped_is_not_done(floor: Floor, controller: Controller) -> None:
     account = floor.known_account()
     server = floor.machine(account)
-    operation = wish(floor, server, "reinstall_server")
+    operation = order(floor, server, "reinstall_server")
     floor.host.before["create_backup"] = unreachable
     floor.carry_out()
     assert floor.seat(server).lifecycle == "restoring"

@@ -10,8 +10,8 @@ from jobs.controller import Controller
 from storage import backups, operations
 from storage.intents_ask import ask_server
 from storage.operations import Operation
-from tests.jobs.actions.test_provision import ordered
 from tests.jobs.floor import Floor
+from tests.jobs.orders import ordered
 
 
 def begin(floor: Floor, server: UUID, intent: str, claimed_by: int) -> None:

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
-
 import pytest
 
 from jobs import edge
 from jobs.controller import Controller
 from jobs.hosts.base import HostBusy, HostUnavailable
-from storage import operations, servers
+from storage import operations
 from storage.slots import slot
 from tests.jobs.floor import Floor
-
-
-def ordered(floor: Floor, account: UUID) -> tuple[UUID, operations.Operation]:
-    """Order a server as the API does."""
-    with floor.begin() as conn:
-        operation, _ = operations.create(
-            conn,
-            customer_id=floor.row(account)["customer_id"],
-            account_id=account,
-            idempotency_key=str(uuid4()),
-            request_hash=b"",
-            kind="create_server",
-        )
-        args = {"operation_id": str(operation.id)}
-        server, _ = servers.create(conn, floor.policy, account, name="new", kind="game", actor="Ada", args=args)
-        operations.progress(conn, operation.id, "queued", server_id=server)
-    return server, operation
-
-
-def at(floor: Floor, operation: operations.Operation) -> tuple[str, str | None, str | None]:
-    with floor.begin() as conn:
-        now = operations.get(conn, operation.id)
-    return now.state, now.phase, now.error
+from tests.jobs.orders import at, ordered
 
 
 def unavailable() -> None:

@@ -13,8 +13,8 @@ from jobs.edge.base import EdgeTaken, EdgeUnavailable
 from jobs.edge.catalog import edge_of
 from storage import edge as rows
 from tests.doubles.edge import DriverDouble
-from tests.jobs.actions.test_provision import at, ordered
 from tests.jobs.floor import Floor
+from tests.jobs.orders import at, ordered
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +12,7 @@ from jobs.hosts.local.host import LocalHost, stop_everything
 from tests.jobs.hosts.local import programs
 from tests.jobs.hosts.waiting import eventually, processes_that_mention
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+PROJECT = Path(__file__).resolve().parents[4]
 SPEC = ServerSpec("server-1", "Ada's world", "game", 0)
 
 Running = Callable[[list[str]], LocalHost]

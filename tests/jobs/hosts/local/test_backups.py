@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.hosts.base import BackupDamaged, BackupMissing, HostError, ServerMissing
-from tests.jobs.hosts.local.conftest import SPEC
-from tests.jobs.hosts.local.test_supervision import PROJECT
+from tests.jobs.hosts.local.conftest import PROJECT, SPEC
 
 if TYPE_CHECKING:
     from collections.abc import Callable

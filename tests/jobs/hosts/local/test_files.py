@@ -17,8 +17,7 @@ from jobs.hosts.base import FileBounds, HostBusy, HostFull, HostUnavailable, Not
 from jobs.hosts.errors import machine_trouble_of
 from jobs.hosts.local.host import LocalHost
 from jobs.hosts.local.locks import held
-from tests.jobs.hosts.local.conftest import SPEC
-from tests.jobs.hosts.local.test_supervision import PROJECT
+from tests.jobs.hosts.local.conftest import PROJECT, SPEC
 
 if TYPE_CHECKING:
     from pathlib import Path

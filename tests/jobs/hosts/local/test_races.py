@@ -18,8 +18,7 @@ from jobs.hosts.base import HostBusy, LaunchFailed
 from jobs.hosts.local.host import LocalHost
 from jobs.hosts.local.identity import launched_processes
 from tests.jobs.hosts.local import programs
-from tests.jobs.hosts.local.conftest import SPEC
-from tests.jobs.hosts.local.test_supervision import PROJECT
+from tests.jobs.hosts.local.conftest import PROJECT, SPEC
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,10 +20,8 @@ from jobs.hosts.local.host import LocalHost, stop_everything
 from jobs.hosts.local.identity import identity_of, signal_if_same
 from jobs.hosts.local.layout import ServerPlace
 from tests.jobs.hosts.local import programs
-from tests.jobs.hosts.local.conftest import SPEC, Running
+from tests.jobs.hosts.local.conftest import PROJECT, SPEC, Running
 from tests.jobs.hosts.waiting import eventually, processes_that_mention
-
-PROJECT = Path(__file__).resolve().parents[4]
 
 
 def record_of(data_dir: Path) -> dict[str, int]:
