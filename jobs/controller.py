@@ -25,7 +25,7 @@ from jobs.context import Context
 from jobs.drain import CONTROLLER
 from jobs.edge.watch import FORCED_SECONDS, EdgeWatch
 from jobs.endings import end_operations
-from jobs.invoices import automatic
+from jobs.invoices import automatic, ordered
 from jobs.invoices.moves import move_invoices
 from jobs.invoices.sender import ReminderSender
 from jobs.isolation import by_itself, made_anew_each_tick
@@ -128,6 +128,7 @@ class Controller:
         return (
             Rounds("what is metered", compare, every_seconds=metering.EVERY_SECONDS),
             Rounds("invoices", bill, every_seconds=automatic.EVERY_SECONDS),
+            Rounds("ordered invoices", partial(ordered.run_ordered, settings, database)),
             Rounds("alerts", self.alerts.send),
             Rounds("letters", letters.send),
             Rounds("hooks", hooks.send),

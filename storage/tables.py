@@ -28,6 +28,7 @@ from storage.tables_hooks import hook_posts, hooks
 from storage.tables_invoices import (
     invoice_lines,
     invoice_number_counters,
+    invoice_orders,
     invoice_payments,
     invoice_runs,
     invoices,
@@ -92,6 +93,7 @@ __all__ = [
     "invoice_accounts",
     "invoice_lines",
     "invoice_number_counters",
+    "invoice_orders",
     "invoice_payments",
     "invoice_reminders",
     "invoice_runs",

@@ -122,3 +122,17 @@ invoice_runs = Table(
     instant("at", nullable=False),
     CheckConstraint("outcome IN ('issued', 'nothing', 'failed')", name="outcome"),
 )
+
+invoice_orders = Table(
+    "invoice_orders",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    required("month", Date),  # its first day; issued for everybody who pays by invoice and has none
+    required("by"),
+    instant("asked_at", nullable=False),
+    instant("begun_at"),
+    instant("ended_at"),
+    required("outcome", server_default=""),  # why it ended without a run
+    Index("invoice_orders_asked_at", "asked_at"),
+    Index("invoice_orders_open", "month", unique=True, postgresql_where=text("ended_at IS NULL")),
+)

@@ -23,9 +23,10 @@ from jobs.hosts.base import HostUnavailable, Tenant
 from jobs.invoices.automatic import last_month_over, run_by_itself
 from jobs.invoices.commands import invoice
 from jobs.invoices.creditor import creditor_of, read_creditor
+from jobs.invoices.ordered import run_ordered
 from jobs.invoices.run import first_of, run, waiting
 from jobs.operator_file import OperatorFileWrong
-from storage import prices
+from storage import invoice_orders, prices
 from storage.errors import SettingWrong
 from storage.errors_invoices import TooLargeToInvoice
 from storage.usage import Told, take
@@ -66,6 +67,32 @@ def test_run_gives_each_payer_by_invoice_theirs_once(books: Books) -> None:
     assert (again.issued, again.nothing) == (0, 1)
     rows = books.deployment.rows("SELECT customer_id, outcome FROM invoice_runs WHERE outcome = 'issued'")
     assert {row["customer_id"] for row in rows} == set(with_tenants)
+
+
+def test_order_that_is_cut_short_is_gone_on_with_and_tells_how_far_it_is(books: Books) -> None:
+    for number in range(3):
+        books.organisation(f"tenant-{number}", auto_invoices=number == 1)
+    settings, database = replace(books.deployment.settings, invoice_file=EXAMPLE), books.deployment.database
+    with database.begin() as conn:
+        assert invoice_orders.ask(conn, books.month, by="ada")
+        assert not invoice_orders.ask(conn, books.month, by="bob")
+        taken = invoice_orders.next_open(conn)
+    run(database, CREDITOR, books.month, by="ada", automatic=True)  # so far it came, and died
+    with database.begin() as conn:
+        midway = invoice_orders.newest(conn)
+        again = invoice_orders.next_open(conn)
+    assert taken is not None
+    assert again is not None
+    assert again.id == taken.id
+    assert midway is not None
+    assert (midway.issued, midway.left, midway.order.by) == (1, 2, "ada")
+    assert run_ordered(settings, database) is not None
+    with database.begin() as conn:
+        done = invoice_orders.newest(conn)
+        assert invoice_orders.next_open(conn) is None
+    assert done is not None
+    assert (done.issued, done.failed, done.left, done.total) == (3, 0, 0, Decimal("158.91"))
+    assert books.deployment.scalar("SELECT count(DISTINCT issued_by) FROM invoices WHERE issued_by = 'ada'") == 1
 
 
 def test_automatic_run_is_for_those_who_want_it(books: Books) -> None:

@@ -9,10 +9,8 @@ from uuid import UUID
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from jobs.invoices import run as monthly
 from jobs.invoices.creditor import creditor_of
-from jobs.invoices.words import amount_text
-from storage import clock, invoices, invoices_open, reminders_review
+from storage import clock, invoice_orders, invoices, invoices_open, reminders_review
 from web.auth import Caller
 from web.inputs import bounded_query, identifier
 from web.pages.billing_words import month_named, words
@@ -23,7 +21,6 @@ from web.services import HttpRequest, TheServices
 
 PAGE = "/admin/billing"
 SHOWN = 50
-FAULTS_TOLD = 3
 PLACES = (
     (PAGE, "Overview"),
     (f"{PAGE}/organisations", "Organisations"),
@@ -48,6 +45,7 @@ def show_billing(request: HttpRequest, services: TheServices) -> Response[Any]:
             "sums": invoices_open.sums(conn),
             "overdue": [] if after else invoices_open.listed(conn, overdue=True, limit=SHOWN),
             "invoices": invoices.listed(conn, after=UUID(identifier(after, "invoice")) if after else None, limit=SHOWN),
+            "progress": invoice_orders.newest(conn),
             "stuck": reminders_review.count_stuck(conn),
         }
     last = (now.date().replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
@@ -57,20 +55,18 @@ def show_billing(request: HttpRequest, services: TheServices) -> Response[Any]:
 
 @post(f"{PAGE}/generate", guards=[admins_only])
 async def generate(request: HttpRequest, services: TheServices) -> Response[Any]:
-    """Issue a month's invoice for everybody who pays by invoice and has none yet."""
+    """Order a month's invoice for everybody who pays by invoice and has none yet; the controller issues them."""
     form = await form_of(request)
     caller: Caller = request.state.caller
 
     def work() -> str:
         month, _ = month_named(form.get("month", ""))
-        report = monthly.run(services.database, creditor_of(services.settings), month, by=caller.actor)
-        said = f"{month:%Y-%m}: {report.issued} issued, {amount_text(report.total)} together"
-        if report.nothing:
-            said += f"; {report.nothing} with nothing to pay for"
-        if not report.failed:
-            return f"{said}."
-        why = "; ".join(reason for _, reason in report.faults[:FAULTS_TOLD])
-        return f"{said}; {report.failed} FAILED, and the next run tries them again: {why}"[:480]
+        creditor_of(services.settings)  # the controller reads the same file: who orders is told now what is wrong
+        with services.database.begin() as conn:
+            is_new = invoice_orders.ask(conn, month, by=caller.actor)
+        if not is_new:
+            return f"{month:%Y-%m} is on order already; below is how far it is."
+        return f"{month:%Y-%m} is ordered for everybody; below is how far it is."
 
     return await services.in_thread(deed, request, PAGE, work)
 

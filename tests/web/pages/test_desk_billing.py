@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from jobs.invoices.ordered import run_ordered
 from storage import invoices, ledger_invoices, policies, reminders
 from storage.invoices import Issued
 from tests.jobs.invoices.papers import bank_xml, entry_xml, payment_xml
@@ -64,15 +66,39 @@ def test_preview_without_an_address_says_what_is_missing(bills: Bills, desk: Bro
         assert ("It has no address" in said) is missing, config
 
 
-def test_everybody_is_issued_a_month_once(site: Site, bills: Bills, desk: Browser) -> None:
-    tenant = bills.payer()
-    desk.open(PAGE).send(f"{PAGE}/generate", month=f"{bills.month:%Y-%m}")
-    assert "issued, " in desk.text
+def test_everybody_is_issued_a_month_by_an_order_that_the_controller_carries_out(
+    site: Site, bills: Bills, desk: Browser
+) -> None:
+    tenant, lost = bills.payer(), bills.payer()
+    settings = site.app.state.services.settings
     with site.database.begin() as conn:
-        (invoice,) = invoices.listed(conn, customer_id=UUID(tenant.customer_id))
-    assert invoice.number in desk.open(PAGE).text
+        conn.execute(
+            text("UPDATE customers SET name = :name WHERE id = :id"), {"name": HOSTILE, "id": lost.customer_id}
+        )
+        conn.execute(text(f"ALTER TABLE invoices ADD CONSTRAINT poison CHECK (customer_id <> '{lost.customer_id}')"))
     desk.open(PAGE).send(f"{PAGE}/generate", month=f"{bills.month:%Y-%m}")
-    assert "0 issued" in desk.text
+    assert "for everybody: waits for the controller" in desk.text
+    assert "0 of " in desk.text
+    desk.open(PAGE).send(f"{PAGE}/generate", month=f"{bills.month:%Y-%m}")
+    assert "is on order already" in desk.text
+    assert run_ordered(settings, site.database) is not None
+    with site.database.begin() as conn:
+        conn.execute(text("ALTER TABLE invoices DROP CONSTRAINT poison"))
+        (invoice,) = invoices.listed(conn, customer_id=UUID(tenant.customer_id))
+        assert invoices.listed(conn, customer_id=UUID(lost.customer_id)) == []
+    shown = desk.open(PAGE).text
+    assert "for everybody: done" in shown
+    assert "1 failed" in shown
+    assert invoice.number in shown
+    assert "poison" in shown
+    assert "<script>alert" not in desk.answer.text
+    assert run_ordered(settings, site.database) is None
+    desk.open(PAGE).send(f"{PAGE}/generate", month=f"{bills.month:%Y-%m}")
+    assert run_ordered(replace(settings, invoice_file=None), site.database) is None
+    assert "for everybody: not issued" in desk.open(PAGE).text
+    assert "invoices need to know who they are from" in desk.text
+    for wrong in ("2030-13", "", "x"):
+        assert desk.open(PAGE).send(f"{PAGE}/generate", month=wrong).answer.status_code == 400
 
 
 def test_payments_are_booked_taken_back_and_credited_with_a_reason(site: Site, bills: Bills, desk: Browser) -> None:
