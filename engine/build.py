@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.build_calendars import build_announcements, build_calendars
 from engine.build_draft import Draft
@@ -33,9 +33,6 @@ from engine.meaning import Meaning
 from engine.meaning_unused import check_unused
 from engine.model import Machine, Place, Policy, Setting, Timer
 from engine.source import Node
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 
 def build(trees: Mapping[str, Node], env: Mapping[str, str], faults: Faults, lost: frozenset[str]) -> Policy:
@@ -113,7 +110,7 @@ _AS_THEY_ARE = {str, int, bool, type(None)}
 
 
 @cache
-def _names_of(kind: type[DataclassInstance]) -> tuple[str, ...]:
+def _names_of(kind: type[Any]) -> tuple[str, ...]:
     """Return the names of a record's fields."""
     return tuple(each.name for each in fields(kind))
 
