@@ -101,7 +101,7 @@ VIEWED: Final = ", ".join(name for name in AccountView.__slots__ if name != "ser
 
 def create_customer(conn: Connection, email: str, name: str, zone: str = "UTC", language: str = ENGLISH) -> NewCustomer:
     """Make a customer and their token. Raises ZoneUnknown."""
-    _require_zone(conn, zone)
+    require_zone(conn, zone)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     add = text(
         "INSERT INTO customers (email, name, zone, language, token_hash) "
@@ -111,7 +111,7 @@ def create_customer(conn: Connection, email: str, name: str, zone: str = "UTC", 
     return NewCustomer(conn.execute(add, given).scalar_one(), token)
 
 
-def _require_zone(conn: Connection, zone: str) -> None:
+def require_zone(conn: Connection, zone: str) -> None:
     """Refuse a zone that only Python knows: every later query over this customer, and those beside it, would fail."""
     try:
         conn.execute(text("SELECT now() AT TIME ZONE :zone"), {"zone": zone})
@@ -148,7 +148,7 @@ def customers_by_email(conn: Connection, email: str) -> list[UUID]:
 
 def live_in(conn: Connection, customer_id: UUID, zone: str) -> None:
     """Remember in which zone a customer reads dates, in letters about their accounts too. Raises ZoneUnknown."""
-    _require_zone(conn, zone)
+    require_zone(conn, zone)
     given = {"id": customer_id, "zone": zone}
     conn.execute(text("UPDATE customers SET zone = :zone WHERE id = :id"), given)
     conn.execute(text("UPDATE accounts SET zone = :zone WHERE customer_id = :id"), given)

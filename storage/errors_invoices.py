@@ -64,6 +64,14 @@ class TooLargeToInvoice(InvoiceError):
         super().__init__(f"{what} of `{organisation}` is {amount}, more than an invoice holds; look at its usage")
 
 
+class ZoneFixed(InvoiceError):
+    """An organisation's days stay where they are once one of them is on an invoice."""
+
+    def __init__(self, zone: str) -> None:
+        self.zone = zone
+        super().__init__(f"days in `{zone}` are on invoices of this organisation already; its zone stays")
+
+
 class NotCreditable(InvoiceError):
     """Only an invoice that was not credited yet can be."""
 

@@ -98,8 +98,9 @@ _OWN: Final = ", ".join(
 FIND: Final = (
     f"SELECT {_OWN}, coalesce((SELECT sum(p.amount) FROM invoice_payments p WHERE p.invoice_id = i.id), 0) AS paid, "
     "(SELECT n.number FROM invoices n WHERE n.corrects = i.id) AS credited_by, c.name AS organisation, "
-    f"CAST({clock.NOW} AT TIME ZONE c.zone AS date) AS today "
-    "FROM invoices i JOIN customers c ON c.id = i.customer_id"
+    f"CAST({clock.NOW} AT TIME ZONE coalesce(o.zone, c.zone) AS date) AS today "
+    "FROM invoices i JOIN customers c ON c.id = i.customer_id "
+    "LEFT JOIN org_billing_config o ON o.customer_id = i.customer_id"
 )
 
 

@@ -38,8 +38,9 @@ BILLS: Final = text(
 )
 BEGIN: Final = text(
     "INSERT INTO invoice_states (invoice_id, state, state_since, payable_until, stamps, due_at) "
-    "SELECT i.id, :state, :now, (i.due_on + 1)::timestamp AT TIME ZONE c.zone, CAST(:stamps AS jsonb), :now "
-    "FROM invoices i JOIN customers c ON c.id = i.customer_id WHERE i.id = :id ON CONFLICT DO NOTHING"
+    "SELECT i.id, :state, :now, (i.due_on + 1)::timestamp AT TIME ZONE coalesce(o.zone, c.zone), "
+    "CAST(:stamps AS jsonb), :now FROM invoices i JOIN customers c ON c.id = i.customer_id "
+    "LEFT JOIN org_billing_config o ON o.customer_id = i.customer_id WHERE i.id = :id ON CONFLICT DO NOTHING"
 )
 ACCOUNTS: Final = text("SELECT account_id FROM invoice_accounts WHERE invoice_id = :id ORDER BY account_id")
 # In a statement of its own, after the lock: a payment that has just committed is seen.

@@ -13,10 +13,10 @@ from storage.alerts import raise_alert
 
 MOST_NAMED: Final = 5
 ISSUED: Final = text(
-    "SELECT l.tenant, l.organisation, i.number, CAST(:at AT TIME ZONE c.zone AS date) AS day "
-    "FROM tenant_billing_lifecycle l JOIN customers c ON c.id = l.customer_id "
+    "SELECT l.tenant, l.organisation, i.number, CAST(:at AT TIME ZONE o.zone AS date) AS day "
+    "FROM tenant_billing_lifecycle l JOIN org_billing_config o ON o.customer_id = l.customer_id "
     "JOIN invoices i ON i.customer_id = l.customer_id AND i.kind = 'invoice' "
-    "WHERE l.server_id = :server AND l.event = 'created' AND (i.last_on + 1)::timestamp AT TIME ZONE c.zone > :at "
+    "WHERE l.server_id = :server AND l.event = 'created' AND (i.last_on + 1)::timestamp AT TIME ZONE o.zone > :at "
     "AND NOT EXISTS (SELECT FROM invoices n WHERE n.corrects = i.id) ORDER BY i.first_on, i.number"
 )
 

@@ -11,7 +11,9 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from engine.invoicing.invoice import Party
+from storage.accounts import require_zone
 from storage.errors import UnknownCustomer
+from storage.errors_invoices import ZoneFixed
 
 CHANGEABLE: Final = frozenset(
     {
@@ -27,6 +29,7 @@ CHANGEABLE: Final = frozenset(
         "email",
         "vat_id",
         "payment_days",
+        "zone",
     }
 )
 
@@ -82,14 +85,15 @@ class PaymentMethod:
 
 
 OF_CUSTOMER: Final = {"customer_id", "name", "zone", "customer_email", "language"}
-COLUMNS: Final = "c.id, c.name, c.zone, c.email, c.language, " + ", ".join(
+COLUMNS: Final = "c.id, c.name, o.zone, c.email, c.language, " + ", ".join(
     f"o.{name}" for name in Organisation.__slots__ if name not in OF_CUSTOMER
 )
 FIND: Final = text(
     f"SELECT {COLUMNS} FROM customers c JOIN org_billing_config o ON o.customer_id = c.id WHERE c.id = :id"
 )
 MAKE: Final = text(
-    "INSERT INTO org_billing_config (customer_id) SELECT id FROM customers WHERE id = :id ON CONFLICT DO NOTHING"
+    "INSERT INTO org_billing_config (customer_id, zone) SELECT id, zone FROM customers WHERE id = :id "
+    "ON CONFLICT DO NOTHING"
 )
 
 
@@ -112,10 +116,20 @@ def of(conn: Connection, customer_ids: Sequence[UUID]) -> list[Organisation]:
 
 
 def change(conn: Connection, customer_id: UUID, wish: Mapping[str, Any]) -> Organisation:
-    """Change how an organisation is billed; what is not named stays. Issued invoices stay as they are."""
+    """Change how an organisation is billed; what is not named stays. Issued invoices stay as they are.
+
+    Raises UnknownCustomer; ZoneFixed when the zone changes after an invoice: an hour on either side of a month's end
+    would be billed twice, or never.
+    """
     if unknown := set(wish) - CHANGEABLE:
         raise ValueError(f"these cannot be changed: {sorted(unknown)}")
-    get(conn, customer_id)
+    before = get(conn, customer_id)
+    if wish.get("zone", before.zone) != before.zone:
+        conn.execute(text("SELECT 1 FROM platform_pricing FOR UPDATE"))  # whoever issues at this moment comes first
+        billed = text("SELECT EXISTS (SELECT FROM invoices WHERE customer_id = :id)")
+        if conn.execute(billed, {"id": customer_id}).scalar_one():
+            raise ZoneFixed(before.zone)
+        require_zone(conn, wish["zone"])
     if wish:
         assignments = ", ".join(f"{name} = :{name}" for name in sorted(wish))
         update = f"UPDATE org_billing_config SET {assignments}, updated_at = now() WHERE customer_id = :customer"
@@ -127,7 +141,7 @@ def listed(conn: Connection, *, after: UUID | None = None, limit: int = 100) -> 
     """Return organisations in the order of their ids, a page at a time."""
     page = {"after": after or UUID(int=0), "limit": limit}
     make = (
-        "INSERT INTO org_billing_config (customer_id) SELECT id FROM customers WHERE id > :after "
+        "INSERT INTO org_billing_config (customer_id, zone) SELECT id, zone FROM customers WHERE id > :after "
         "ORDER BY id LIMIT :limit ON CONFLICT DO NOTHING"
     )
     conn.execute(text(make), page)
@@ -147,7 +161,10 @@ def search(conn: Connection, words: str, *, limit: int = 100) -> list[Organisati
         "ORDER BY coalesce(o.pay_by_invoice, false) DESC, c.name, c.id LIMIT :limit"
     )
     ids = list(conn.execute(find, {"like": like, "limit": limit}).scalars())
-    make = "INSERT INTO org_billing_config (customer_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING"
+    make = (
+        "INSERT INTO org_billing_config (customer_id, zone) SELECT id, zone FROM customers WHERE id = ANY(:ids) "
+        "ON CONFLICT DO NOTHING"
+    )
     conn.execute(text(make), {"ids": ids})
     found = conn.execute(
         text(

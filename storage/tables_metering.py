@@ -174,6 +174,7 @@ org_billing_config = Table(
     required("house_number", server_default=""),
     required("postal_code", server_default=""),
     required("town", server_default=""),
+    required("zone", server_default="UTC"),  # whose days are billed; at first the customer's
     required("country", server_default="CH"),  # ISO 3166-1 alpha-2; says which VAT rule holds
     Column("email", Text),  # null: the customer's
     Column("vat_id", Text),

@@ -30,6 +30,7 @@ from web.inputs import (
     page_size,
     provider_id,
     query,
+    zone_name,
 )
 from web.problems import bad_input, nothing_here
 from web.services import HttpRequest, PathId, Services, TheServices
@@ -73,6 +74,7 @@ class BillingConfig(Input):
     postal_code: str | msgspec.UnsetType = msgspec.UNSET
     town: str | msgspec.UnsetType = msgspec.UNSET
     country: str | msgspec.UnsetType = msgspec.UNSET
+    zone: str | msgspec.UnsetType = msgspec.UNSET
     email: str | msgspec.UnsetType | None = msgspec.UNSET
     vat_id: str | msgspec.UnsetType | None = msgspec.UNSET
     payment_days: int | msgspec.UnsetType | None = msgspec.UNSET
@@ -214,6 +216,8 @@ def _bounded(name: str, value: Any) -> Any:
         raise bad_input("`country` is two capital letters such as `CH`.", field="country")
     if name == "payment_days" and value is not None and not 0 <= value <= 365:
         raise bad_input("`paymentDays` is a whole number from 0 to 365.", field="paymentDays")
+    if name == "zone":
+        return zone_name(value)
     if name == "email" and value is not None:
         return email_address(value)
     if name == "stripe_customer_id" and value is not None:

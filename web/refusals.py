@@ -64,6 +64,7 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (invoices.LetterSettled, 409, "ALREADY_SETTLED"),
     (invoices.MonthNotOver, 409, "MONTH_NOT_OVER"),
     (invoices.AlreadyIssued, 409, "ALREADY_ISSUED"),
+    (invoices.ZoneFixed, 409, "ZONE_FIXED"),
     (invoices.VatNumberMissing, 409, "VAT_NUMBER_MISSING"),
     (invoices.TooLargeToInvoice, 409, "TOO_LARGE_TO_INVOICE"),
     (invoices.NotCreditable, 409, "NOT_CREDITABLE"),

@@ -38,7 +38,7 @@ INSERT INTO customers (id, email, name, zone, token_hash)
 SELECT md5('c' || n)::uuid, 'c' || n || '@example.org', 'Customer ' || n, '{ZONE}', decode(md5('c' || n), 'hex')
 FROM generate_series(1, %(organisations)s) n
 """
-CONFIGS = "INSERT INTO org_billing_config (customer_id, pay_by_invoice) SELECT id, true FROM customers"
+CONFIGS = "INSERT INTO org_billing_config (customer_id, zone, pay_by_invoice) SELECT id, zone, true FROM customers"
 LIVES = """
 INSERT INTO tenant_billing_lifecycle (server_id, customer_id, account_id, organisation, tenant, event, at, source)
 SELECT md5('s' || n || '-' || t)::uuid, md5('c' || n)::uuid, md5('c' || n)::uuid, 'Customer ' || n,

@@ -18,6 +18,7 @@ from engine.invoicing.days import month_of
 from engine.invoicing.document import from_document, to_document
 from engine.invoicing.invoice import Invoice
 from storage import accounts, invoices, invoices_pay, organisations, prices
+from storage.errors import ZoneUnknown
 from storage.errors_invoices import (
     AlreadyIssued,
     MonthNotOver,
@@ -25,6 +26,7 @@ from storage.errors_invoices import (
     PaymentRefused,
     PriceRefused,
     VatNumberMissing,
+    ZoneFixed,
 )
 from storage.invoices import Issued
 from storage.invoices_issue import Billing
@@ -68,6 +70,21 @@ def test_month_is_issued_once_and_again_only_after_a_credit_note(books: Books) -
     assert (again.number[-5:], again.revision) == ("00003", 1)
     with books.deployment.begin() as conn:
         assert [x.state for x in invoices.listed(conn, customer_id=customer)] == ["open", "credit_note", "credited"]
+
+
+def test_zone_that_is_billed_in_is_not_the_one_that_is_read_in_and_stays_once_billed(books: Books) -> None:
+    customer = books.organisation("alpha", zone="Europe/Zurich")
+    with books.deployment.begin() as conn:
+        accounts.live_in(conn, customer, "Pacific/Auckland")
+        assert organisations.get(conn, customer).zone == "Europe/Zurich"
+        assert organisations.change(conn, customer, {"zone": "America/New_York"}).zone == "America/New_York"
+        with pytest.raises(ZoneUnknown), conn.begin_nested():
+            organisations.change(conn, customer, {"zone": "right/Europe/Zurich"})
+    issue(books, customer)
+    with books.deployment.begin() as conn:
+        with pytest.raises(ZoneFixed, match="America/New_York"):
+            organisations.change(conn, customer, {"zone": "Europe/Zurich"})
+        assert organisations.change(conn, customer, {"zone": "America/New_York", "town": "Basel"}).town == "Basel"
 
 
 def test_who_has_no_vat_number_charges_no_vat(books: Books) -> None:

@@ -94,6 +94,8 @@ def test_invoice_is_previewed_issued_shown_paid_and_credited(site: Site, payer: 
     shown = site.admin.get(f"{BILLING}/invoices/{number}").json()
     assert [each["amount"] for each in shown["payments"]] == ["20.00", "32.97"]
     assert shown["invoice"]["reference"] == shown["reference"]
+    moved = site.admin.patch(about, json={"zone": "Pacific/Auckland"})
+    assert (moved.status_code, moved.json()["code"]) == (409, "ZONE_FIXED")
     note = site.admin.post(f"{BILLING}/invoices/{number}/credit")
     assert (note.status_code, note.json()["kind"]) == (201, "credit_note")
     assert site.admin.post(f"{BILLING}/invoices/{number}/credit").status_code == 409
@@ -174,7 +176,8 @@ def test_payment_methods_come_and_go(site: Site, payer: Tenant) -> None:
     assert [(each["label"], each["isDefault"]) for each in held] == [("Visa", False), ("Master", True)]
     gone = f"{about}/payment-methods/{made.json()['paymentMethodId']}"
     assert [site.admin.delete(gone).status_code, site.admin.delete(gone).status_code] == [204, 404]
-    for wrong in ({"country": "Swiss"}, {"paymentDays": 400}, {"email": "x"}):
+    assert site.admin.patch(about, json={"zone": "Europe/Zurich"}).json()["zone"] == "Europe/Zurich"
+    for wrong in ({"country": "Swiss"}, {"paymentDays": 400}, {"email": "x"}, {"zone": "Bern"}):
         assert site.admin.patch(about, json=wrong).status_code == 400
 
 

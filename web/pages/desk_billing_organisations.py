@@ -19,7 +19,7 @@ from storage import accounts, audit, clock, invoices, organisations
 from storage.audit import AuditNote
 from storage.invoices_issue import Billing
 from web.auth import Caller
-from web.inputs import bounded_query, identifier
+from web.inputs import bounded_query, identifier, zone_name
 from web.pages.billing_words import ADDRESS, address_fields, address_of, month_named, paper
 from web.pages.desk_billing import PAGE, SHOWN, billing
 from web.pages.desk_words import deed, reason_of
@@ -154,7 +154,14 @@ def _wish(form: Mapping[str, str]) -> dict[str, Any]:
     if days and not (days.isascii() and days.isdigit() and len(days) <= 3 and int(days) <= 365):
         raise bad_input("The days to pay are a whole number from 0 to 365, or left empty.", field="payment_days")
     switches = {name: form.get(name) == "1" for name in SWITCHES}
-    return {**address_of(form), **switches, "country": country, "payment_days": int(days) if days else None}
+    zone = zone_name(form.get("zone", "").strip())
+    return {
+        **address_of(form),
+        **switches,
+        "country": country,
+        "zone": zone,
+        "payment_days": int(days) if days else None,
+    }
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (
