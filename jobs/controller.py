@@ -41,10 +41,11 @@ from jobs.stripe_client import StandingPoll
 from jobs.stripe_reader import EventReader
 from jobs.stripe_thin import ThinFetcher
 from jobs.sweep import Sweep
-from storage import clock, inbox, intents, leases, policies, processes, wakeups
+from storage import clock, intents, leases, policies, processes, wakeups
 from storage.database import is_lost
 from storage.errors import FenceLost, NoPolicy
 from storage.leases import Fence
+from storage.stripe import inbox
 
 LEASE_SECONDS = 10.0
 RETRY_SECONDS = 1.0

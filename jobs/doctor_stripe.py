@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from jobs.finding import Finding, span
 from jobs.stripe_client import PAGE, Asker, StandingUnknown, client_of
-from storage import stripe_reader
 from storage.settings import Settings
-from storage.stripe_event import API_VERSION, READERS
-from storage.stripe_reader import Arrivals, Cursor
+from storage.stripe import event_list
+from storage.stripe.event import API_VERSION, READERS
+from storage.stripe.event_list import Arrivals, Cursor
 
 PATH = "/api/billing/webhook"
 QUIET_SECONDS = 3 * 86_400.0  # without any event: a host with customers hears of renewals every day
@@ -24,7 +24,7 @@ MOST_NAMED = 5
 
 def examine_stripe(settings: Settings, conn: Connection) -> Iterator[Finding]:
     """Yield findings on how Stripe's events come in. With a key Stripe is asked about its endpoint."""
-    cursor, arrivals = stripe_reader.cursor(conn), stripe_reader.arrivals(conn)
+    cursor, arrivals = event_list.cursor(conn), event_list.arrivals(conn)
     if settings.polls and not settings.stripe_api_key:
         words = f"FORBEAR_STRIPE_MODE is `{settings.stripe_mode}`, and no key is set here"
         yield Finding("Stripe's list of events", "fault", words, "set STRIPE_API_KEY; without it no event is read")

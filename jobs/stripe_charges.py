@@ -11,11 +11,11 @@ from jobs.logs import say
 from jobs.stripe_client import Asker, StandingUnknown, client_of
 from storage import leases
 from storage.database import Database, raw
-from storage.inbox_charges import remember, unknown_charges
 from storage.leases import Fence
 from storage.settings import Settings
-from storage.stripe_event_disputes import ChargeSeen, read_charge
-from storage.stripe_event_fields import Unreadable
+from storage.stripe.event_disputes import ChargeSeen, read_charge
+from storage.stripe.event_fields import Unreadable
+from storage.stripe.inbox_charges import remember, unknown_charges
 
 AT_ONCE = 10
 BUDGET_SECONDS = 2.0  # of one look: the controller has a lease to renew

@@ -14,22 +14,22 @@ from uuid import UUID
 
 from engine.model import Policy
 from jobs.logs import say
-from storage import stripe_reader
 from storage.alerts import raise_alert
 from storage.database import Database
-from storage.evidence_fetch import Asking, Fetched, asking_about, late_accounts, record_fetched, waiting_accounts
 from storage.gather import World
 from storage.leases import Fence
 from storage.settings import Settings
-from storage.stripe_event import (
+from storage.stripe import event_list
+from storage.stripe.event import (
     Mirrored,
     about_invoice,
     about_subscription,
     read_fetched_invoice,
     read_subscription,
 )
-from storage.stripe_event_disputes import about_dispute, read_dispute
-from storage.stripe_event_fields import About, Unreadable
+from storage.stripe.event_disputes import about_dispute, read_dispute
+from storage.stripe.event_fields import About, Unreadable
+from storage.stripe.evidence_fetch import Asking, Fetched, asking_about, late_accounts, record_fetched, waiting_accounts
 
 if TYPE_CHECKING:
     from stripe import StripeClient
@@ -225,8 +225,8 @@ class StandingPoll:
         self._walking = []
         if self._walked_to is not None:
             with self._database.begin() as conn:
-                since = stripe_reader.cursor(conn).ask_since
-                self._walking = stripe_reader.unasked(conn, since, self._walked_to, WALK_AT_ONCE)
+                since = event_list.cursor(conn).ask_since
+                self._walking = event_list.unasked(conn, since, self._walked_to, WALK_AT_ONCE)
             if not self._walking:
                 self._walked_to = None
         return self._walking

@@ -15,12 +15,12 @@ from engine.model import Policy
 from jobs.logs import say
 from jobs.stripe_client import READ_SECONDS, Asker, StandingUnknown, client_of
 from jobs.stripe_reading import Reading, Taker
-from storage import stripe_reader
 from storage.alerts import raise_alert
 from storage.database import Database
 from storage.errors import SettingWrong
 from storage.leases import Fence
 from storage.settings import Settings
+from storage.stripe import event_list
 
 if TYPE_CHECKING:
     from stripe import StripeClient
@@ -93,7 +93,7 @@ class EventReader:
 
     def _due(self) -> Reading | None:
         with self._database.begin() as conn:
-            cursor = stripe_reader.cursor(conn)
+            cursor = event_list.cursor(conn)
         deep = cursor.reconciled_at is None or cursor.now - cursor.reconciled_at >= RECONCILE_EVERY
         return Reading.of(cursor, deep=deep) if deep or self._settings.polls else None
 

@@ -20,16 +20,17 @@ from sqlalchemy.exc import DBAPIError
 from engine.model import Policy
 from jobs.logs import say
 from jobs.stripe_client import PAGE, Asker
-from storage import inbox, leases, stripe_reader
+from storage import leases
 from storage.alerts import raise_alert
 from storage.database import Database, is_lost
 from storage.errors import Busy, FenceLost, StorageError
-from storage.inbox import Taken, Terms
-from storage.inbox_events import Status
 from storage.leases import Fence
 from storage.settings import Settings
-from storage.stripe_event import NotAnEvent, StripeEvent, parse
-from storage.stripe_reader import Cursor
+from storage.stripe import event_list, inbox
+from storage.stripe.event import NotAnEvent, StripeEvent, parse
+from storage.stripe.event_list import Cursor
+from storage.stripe.inbox import Taken, Terms
+from storage.stripe.inbox_events import Status
 
 PATH: Final = "/v1/events"
 # What is read again each time: nothing promises that an event is listed in the second in which it was created.
@@ -106,7 +107,7 @@ class Taker:
         # Of types on which nothing depends there are many, and they would only fill the log.
         wanted = [event for event in events if event.subject is not None or event.fault is not None]
         with self._database.begin() as conn:
-            known = stripe_reader.settled(conn, [event.id for event in wanted])
+            known = event_list.settled(conn, [event.id for event in wanted])
         fresh = [event for event in wanted if event.id not in known]
         taken = [each for each in self._taken(policy, reading, fresh, fence) if each.status != "duplicate"]
         created = {event.id: event.created_at for event in fresh}
@@ -123,8 +124,8 @@ class Taker:
         def work(conn: Connection) -> None:
             if fence is not None:
                 leases.check(conn, fence)
-            before = stripe_reader.cursor(conn)
-            stripe_reader.advance(conn, reading.top, deep=reading.deep, gap=reading.gap)
+            before = event_list.cursor(conn)
+            event_list.advance(conn, reading.top, deep=reading.deep, gap=reading.gap)
             if watch_webhooks:
                 _tell_silence(conn, reading, before)
 

@@ -13,9 +13,9 @@ from uuid import UUID
 from engine.model import Policy
 from jobs.stripe_client import FIRST, READ_SECONDS, Asker, StandingPoll, StandingUnknown, client_of
 from jobs.stripe_reading import Reading, Taker
-from storage import stripe_reader
 from storage.database import Database
 from storage.settings import Settings
+from storage.stripe import event_list
 
 LISTED = timedelta(days=30)
 RETRIES = 2  # a person waits, and no lease has to be renewed
@@ -47,7 +47,7 @@ class Reconciliation:
         self._database = database
         self._policy = policy
         with database.begin() as conn:
-            self._cursor = stripe_reader.cursor(conn)
+            self._cursor = event_list.cursor(conn)
         self.found = Reconciled(Reading.of(self._cursor, deep=True))
 
     def events(self, told: Callable[[float], None]) -> None:
@@ -71,9 +71,9 @@ class Reconciliation:
     def to_ask(self, *, everybody: bool) -> int:
         """Return about how many accounts Stripe is to be asked: those that events cannot have told of, or all."""
         with self._database.begin() as conn:
-            cursor = stripe_reader.cursor(conn)
+            cursor = event_list.cursor(conn)
             self._since = cursor.now if everybody else cursor.ask_since
-            return stripe_reader.count_unasked(conn, self._since)
+            return event_list.count_unasked(conn, self._since)
 
     def accounts(self, told: Callable[[int], None]) -> None:
         """Ask about each of them. Raises StandingUnknown where nobody can be asked about."""
@@ -92,4 +92,4 @@ class Reconciliation:
 
     def _next(self, after: UUID) -> list[UUID]:
         with self._database.begin() as conn:
-            return stripe_reader.unasked(conn, self._since, after, AT_ONCE)
+            return event_list.unasked(conn, self._since, after, AT_ONCE)

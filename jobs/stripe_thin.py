@@ -13,13 +13,14 @@ from sqlalchemy import Connection
 from engine.model import Policy
 from jobs.logs import say
 from jobs.stripe_client import READ_SECONDS, Asker, StandingUnknown, client_of
-from storage import inbox, leases, stripe_thin
+from storage import leases
 from storage.alerts import raise_alert
 from storage.database import Database
-from storage.inbox import Terms
 from storage.leases import Fence
 from storage.settings import Settings
-from storage.stripe_event import API_VERSION, Named, NotAnEvent, StripeEvent, parse
+from storage.stripe import inbox, thin
+from storage.stripe.event import API_VERSION, Named, NotAnEvent, StripeEvent, parse
+from storage.stripe.inbox import Terms
 
 if TYPE_CHECKING:
     from stripe import StripeClient
@@ -47,7 +48,7 @@ class ThinFetcher:
         if not self._settings.stripe_api_key or self._clock() < self._paused_until:
             return 0
         with self._database.begin() as conn:
-            found = stripe_thin.waiting(conn, AT_ONCE)
+            found = thin.waiting(conn, AT_ONCE)
         began, count = time.monotonic(), 0
         for event_id, payload in found:
             if time.monotonic() - began > BUDGET_SECONDS:
@@ -76,9 +77,9 @@ class ThinFetcher:
         if not isinstance(named, Named):
             raise NotAnEvent("it names nothing that is read here")
         self._client = self._client or client_of(self._settings, READ_SECONDS)
-        path = f"/v1/{stripe_thin.LISTS[named.kind]}/{quote(named.id, safe='')}"
+        path = f"/v1/{thin.LISTS[named.kind]}/{quote(named.id, safe='')}"
         found: Mapping[str, Any] = Asker(self._client).one(path)
-        return parse(stripe_thin.filled(payload, found, API_VERSION))
+        return parse(thin.filled(payload, found, API_VERSION))
 
     def _take(self, policy: Policy, event_id: str, event: StripeEvent, fence: Fence) -> None:
         """Put the whole event in the row's place and take it, in one transaction."""
@@ -86,7 +87,7 @@ class ThinFetcher:
             "id": event_id,
             "type": event.type,
             "payload": event.payload,
-            "reason": stripe_thin.FETCHED,
+            "reason": thin.FETCHED,
             "object_id": event.object_id,
             "customer": event.about.customer_id,
             "subscription": event.about.subscription_id,
@@ -96,7 +97,7 @@ class ThinFetcher:
 
         def work(conn: Connection) -> None:
             leases.check(conn, fence)
-            if conn.execute(stripe_thin.FILL, given).rowcount == 0:
+            if conn.execute(thin.FILL, given).rowcount == 0:
                 return  # somebody settled it meanwhile
             (taken,) = inbox.take(conn, policy, [event], terms=self._terms)
             if taken.status == "duplicate":  # as parked as before, now for want of an account
@@ -109,6 +110,6 @@ class ThinFetcher:
         """Leave to a person what Stripe itself does not know."""
         with self._database.begin() as conn:
             leases.check(conn, fence)
-            if conn.execute(stripe_thin.GIVE_UP, {"id": event_id, "reason": reason[:500]}).rowcount:
+            if conn.execute(thin.GIVE_UP, {"id": event_id, "reason": reason[:500]}).rowcount:
                 words = f"notification `{event_id}` is quarantined: {reason}"
                 raise_alert(conn, "event_quarantined", words, key=f"event_quarantined:{event_id}")

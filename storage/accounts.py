@@ -203,7 +203,7 @@ def create_account(
         raise AlreadyTaken("Stripe subscription", str(stripe_subscription_id)) from error
     note = AuditNote("admin", "create_account", actor, facts={"plan": plan, "stripe_customer_id": stripe_customer_id})
     record(conn, policy, account_id, actor=actor, evidence=note, world=world)
-    from storage.inbox import Terms, unpark
+    from storage.stripe.inbox import Terms, unpark
 
     unpark(conn, account_id, policy=policy, terms=Terms(world=world or World()))
     return account_id
@@ -237,7 +237,7 @@ def link_stripe_customer(
         evidence=AuditNote("admin", "link_stripe_customer", actor, facts=facts),
         world=world,
     )
-    from storage.inbox import Terms, unpark
+    from storage.stripe.inbox import Terms, unpark
 
     unpark(conn, account_id, policy=policy, terms=Terms(world=world or World()))
     return stripe_customer_id

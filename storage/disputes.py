@@ -12,9 +12,9 @@ from storage import clock
 from storage.audit import AuditNote
 from storage.database import raw
 from storage.errors import DisputeNotLost, UnknownDispute
-from storage.evidence import Sought, lock_and_read
 from storage.gather import World
 from storage.ledger import Recorded, lock, record_many
+from storage.stripe.evidence import Sought, lock_and_read
 
 FIND: Final = text("SELECT account_id, status, settled_at FROM disputes WHERE id = :id")
 SETTLE: Final = text(

@@ -14,9 +14,10 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from engine.model import Policy
-from storage import brakes, clock, processes, stripe_reader
+from storage import brakes, clock, processes
 from storage.brakes import BrakeState
 from storage.processes import Process
+from storage.stripe import event_list
 
 QUEUES: Final = "billing_enforcement", "provisioning", "repair", "notices"
 
@@ -141,7 +142,7 @@ def read(conn: Connection, policy: Policy) -> Figures:
         fleet=[FleetFigure(*row) for row in conn.execute(FLEET)],
         unsettled=[Unsettled(*row) for row in conn.execute(UNSETTLED)],
         event_received_at={row.came_by: row.at for row in conn.execute(LAST_RECEIVED)},
-        events_read_at=stripe_reader.cursor(conn).read_at,
+        events_read_at=event_list.cursor(conn).read_at,
         alerts=alerts,
         alert_age_seconds=_number(alert_age),
         worked_seconds=_number(conn.execute(WORKED).scalar_one_or_none()),

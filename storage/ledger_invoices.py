@@ -16,12 +16,12 @@ from engine.lifecycle import lifecycle_machine, since
 from engine.model import OVERDUE, Policy
 from storage import clock, policies
 from storage.database import raw
-from storage.evidence import Sought, lock_and_read
 from storage.gather import World
 from storage.intents_outbox import Outbox
 from storage.leases import Fence
 from storage.ledger_batch import Change, record_batch
 from storage.ledger_trip import Trip, read_stamps, stamps_text
+from storage.stripe.evidence import Sought, lock_and_read
 
 UNBORN: Final = text(
     "SELECT i.id FROM invoices i WHERE i.kind = 'invoice' "

@@ -36,7 +36,7 @@ CHANGEABLE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """One organisation as it is billed. Fields as in `storage.tables_metering.org_billing_config`."""
+    """One organisation as it is billed. Fields as in `storage.tables.metering.org_billing_config`."""
 
     customer_id: UUID
     name: str

@@ -17,7 +17,7 @@ from storage.errors_invoices import RequestSettled, UnknownRequest
 
 @dataclass(frozen=True, slots=True)
 class TenantRequest:
-    """One request. Fields as in `storage.tables_metering.tenant_requests`."""
+    """One request. Fields as in `storage.tables.metering.tenant_requests`."""
 
     id: UUID
     customer_id: UUID

@@ -12,24 +12,12 @@ from sqlalchemy import Connection, text
 from engine.consent import asks_two
 from engine.model import Machine, Policy, RuleKind
 from engine.snapshot import Command
-from storage import (
-    accounts,
-    brakes,
-    clock,
-    disputes,
-    holds,
-    inbox,
-    inbox_review,
-    intents,
-    ledger,
-    operations,
-    operations_settle,
-    policies,
-)
+from storage import accounts, brakes, clock, disputes, holds, intents, ledger, operations, operations_settle, policies
 from storage.audit import AuditNote
 from storage.errors import DestructiveRefused
 from storage.intents_outbox import Outbox
 from storage.operations import Operation
+from storage.stripe import inbox, inbox_review
 from web.auth import Caller
 from web.gates import ask as ask_gate
 from web.problems import Problem, bad_input, conflict, nothing_here

@@ -20,10 +20,10 @@ from litestar.plugins import InitPlugin
 
 from storage.database import Database, is_lost
 from storage.errors import StorageError
-from storage.inbox import Taken, Terms
-from storage.inbox_session import InboxSession
 from storage.settings import Settings
-from storage.stripe_event import NotAnEvent, StripeEvent, parse
+from storage.stripe.event import NotAnEvent, StripeEvent, parse
+from storage.stripe.inbox import Taken, Terms
+from storage.stripe.inbox_session import InboxSession
 from web.problems import Problem, sentence, unexpected
 from web.refusals import from_lower_layer
 from web.webhook_alarm import Alarm

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from jobs.stripe_charges import ChargePoll
-from storage.inbox import retry_parked
 from storage.settings import Settings
+from storage.stripe.inbox import retry_parked
 from tests.doubles import stripe as double
 from tests.doubles.stripe_api import KEY, StripeApi
 from tests.storage.billing import CREATED, Billing

@@ -14,13 +14,14 @@ import pytest
 
 from jobs.stripe_client import StandingPoll
 from jobs.stripe_reader import POLL_SECONDS, TOLD_AFTER_SECONDS, EventReader
-from storage import clock, leases, policies, stripe_reader
+from storage import clock, leases, policies
 from storage.errors import FenceLost, SettingWrong
-from storage.inbox import TakenMeanwhile
-from storage.inbox_session import InboxSession
 from storage.leases import Fence
 from storage.settings import SHIPPED_POLICY, Settings
-from storage.stripe_reader import Cursor
+from storage.stripe import event_list
+from storage.stripe.event_list import Cursor
+from storage.stripe.inbox import TakenMeanwhile
+from storage.stripe.inbox_session import InboxSession
 from tests.doubles import stripe as shapes
 from tests.doubles.stripe_api import KEY
 from tests.doubles.stripe_double import StripeDouble
@@ -50,7 +51,7 @@ class Shop:
     def cursor(self) -> Cursor:
         """Return how far it has come."""
         with self.billing.database.begin() as conn:
-            return stripe_reader.cursor(conn)
+            return event_list.cursor(conn)
 
     def tell(self, kind: str, document: dict[str, Any], created: int) -> None:
         """Let something happen at Stripe."""
@@ -243,8 +244,8 @@ def test_a_webhook_that_came_is_noted_and_then_nobody_is_told(shop: Shop) -> Non
     shop.read(reader)
     late(shop)
     with shop.billing.database.begin() as conn:
-        stripe_reader.webhook_came(conn)
-        stripe_reader.webhook_came(conn)
+        event_list.webhook_came(conn)
+        event_list.webhook_came(conn)
     assert shop.cursor().webhook_at is not None
     later(shop)
     assert shop.read(reader) == 1

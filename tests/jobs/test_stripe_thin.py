@@ -12,9 +12,9 @@ from jobs.stripe_thin import PAUSE_SECONDS, ThinFetcher
 from storage import leases
 from storage.errors import FenceLost
 from storage.gather import World
-from storage.inbox import retry_parked
 from storage.leases import Fence
 from storage.settings import Settings
+from storage.stripe.inbox import retry_parked
 from tests.doubles import stripe as shapes
 from tests.doubles.stripe_api import KEY
 from tests.doubles.stripe_double import StripeDouble

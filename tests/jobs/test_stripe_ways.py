@@ -14,10 +14,11 @@ from sqlalchemy import text
 
 from jobs.controller import Controller
 from jobs.stripe_reconcile import Reconciliation
-from storage import inbox, wakeups
+from storage import wakeups
 from storage.accounts import create_account, create_customer
-from storage.inbox import Terms
 from storage.settings import Settings
+from storage.stripe import inbox
+from storage.stripe.inbox import Terms
 from tests.doubles.stripe_api import KEY
 from tests.doubles.stripe_double import StripeDouble
 from tests.jobs.floor import Floor

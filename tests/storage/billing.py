@@ -16,9 +16,9 @@ from engine.load import load_policy
 from engine.model import Policy
 from storage.accounts import create_account, create_customer
 from storage.database import Database
-from storage.inbox import Taken, Terms, take
 from storage.settings import SHIPPED_POLICY, Settings
-from storage.stripe_event import StripeEvent, parse
+from storage.stripe.event import StripeEvent, parse
+from storage.stripe.inbox import Taken, Terms, take
 from tests.doubles import stripe as double
 
 CREATED = 1_780_000_000

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from jobs.checkout import CHANGEABLE, LIVE
 from storage import accounts, policies
 from storage.accounts import AccountView
-from storage.stripe_event_fields import ID_LENGTH
+from storage.stripe.event_fields import ID_LENGTH
 from storage.subscribed import payment_of, subscribed
 from storage.tables import accounts as rows
 from web.auth import Caller
