@@ -194,6 +194,8 @@ def add_payment_method(
     """Add a way to pay; as the default it takes the place of the one before."""
     get(conn, customer_id)
     if default:
+        # Of two that come at once, the later one is the default, and none fails.
+        conn.execute(text("SELECT 1 FROM org_billing_config WHERE customer_id = :id FOR UPDATE"), {"id": customer_id})
         undo = "UPDATE org_payment_methods SET is_default = false WHERE customer_id = :id AND is_default"
         conn.execute(text(undo), {"id": customer_id})
     add = text(

@@ -29,6 +29,7 @@ TAKE: Final = text(
 WHAT: Final = text(
     "SELECT i.number, i.document, i.customer_id, c.name, coalesce(o.email, c.email) AS email, "
     "c.language, i.total, "
+    "NOT EXISTS (SELECT FROM invoice_reminders o WHERE o.invoice_id = i.id AND o.id <> :letter) AS is_first, "
     "(SELECT coalesce(sum(p.amount), 0) FROM invoice_payments p WHERE p.invoice_id = i.id) AS paid, "
     "(SELECT coalesce(sum(k.total), 0) FROM invoices k WHERE k.corrects = i.id) AS credited, s.state "
     "FROM invoices i JOIN customers c ON c.id = i.customer_id JOIN invoice_states s ON s.invoice_id = i.id "
@@ -67,7 +68,8 @@ class Reminder:
     credited: Decimal
     """What credit notes took back of it."""
     wanted: bool
-    """Whether it is still true: the invoice stands where it was asked for and asks for money."""
+    """Whether it is still true: the invoice asks for money, and stands where it was asked for or has no other letter:
+    the first one brings it, however late."""
     taken_at: datetime
 
     @property
@@ -81,7 +83,7 @@ def take(conn: Connection) -> Reminder | None:
     row = conn.execute(TAKE).one_or_none()
     if row is None:
         return None
-    what = conn.execute(WHAT, {"id": row.invoice_id}).one()
+    what = conn.execute(WHAT, {"id": row.invoice_id, "letter": row.id}).one()
     return Reminder(
         id=row.id,
         invoice_id=row.invoice_id,
@@ -97,7 +99,7 @@ def take(conn: Connection) -> Reminder | None:
         language=what.language,
         paid=what.paid,
         credited=what.credited,
-        wanted=what.state == row.state and what.paid + what.credited < what.total,
+        wanted=(what.state == row.state or what.is_first) and what.paid + what.credited < what.total,
         taken_at=clock.now(conn),
     )
 

@@ -30,10 +30,30 @@ FAULTS_KEPT: Final = 100
 log = logging.getLogger(__name__)
 WAITING: Final = (
     "FROM org_billing_config o WHERE o.pay_by_invoice AND (o.auto_invoices OR NOT :automatic) AND NOT EXISTS "
-    "(SELECT FROM invoices i WHERE i.customer_id = o.customer_id AND i.kind = 'invoice' AND i.first_on = :month)"
+    "(SELECT FROM invoices i WHERE i.customer_id = o.customer_id AND i.kind = 'invoice' AND i.first_on = :month) "
+    "AND (NOT :again OR EXISTS (SELECT FROM invoice_runs r WHERE r.customer_id = o.customer_id AND r.month = :month "
+    "AND r.outcome = 'failed'))"
 )
 NEXT: Final = text(f"SELECT o.customer_id {WAITING} AND o.customer_id > :after ORDER BY o.customer_id LIMIT :limit")
 COUNT: Final = text(f"SELECT count(*) {WAITING}")
+FAILED: Final = text(
+    "SELECT DISTINCT r.month FROM invoice_runs r JOIN org_billing_config o ON o.customer_id = r.customer_id "
+    "WHERE r.outcome = 'failed' AND r.month < :month AND o.pay_by_invoice AND o.auto_invoices AND NOT EXISTS "
+    "(SELECT FROM invoices i WHERE i.customer_id = r.customer_id AND i.kind = 'invoice' AND i.first_on = r.month) "
+    "ORDER BY r.month"
+)
+# Months between the one that somebody was billed for last and this one, in which a tenant of theirs lived.
+PASSED_OVER: Final = text(
+    "SELECT CAST(m.at AS date) AS month, count(*) AS number FROM org_billing_config o CROSS JOIN LATERAL "
+    "(SELECT max(r.month) AS newest FROM invoice_runs r WHERE r.customer_id = o.customer_id AND r.month < :month) n "
+    "CROSS JOIN LATERAL "
+    "generate_series(n.newest + interval '1 month', :month - interval '1 month', interval '1 month') AS m(at) "
+    "WHERE o.pay_by_invoice AND o.auto_invoices AND NOT EXISTS (SELECT FROM invoices i "
+    "WHERE i.customer_id = o.customer_id AND i.kind = 'invoice' AND i.first_on = CAST(m.at AS date)) "
+    "AND EXISTS (SELECT FROM tenant_billing_lifecycle l WHERE l.customer_id = o.customer_id AND l.event = 'created' "
+    "AND l.at < m.at + interval '1 month' AND NOT EXISTS (SELECT FROM tenant_billing_lifecycle d "
+    "WHERE d.server_id = l.server_id AND d.event = 'deleted' AND d.at < m.at)) GROUP BY m.at ORDER BY m.at"
+)
 NOTE: Final = text(
     "INSERT INTO invoice_runs (month, customer_id, outcome, invoice_id, reason, at) "
     "VALUES (:month, :customer, :outcome, :invoice, :reason, :now) ON CONFLICT (month, customer_id) DO UPDATE SET "
@@ -64,8 +84,21 @@ class Report:
 def waiting(database: Database, month: date, *, automatic: bool = False) -> int:
     """Count the organisations that have no invoice for a month yet."""
     with database.begin() as conn:
-        found: int = conn.execute(COUNT, {"month": first_of(month), "automatic": automatic}).scalar_one()
+        given = {"month": first_of(month), "automatic": automatic, "again": False}
+        found: int = conn.execute(COUNT, given).scalar_one()
     return found
+
+
+def failed_before(database: Database, month: date) -> list[date]:
+    """Return the earlier months of which an invoice could not be issued by itself, and is still missing."""
+    with database.begin() as conn:
+        return list(conn.execute(FAILED, {"month": first_of(month)}).scalars())
+
+
+def passed_over(database: Database, month: date) -> dict[date, int]:
+    """Return the earlier months that no run has looked at for somebody, and for how many: nobody ran for so long."""
+    with database.begin() as conn:
+        return {row.month: row.number for row in conn.execute(PASSED_OVER, {"month": first_of(month)})}
 
 
 def run(
@@ -75,15 +108,17 @@ def run(
     *,
     by: str,
     automatic: bool = False,
+    again: bool = False,
     tell: Callable[[Report], None] = lambda _: None,
 ) -> Report:
     """Issue the invoices of a month that is over. automatic: only for those whose invoices are issued by themselves.
 
-    tell: is called after each batch. A month that is not over yet somewhere fails there, and there alone.
+    again: only for those for whom it failed before. tell: is called after each batch. A month that is not over yet
+    somewhere fails there, and there alone.
     """
     report = Report(first_of(month))
     billing = Billing(creditor)
-    for page in _pages(database, report.month, automatic=automatic):
+    for page in _pages(database, report.month, automatic=automatic, again=again):
         for batch in (page[start : start + BATCH] for start in range(0, len(page), BATCH)):
             if not _issue(database, billing, batch, report, by):
                 for customer in batch:
@@ -97,11 +132,11 @@ def first_of(month: date) -> date:
     return month_of(month.year, month.month)[0]
 
 
-def _pages(database: Database, month: date, *, automatic: bool) -> Iterator[list[UUID]]:
+def _pages(database: Database, month: date, *, automatic: bool, again: bool) -> Iterator[list[UUID]]:
     after = UUID(int=0)
     while True:
         with database.begin() as conn:
-            given = {"month": month, "automatic": automatic, "after": after, "limit": PAGE}
+            given = {"month": month, "automatic": automatic, "again": again, "after": after, "limit": PAGE}
             page = list(conn.execute(NEXT, given).scalars())
         if page:
             yield page

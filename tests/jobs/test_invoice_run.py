@@ -119,6 +119,28 @@ def test_controller_issues_for_those_once_the_month_is_over_everywhere(books: Bo
     assert books.deployment.alerts() == ["account_failed"]
 
 
+def test_what_failed_in_earlier_months_is_tried_again_and_months_that_nobody_ran_are_told(books: Books) -> None:
+    settings, database = replace(books.deployment.settings, invoice_file=EXAMPLE), books.deployment.database
+    last = first_of(last_month_over(books.ago(0)))
+    months = [last]
+    while len(months) < 4:
+        months.insert(0, first_of(months[0] - timedelta(days=1)))
+    broken = books.organisation("alpha", auto_invoices=True)
+    with books.deployment.session() as session:
+        session.execute(f"ALTER TABLE invoices ADD CONSTRAINT poison CHECK (customer_id <> '{broken}')")
+    assert run(database, CREDITOR, months[0], by="test", automatic=True).failed == 1
+    with books.deployment.session() as session:
+        session.execute("ALTER TABLE invoices DROP CONSTRAINT poison")
+    books.organisation("beta", auto_invoices=True)  # who wants it only since: no month of before is theirs
+    books.organisation("gamma", auto_invoices=True, days=1)
+    run_by_itself(settings, database, {})
+    issued = books.deployment.rows("SELECT customer_id, first_on FROM invoices ORDER BY first_on")
+    assert [row["first_on"] for row in issued if row["customer_id"] == broken] == [months[0], last]
+    assert len(issued) == 3
+    told = [row["text"] for row in books.deployment.rows("SELECT text FROM alerts ORDER BY text")]
+    assert [f"{month:%Y-%m} for 1 org" in words for month, words in zip(months[1:3], told, strict=True)] == [True] * 2
+
+
 def test_that_nobody_has_said_who_invoices_are_from_is_told_once_somebody_waits_for_one(
     books: Books, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -177,6 +178,10 @@ def test_payment_methods_come_and_go(site: Site, payer: Tenant) -> None:
     gone = f"{about}/payment-methods/{made.json()['paymentMethodId']}"
     assert [site.admin.delete(gone).status_code, site.admin.delete(gone).status_code] == [204, 404]
     assert site.admin.patch(about, json={"zone": "Europe/Zurich"}).json()["zone"] == "Europe/Zurich"
+    default = {"kind": "card", "label": "At once", "default": True}
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(site.admin.post, f"{about}/payment-methods", json=default) for _ in range(8)]
+    assert [answer.result().status_code for answer in answers] == [201] * 8
     for wrong in ({"country": "Swiss"}, {"paymentDays": 400}, {"email": "x"}, {"zone": "Bern"}):
         assert site.admin.patch(about, json=wrong).status_code == 400
 

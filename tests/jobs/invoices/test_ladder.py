@@ -111,6 +111,12 @@ def test_the_invoice_leaves_by_mail_once_with_its_pdf(billed: Billed) -> None:
     assert billed.letters() == [("issued", "sent")]
 
 
+def test_the_invoice_leaves_however_late_as_long_as_nothing_else_has(billed: Billed) -> None:
+    billed.after(31)
+    assert (billed.state, billed.letters()) == ("due", [("issued", "sent")])
+    assert len(billed.floor.mails()) == 1
+
+
 def test_the_policy_in_force_says_what_a_letter_says_in_the_language_of_the_customer(billed: Billed) -> None:
     texts = bundle(SHIPPED_POLICY)
     translated = (GENTLE / "notices.yaml").read_text("utf-8").partition("translations:")[2].partition("\nstates:")[0]
