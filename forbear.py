@@ -61,9 +61,9 @@ class Deferred(click.Command):
 
 
 COMMANDS = (
-    Deferred("demo", "web.demo:demo", "Show the whole loop on real parts, step by step, with evidence."),
+    Deferred("demo", "web.demo.command:demo", "Show the whole loop on real parts, step by step, with evidence."),
     Deferred("up", "jobs.up:up", "Run everything on the embedded default, until stopped."),
-    Deferred("smoke", "web.smoke:smoke", "Show that a running system works, with evidence; cleans up after itself."),
+    Deferred("smoke", "web.smoke.command:smoke", "Show that a running system works, with evidence; leave nothing."),
     Deferred("doctor", "jobs.doctor:doctor", "Say what is wrong with a running system, and what to do."),
     Deferred("stripe", "jobs.commands_stripe:stripe", "Catch up with Stripe where webhooks did not come."),
     Deferred("policy", "engine.commands:policy", "Check, read and deploy the policy."),

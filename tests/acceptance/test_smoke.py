@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.system import ADMIN, ROOT, System, free_port
-from web.smoke import Evidence, run
-from web.smoke_scene import Scene, Site
-from web.smoke_security import nothing_secret_is_shown, stage
+from web.smoke.command import Evidence, run
+from web.smoke.scene import Scene, Site
+from web.smoke.security import nothing_secret_is_shown, stage
 
 
 def smoke(system: System, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:

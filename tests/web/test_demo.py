@@ -15,12 +15,12 @@ import pytest
 
 from tests.acceptance.system import left_behind
 from tests.web.site import polling
-from web.demo import STEPS, run
-from web.demo_back import is_clear
-from web.demo_scene import Scene, Told
-from web.demo_show import Show
-from web.demo_stripe import Stripe
-from web.demo_system import hashes, is_alive, seal
+from web.demo.back import is_clear
+from web.demo.command import STEPS, run
+from web.demo.scene import Scene, Told
+from web.demo.show import Show
+from web.demo.stripe import Stripe
+from web.demo.system import hashes, is_alive, seal
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLD = Told("suspended", "Stopped.", {"what": "Pay", "at": None}, "https://pay", ["Stopped."], ["Your servers"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from web.demo_scene import Scene
-from web.demo_system import is_alive, moment, seal
+from web.demo.scene import Scene
+from web.demo.system import is_alive, moment, seal
 
 
 def stage(scene: Scene) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
-from web.demo_show import Show
-from web.demo_stripe import Stripe
-from web.demo_system import DemoFailed, System, eventually
+from web.demo.show import Show
+from web.demo.stripe import Stripe
+from web.demo.system import DemoFailed, System, eventually
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import httpx
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
-from web.demo_system import DemoFailed
-from web.smoke_game import CONNECT_SECONDS, NOTES, current
-from web.smoke_scene import Scene
+from web.demo.system import DemoFailed
+from web.smoke.game import CONNECT_SECONDS, NOTES, current
+from web.smoke.scene import Scene
 
 KEPT = "only its owner reads this\n"
 SECRET_CHARACTERS = 16  # shorter ones stand in many a text by chance

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from storage.embedded.folder import write_private
-from web.demo_show import Show
-from web.demo_system import DemoFailed, polling
+from web.demo.show import Show
+from web.demo.system import DemoFailed, polling
 
 Found = TypeVar("Found")
 

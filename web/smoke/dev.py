@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import httpx
 
-from web.demo_system import DemoFailed
-from web.smoke_game import address_of, current, is_deleted, is_gone_from_the_edge, shows_names
-from web.smoke_scene import Made, Scene
+from web.demo.system import DemoFailed
+from web.smoke.game import address_of, current, is_deleted, is_gone_from_the_edge, shows_names
+from web.smoke.scene import Made, Scene
 
 REACH_SECONDS = 5.0
 

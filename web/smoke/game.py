@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from web.demo_system import DemoFailed
-from web.smoke_scene import Made, Scene
+from web.demo.system import DemoFailed
+from web.smoke.scene import Made, Scene
 
 CONNECT_SECONDS = 10.0
 SENT_BYTES = 1024 * 1024

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-from web.demo_scene import Scene, Told
-from web.demo_system import moment, seal
+from web.demo.scene import Scene, Told
+from web.demo.system import moment, seal
 
 LETTERS = 5  # payment failed, final warning, suspended, retention deadline, restored
 

@@ -15,27 +15,27 @@ from types import FrameType
 import click
 import httpx
 
-from web import demo_back, demo_late
-from web.demo_scene import Scene
-from web.demo_show import Show
-from web.demo_stripe import Stripe
-from web.demo_system import DemoFailed, System, polling
+from web.demo import back, late
+from web.demo.scene import Scene
+from web.demo.show import Show
+from web.demo.stripe import Stripe
+from web.demo.system import DemoFailed, System, polling
 
 Step = tuple[str, Callable[[Scene], None]]
 
 STEPS: tuple[Step, ...] = (
-    ("A payment fails", demo_late.payment_fails),
-    ("The billing state updates", demo_late.state_updates),
-    ("Provisioning is blocked", demo_late.provisioning_is_blocked),
-    ("Backups are blocked at the right rung, and not before", demo_late.backups_are_blocked),
-    ("The running server is suspended: process gone, data untouched", demo_late.server_is_suspended),
-    ("The controller ticks, and does not start it", demo_late.controller_leaves_it_stopped),
-    ("The invoice is paid", demo_back.invoice_is_paid),
-    ("Access and backups return", demo_back.access_returns),
-    ("The server is not started by itself, and can be started by hand", demo_back.nothing_starts_by_itself),
-    ("What the customer was told on each rung", demo_back.customer_was_told),
-    ("Every event again changes nothing", demo_back.replay_changes_nothing),
-    ("`delete_suspended_server` is refused and audited", demo_back.deletion_is_refused),
+    ("A payment fails", late.payment_fails),
+    ("The billing state updates", late.state_updates),
+    ("Provisioning is blocked", late.provisioning_is_blocked),
+    ("Backups are blocked at the right rung, and not before", late.backups_are_blocked),
+    ("The running server is suspended: process gone, data untouched", late.server_is_suspended),
+    ("The controller ticks, and does not start it", late.controller_leaves_it_stopped),
+    ("The invoice is paid", back.invoice_is_paid),
+    ("Access and backups return", back.access_returns),
+    ("The server is not started by itself, and can be started by hand", back.nothing_starts_by_itself),
+    ("What the customer was told on each rung", back.customer_was_told),
+    ("Every event again changes nothing", back.replay_changes_nothing),
+    ("`delete_suspended_server` is refused and audited", back.deletion_is_refused),
 )
 
 
@@ -87,7 +87,7 @@ def run(show: Show, data: Path, steps: Sequence[Step] = STEPS, *, kept: bool = F
 
 def _play(scene: Scene, steps: Sequence[Step]) -> list[int]:
     """Play every step and return the numbers of those that failed."""
-    demo_late.stage(scene)
+    late.stage(scene)
     if scene.show.failed:
         raise DemoFailed("the stage could not be set")
     failed = []

@@ -15,19 +15,19 @@ from typing import Any
 import click
 import httpx
 
-from web import smoke_dev, smoke_game, smoke_security
-from web.demo_show import Show
-from web.demo_system import DemoFailed
-from web.smoke_scene import NoSystem, Scene, Site, is_here
+from web.demo.show import Show
+from web.demo.system import DemoFailed
+from web.smoke import dev, game, security
+from web.smoke.scene import NoSystem, Scene, Site, is_here
 
 Step = tuple[str, Callable[[Scene], None]]
 TROUBLE = (DemoFailed, httpx.HTTPError, LookupError, ValueError, OSError)
 
 # Each begins with a server of its own, so one that fails does not keep the others from being looked at.
 LIVES: tuple[tuple[str, Sequence[Step]], ...] = (
-    ("a game server", smoke_game.STEPS),
-    ("a dev server", smoke_dev.STEPS),
-    ("security", smoke_security.STEPS),
+    ("a game server", game.STEPS),
+    ("a dev server", dev.STEPS),
+    ("security", security.STEPS),
 )
 
 
