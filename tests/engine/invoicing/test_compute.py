@@ -113,6 +113,12 @@ def test_days_are_those_counted_by_hand(tenant: Tenant, zone: str) -> None:
         if line.kind is LineKind.SKILL:
             charged[line.text.split(" ")[0]] += line.quantity
     assert charged == count
+    created_on = tenant.created_at.astimezone(ZoneInfo(zone)).date()
+    assert sum(line.kind is LineKind.SETUP for line in found.lines) == (FIRST <= created_on <= LAST)
+    paid = [(each.kind, each.quantity) for each in tenant.usage if there.billed >> (each.used_on - FIRST).days & 1]
+    for kind, start in ((UsageKind.MESSAGES, "Messages"), (UsageKind.MODEL_SPEND, "Model spend")):
+        told = sum(line.quantity for line in found.lines if line.text.startswith(start))
+        assert told == sum(quantity for each, quantity in paid if each is kind)
     months = sum(line.quantity if line.unit == "day" else (line.last_on - line.first_on).days + 1
                  for line in found.lines if line.kind is LineKind.MONTHLY)  # fmt: skip
     assert months == there.billed.bit_count()

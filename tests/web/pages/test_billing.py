@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
-from storage import invoices_pay
+from storage import invoices_pay, organisations
 from storage.invoices_issue import Billing
 from tests.web.pages.bills import ADDRESS, Bills
 from tests.web.pages.browser import Browser
@@ -62,6 +63,24 @@ def test_papers_are_downloaded_by_whom_they_are_for(site: Site, bills: Bills, si
     for given in (invoice.number, str(invoice.id), "F1-1", "x" * 500, "%00"):
         assert other.open(f"/billing/{given}/pdf").answer.status_code == 404
     assert signed_in("bills@desk.example").open("/billing").answer.status_code == 404
+
+
+def test_customers_and_the_desk_see_what_is_paid_with(
+    site: Site, bills: Bills, signed_in: SignIn, desk: Browser
+) -> None:
+    tenant = bills.payer()
+    customer = UUID(tenant.customer_id)
+    with site.database.begin() as conn:
+        organisations.add_payment_method(conn, customer, "card", "<b>Visa</b> 4242", default=True)
+        gone = organisations.add_payment_method(conn, customer, "bank_debit", "Old account")
+        organisations.remove_payment_method(conn, customer, gone)
+    for shown in (signed_in(tenant).open("/billing"), desk.open(f"/admin/billing/organisations/{customer}")):
+        assert "<b>Visa</b> 4242" in shown.text
+        assert "<b>Visa" not in shown.answer.text
+        assert "Old account" not in shown.text
+    said = signed_in(tenant).open("/billing").text
+    assert "By invoice: once a month" in said
+    assert "used first" in said
 
 
 def test_reminders_are_downloaded_as_they_were_sent_and_by_whom(
