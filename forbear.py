@@ -65,7 +65,7 @@ COMMANDS = (
     Deferred("up", "jobs.up:up", "Run everything on the embedded default, until stopped."),
     Deferred("smoke", "web.smoke.command:smoke", "Show that a running system works, with evidence; leave nothing."),
     Deferred("doctor", "jobs.doctor:doctor", "Say what is wrong with a running system, and what to do."),
-    Deferred("stripe", "jobs.commands_stripe:stripe", "Catch up with Stripe where webhooks did not come."),
+    Deferred("stripe", "jobs.stripe.commands:stripe", "Catch up with Stripe where webhooks did not come."),
     Deferred("policy", "engine.commands:policy", "Check, read and deploy the policy."),
     Deferred("audit", "storage.commands:audit", "Verify the audit chains."),
     Deferred("operations", "storage.commands_operations:operations", "Settle operations that failed."),

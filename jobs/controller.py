@@ -36,10 +36,10 @@ from jobs.observe import Lookout, follow, move_due
 from jobs.relay import relay
 from jobs.repair import boot, look_back, repair
 from jobs.rounds import Rounds
-from jobs.stripe_charges import ChargePoll
-from jobs.stripe_client import StandingPoll
-from jobs.stripe_reader import EventReader
-from jobs.stripe_thin import ThinFetcher
+from jobs.stripe.charges import ChargePoll
+from jobs.stripe.client import StandingPoll
+from jobs.stripe.reader import EventReader
+from jobs.stripe.thin import ThinFetcher
 from jobs.sweep import Sweep
 from storage import clock, intents, leases, policies, processes, wakeups
 from storage.database import is_lost

@@ -15,9 +15,9 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from engine.commands import colored
-from jobs.doctor_stripe import examine_stripe
 from jobs.finding import Finding, span
 from jobs.queues import QUEUES, connect
+from jobs.stripe.doctor import examine_stripe
 from storage import figures, migrate, policies, processes
 from storage.beside import data_option, settings_beside
 from storage.database import Database

@@ -213,7 +213,7 @@ def own_secret(file: Path, prefix: str, name: str) -> str:
 
 def prepare_database(environment: dict[str, str]) -> None:
     """Bring the tables up to date and put the policy folder in force."""
-    from jobs.stripe_reader import require_key
+    from jobs.stripe.reader import require_key
     from storage.migrate import upgrade
     from storage.policies import deploy_folder
     from storage.settings import Settings

@@ -11,7 +11,7 @@ from uuid import UUID
 from litestar import Router, get, post
 from litestar.params import RawBody
 
-from jobs.checkout import Cashier
+from jobs.stripe.checkout import Cashier
 from storage import accounts, policies
 from storage.errors import UnknownAccount
 from web.auth import Caller, signed_in

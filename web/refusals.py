@@ -7,10 +7,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from engine.errors import CommandRefused
-from jobs.checkout import CheckoutRefused, PaymentAway
 from jobs.hosts import errors as host
 from jobs.invoices.bank_file import BankFileWrong
 from jobs.operator_file import OperatorFileWrong
+from jobs.stripe.checkout import CheckoutRefused, PaymentAway
 from storage import errors as storage
 from storage import errors_invoices as invoices
 from storage.database import is_lost, is_passing

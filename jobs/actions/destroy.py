@@ -28,7 +28,7 @@ from jobs.actions.targets import spec_of
 from jobs.context import Context
 from jobs.faults import pause
 from jobs.hosts.base import StillRunning
-from jobs.stripe_client import StandingPoll, StandingUnknown
+from jobs.stripe.client import StandingPoll, StandingUnknown
 from storage import audit, gather, ledger, policies, servers
 from storage.alerts import raise_alert
 from storage.audit import AuditNote

@@ -1,6 +1,6 @@
 """Thin event notifications: they name an object and do not hold it. Read here in the shape of an event that does.
 
-One is kept parked until its object was fetched (`jobs.stripe_thin`); then its row holds the whole event, and goes the
+One is kept parked until its object was fetched (`jobs.stripe.thin`); then its row holds the whole event, and goes the
 way of all others.
 """
 

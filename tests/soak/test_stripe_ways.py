@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.jobs.floor import Floor
-from tests.jobs.test_stripe_ways import HAPPENING, Schedule, ends_the_same
+from tests.jobs.stripe.test_ways import HAPPENING, Schedule, ends_the_same
 
 
 @pytest.fixture

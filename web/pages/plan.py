@@ -13,7 +13,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection, select
 
-from jobs.checkout import CHANGEABLE, LIVE
+from jobs.stripe.checkout import CHANGEABLE, LIVE
 from storage import accounts, policies
 from storage.accounts import AccountView
 from storage.stripe.event_fields import ID_LENGTH

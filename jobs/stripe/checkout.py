@@ -14,7 +14,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from engine.model import Plan
-from jobs.stripe_client import client_of
+from jobs.stripe.client import client_of
 from storage import accounts, clock, policies
 from storage.accounts import AccountView
 from storage.database import Database

@@ -1,6 +1,6 @@
 """Keeps up with Stripe's own list of events: all the time where they come by it, and each hour for gaps where not.
 
-What a reading is, and what it does with what it finds, is in `jobs.stripe_reading`.
+What a reading is, and what it does with what it finds, is in `jobs.stripe.reading`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from engine.model import Policy
 from jobs.logs import say
-from jobs.stripe_client import READ_SECONDS, Asker, StandingUnknown, client_of
-from jobs.stripe_reading import Reading, Taker
+from jobs.stripe.client import READ_SECONDS, Asker, StandingUnknown, client_of
+from jobs.stripe.reading import Reading, Taker
 from storage.alerts import raise_alert
 from storage.database import Database
 from storage.errors import SettingWrong

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from jobs.stripe_client import StandingPoll
-from jobs.stripe_reader import POLL_SECONDS, TOLD_AFTER_SECONDS, EventReader
+from jobs.stripe.client import StandingPoll
+from jobs.stripe.reader import POLL_SECONDS, TOLD_AFTER_SECONDS, EventReader
 from storage import clock, leases, policies
 from storage.errors import FenceLost, SettingWrong
 from storage.leases import Fence

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from jobs.logs import say
-from jobs.stripe_client import Asker, StandingUnknown, client_of
+from jobs.stripe.client import Asker, StandingUnknown, client_of
 from storage import leases
 from storage.database import Database, raw
 from storage.leases import Fence

@@ -1,6 +1,6 @@
 """Catches up with Stripe at once, on somebody's word: the whole list of events since the cursor, then the accounts.
 
-The controller does the same by itself each hour, a little at a time (`jobs.stripe_reader`); both may run at once.
+The controller does the same by itself each hour, a little at a time (`jobs.stripe.reader`); both may run at once.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from engine.model import Policy
-from jobs.stripe_client import FIRST, READ_SECONDS, Asker, StandingPoll, StandingUnknown, client_of
-from jobs.stripe_reading import Reading, Taker
+from jobs.stripe.client import FIRST, READ_SECONDS, Asker, StandingPoll, StandingUnknown, client_of
+from jobs.stripe.reading import Reading, Taker
 from storage.database import Database
 from storage.settings import Settings
 from storage.stripe import event_list

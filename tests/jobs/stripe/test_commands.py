@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from jobs.commands_stripe import stripe as command
-from jobs.stripe_client import StandingUnknown
+from jobs.stripe.client import StandingUnknown
+from jobs.stripe.commands import stripe as command
 from storage import policies
 from storage.errors import SettingWrong
 from storage.settings import SHIPPED_POLICY

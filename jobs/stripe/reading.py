@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from engine.model import Policy
 from jobs.logs import say
-from jobs.stripe_client import PAGE, Asker
+from jobs.stripe.client import PAGE, Asker
 from storage import leases
 from storage.alerts import raise_alert
 from storage.database import Database, is_lost

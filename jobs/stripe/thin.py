@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from engine.model import Policy
 from jobs.logs import say
-from jobs.stripe_client import READ_SECONDS, Asker, StandingUnknown, client_of
+from jobs.stripe.client import READ_SECONDS, Asker, StandingUnknown, client_of
 from storage import leases
 from storage.alerts import raise_alert
 from storage.database import Database

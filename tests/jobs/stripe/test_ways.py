@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from jobs.controller import Controller
-from jobs.stripe_reconcile import Reconciliation
+from jobs.stripe.reconcile import Reconciliation
 from storage import wakeups
 from storage.accounts import create_account, create_customer
 from storage.settings import Settings

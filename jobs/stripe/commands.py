@@ -14,7 +14,7 @@ from storage.database import Database
 from storage.errors import SettingWrong
 
 if TYPE_CHECKING:
-    from jobs.stripe_reconcile import Reconciled
+    from jobs.stripe.reconcile import Reconciled
 
 STEPS = 1_000
 
@@ -41,7 +41,7 @@ def reconcile(everybody: bool, form: str) -> int:
       forbear stripe reconcile --everybody        compare every account with Stripe's own invoices and subscriptions
       forbear stripe reconcile --format json      for a program
     """
-    from jobs.stripe_reconcile import Reconciliation
+    from jobs.stripe.reconcile import Reconciliation
 
     settings = settings_beside()
     if not settings.stripe_api_key:

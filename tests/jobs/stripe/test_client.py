@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from jobs.stripe_client import PAGES, PAUSE_SECONDS, StandingPoll, StandingUnknown
+from jobs.stripe.client import PAGES, PAUSE_SECONDS, StandingPoll, StandingUnknown
 from storage import clock
 from storage.gather import World
 from storage.intents_claim import claim

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from jobs.finding import Finding, span
-from jobs.stripe_client import PAGE, Asker, StandingUnknown, client_of
+from jobs.stripe.client import PAGE, Asker, StandingUnknown, client_of
 from storage.settings import Settings
 from storage.stripe import event_list
 from storage.stripe.event import API_VERSION, READERS

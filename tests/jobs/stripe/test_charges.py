@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.stripe_charges import ChargePoll
+from jobs.stripe.charges import ChargePoll
 from storage.settings import Settings
 from storage.stripe.inbox import retry_parked
 from tests.doubles import stripe as double

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from jobs.stripe_thin import PAUSE_SECONDS, ThinFetcher
+from jobs.stripe.thin import PAUSE_SECONDS, ThinFetcher
 from storage import leases
 from storage.errors import FenceLost
 from storage.gather import World
