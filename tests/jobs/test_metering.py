@@ -209,6 +209,23 @@ def test_what_is_learnt_after_its_month_was_issued_is_told_to_a_person(
     assert issued.number in told
 
 
+def test_what_is_learnt_after_its_month_was_found_to_hold_nothing_is_told_too(
+    floor: Floor, paying: tuple[Books, UUID, UUID]
+) -> None:
+    books, account, server = paying
+    down(floor, server, books.ago(150))
+    report = run_by_itself(replace(floor.settings, invoice_file=EXAMPLE), floor.database, floor.context.hosts)
+    assert report is not None
+    assert (report.nothing, floor.alerts()) == (1, [])
+    other = floor.machine(account)
+    with floor.session() as session:
+        session.execute("UPDATE servers SET name = 'other' WHERE id = %s", (other,))
+    with floor.begin() as conn:
+        metering.created(conn, other, at=books.ago(90))
+    told = str(floor.scalar("SELECT text FROM alerts"))
+    assert f"the run of {report.month:%Y-%m}, which found nothing" in told
+
+
 def test_packages_of_an_order_are_switched_on_before_it_is_started(floor: Floor, controller: Controller) -> None:
     server, operation = ordered(floor, floor.known_account())
     floor.rows("""UPDATE operations SET args = '{"packages": ["voice"]}' WHERE id = :id RETURNING 1""", id=operation.id)
