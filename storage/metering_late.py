@@ -35,7 +35,7 @@ def tell(conn: Connection, server_id: UUID, what: str, at: datetime) -> None:
     first, billed = found[0], [row.what for row in found]
     named = "; ".join(billed[:MOST_NAMED]) + ("; and later ones" if len(billed) > MOST_NAMED else "")
     words = (
-        f"tenant {first.tenant} of {first.organisation} was {what} on {first.day}, which was learnt only after {named}: "
+        f"tenant {first.tenant} of {first.organisation} was {what} on {first.day}, learnt only after {named}: "
         "preview these months, credit what differs and issue it again"
     )
     key = f"learnt_late:{first.customer_id}:{first.what}:{clock.now(conn):%Y-%m-%d}"
