@@ -45,8 +45,10 @@ class Issued:
     """Why a credit note was written."""
     paid: Decimal
     """Sum of its payments; above the total when a bank reported more."""
+    credited: Decimal
+    """Sum of its credit notes, which may take back a part."""
     credited_by: str | None
-    """The number of the credit note that took it back."""
+    """The number of the credit note that took the last of it back; None while something stands."""
     organisation: str
     today: date
 
@@ -55,7 +57,7 @@ class Issued:
         """Return what is still to be paid."""
         if self.kind != "invoice" or self.credited_by is not None:
             return Decimal("0.00")
-        return max(self.total - self.paid, Decimal("0.00"))
+        return max(self.total - self.paid - self.credited, Decimal("0.00"))
 
     @property
     def state(self) -> State:
@@ -92,12 +94,15 @@ class Payment:
     """Why somebody booked it by hand."""
 
 
-_OWN: Final = ", ".join(
-    f"i.{name}" for name in Issued.__slots__ if name not in {"paid", "credited_by", "organisation", "today"}
-)
+_OTHER: Final = {"paid", "credited", "credited_by", "organisation", "today"}
+_OWN: Final = ", ".join(f"i.{name}" for name in Issued.__slots__ if name not in _OTHER)
+# Of the invoice `i`, what credit notes took back: less than its total, and it stands.
+CREDITED: Final = "(SELECT coalesce(sum(k.total), 0) FROM invoices k WHERE k.corrects = i.id)"
+STANDS: Final = f"{CREDITED} < i.total"
 FIND: Final = (
     f"SELECT {_OWN}, coalesce((SELECT sum(p.amount) FROM invoice_payments p WHERE p.invoice_id = i.id), 0) AS paid, "
-    "(SELECT n.number FROM invoices n WHERE n.corrects = i.id) AS credited_by, c.name AS organisation, "
+    f"{CREDITED} AS credited, CASE WHEN NOT {STANDS} THEN (SELECT n.number FROM invoices n WHERE n.corrects = i.id "
+    "ORDER BY n.issued_at DESC, n.number DESC LIMIT 1) END AS credited_by, c.name AS organisation, "
     f"CAST({clock.NOW} AT TIME ZONE coalesce(o.zone, c.zone) AS date) AS today "
     "FROM invoices i JOIN customers c ON c.id = i.customer_id "
     "LEFT JOIN org_billing_config o ON o.customer_id = i.customer_id"
@@ -135,6 +140,21 @@ def listed(
         "ORDER BY i.issued_at DESC, i.id DESC LIMIT :limit"
     )
     return [Issued(*row) for row in conn.execute(text(find), given)]
+
+
+def credit_notes(conn: Connection, invoice_id: UUID) -> list[Issued]:
+    """Return the credit notes of an invoice, oldest first."""
+    find = text(f"{FIND} WHERE i.corrects = :id ORDER BY i.issued_at, i.number")
+    return [Issued(*row) for row in conn.execute(find, {"id": invoice_id})]
+
+
+def taken(conn: Connection, invoice_id: UUID) -> dict[int, Decimal]:
+    """Return what credit notes took back of each line of an invoice, by its position."""
+    find = text(
+        "SELECT coalesce(l.corrects_position, l.position), sum(l.amount) FROM invoice_lines l "
+        "JOIN invoices k ON k.id = l.invoice_id WHERE k.corrects = :id GROUP BY 1"
+    )
+    return {row[0]: row[1] for row in conn.execute(find, {"id": invoice_id})}
 
 
 def payments(conn: Connection, invoice_id: UUID) -> list[Payment]:

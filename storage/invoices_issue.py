@@ -7,7 +7,7 @@ year have no gap, whatever is rolled back.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from engine.invoicing import compute
+from engine.invoicing import compute, crediting
 from engine.invoicing.creditor import Creditor
 from engine.invoicing.days import Days, month_of
 from engine.invoicing.document import to_document
@@ -62,7 +62,7 @@ LINE_FIELDS: Final = (
     "vat_percent",
 )
 _LINE_VALUES: Final = attrgetter(*LINE_FIELDS)
-LINES: Final = f"COPY invoice_lines (invoice_id, position, {', '.join(LINE_FIELDS)}) FROM STDIN"
+LINES: Final = f"COPY invoice_lines (invoice_id, position, {', '.join(LINE_FIELDS)}, corrects_position) FROM STDIN"
 SHARED: Final = (
     "kind",
     "number",
@@ -102,6 +102,8 @@ class _Draft:
     revision: int
     corrects: UUID | None
     reason: str = ""
+    positions: tuple[int, ...] = ()
+    """Of a credit note's lines: those of the invoice that they take back."""
 
 
 class Billing:
@@ -164,13 +166,22 @@ class Billing:
         self._write(conn, drafts, now, by)
         return [made.get(organisation.customer_id) for organisation in found]
 
-    def credit(self, conn: Connection, invoice_id: UUID, *, by: str, reason: str = "") -> Issued:
-        """Take all of an invoice back by a credit note, audited; its month may then be invoiced again.
+    def credit(
+        self,
+        conn: Connection,
+        invoice_id: UUID,
+        *,
+        by: str,
+        reason: str = "",
+        wish: Mapping[int, Decimal | None] | None = None,
+    ) -> Issued:
+        """Take an invoice back by a credit note, audited; its month may be invoiced again once all of it is.
 
+        wish: of which lines, by their positions from 1, an amount or None for all that is left of it; None: all of all.
         Raises UnknownInvoice, NotCreditable.
         """
         there = invoices.get(conn, invoice_id)
-        facts = {"invoice": there.number, "total": str(there.total)}
+        facts = {"invoice": there.number, "total": str(there.total)} | _parts(wish)
         invoices_audit.note(conn, invoice_id, "invoice_credited", by=by, reason=reason, facts=facts)
         conn.execute(text("SELECT 1 FROM invoices WHERE id = :id FOR UPDATE"), {"id": invoice_id})
         there = invoices.get(conn, invoice_id)
@@ -180,12 +191,19 @@ class Billing:
             raise NotCreditable(there.number, f"`{there.credited_by}` has done so already")
         now = clock.now(conn)
         today = now.astimezone(ZoneInfo(organisations.get(conn, there.customer_id).zone)).date()
-        invoice = there.invoice
+        invoice, taken = there.invoice, invoices.taken(conn, invoice_id)
+        try:
+            wanted = crediting.wanted_of(invoice, taken, wish)
+        except crediting.LineNotCreditable as refused:
+            raise NotCreditable(there.number, str(refused)) from None
+        if not wanted:
+            raise NotCreditable(there.number, "no line was named")
 
         def numbered(number: str) -> Invoice:
-            return compute.credit(invoice, number, today)
+            return crediting.credit(invoice, number, today, wanted, taken)
 
-        draft = _Draft(uuid.uuid4(), there.customer_id, today.year, invoice, numbered, there.revision, there.id, reason)
+        about = (there.customer_id, today.year, numbered(""), numbered, there.revision, there.id, reason)
+        draft = _Draft(uuid.uuid4(), *about, tuple(wanted))
         self._write(conn, [draft], now, by)
         return invoices.get(conn, draft.id)
 
@@ -240,7 +258,8 @@ class Billing:
         with raw(conn).cursor().copy(LINES) as copy:
             for draft in drafts:
                 for position, line in enumerate(draft.lines.lines, 1):
-                    copy.write_row((draft.id, position, *_LINE_VALUES(line)))
+                    corrected = draft.positions[position - 1] if draft.positions else None
+                    copy.write_row((draft.id, position, *_LINE_VALUES(line), corrected))
         rows = []
         for year in sorted({draft.year for draft in drafts}):
             of_year = [draft for draft in drafts if draft.year == year]
@@ -268,3 +287,9 @@ def _check(preview: Invoice) -> None:
             raise TooLargeToInvoice(preview.organisation, f"the quantity of `{line.text}`", line.quantity)
     if preview.total >= MOST_AMOUNT:
         raise TooLargeToInvoice(preview.organisation, "the total", preview.total)
+
+
+def _parts(wish: Mapping[int, Decimal | None] | None) -> dict[str, str]:
+    """Return what the audit says of a credit note of a part."""
+    parts = sorted((wish or {}).items())
+    return {"lines": ", ".join(f"{at}: {'the rest' if part is None else part}" for at, part in parts)} if parts else {}

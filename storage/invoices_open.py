@@ -15,7 +15,7 @@ from storage.invoices import FIND, Issued, Payment
 OPEN: Final = (
     f"SELECT f.* FROM ({FIND} WHERE i.kind = 'invoice' "
     "AND (CAST(:customer AS uuid) IS NULL OR i.customer_id = :customer) "
-    "AND NOT EXISTS (SELECT FROM invoices k WHERE k.corrects = i.id)) f WHERE f.paid < f.total"
+    ") f WHERE f.paid + f.credited < f.total"
 )
 
 
@@ -43,8 +43,8 @@ def listed(
 def sums(conn: Connection) -> list[Sum]:
     """Return what all invoices together still ask for."""
     find = (
-        "SELECT o.currency, count(*), sum(o.total - o.paid), count(*) FILTER (WHERE o.due_on < o.today), "
-        f"coalesce(sum(o.total - o.paid) FILTER (WHERE o.due_on < o.today), 0) FROM ({OPEN}) o "
+        "SELECT o.currency, count(*), sum(o.total - o.paid - o.credited), count(*) FILTER (WHERE o.due_on < o.today), "
+        f"coalesce(sum(o.total - o.paid - o.credited) FILTER (WHERE o.due_on < o.today), 0) FROM ({OPEN}) o "
         "GROUP BY o.currency ORDER BY o.currency"
     )
     return [Sum(*row) for row in conn.execute(text(find), {"customer": None})]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from storage import clock
 from storage.alerts import raise_alert
+from storage.invoices import STANDS
 
 MOST_NAMED: Final = 5
 # Months that were billed, and those that a run found to hold nothing to pay for.
@@ -17,7 +18,7 @@ BILLED: Final = text(
     "SELECT l.customer_id, l.tenant, l.organisation, b.what, CAST(:at AT TIME ZONE o.zone AS date) AS day "
     "FROM tenant_billing_lifecycle l JOIN org_billing_config o ON o.customer_id = l.customer_id "
     "JOIN (SELECT i.customer_id, i.first_on, i.last_on + 1 AS over_on, 'invoice ' || i.number AS what FROM invoices i "
-    "WHERE i.kind = 'invoice' AND NOT EXISTS (SELECT FROM invoices n WHERE n.corrects = i.id) "
+    f"WHERE i.kind = 'invoice' AND {STANDS} "
     "UNION ALL SELECT r.customer_id, r.month, CAST(r.month + interval '1 month' AS date), "
     "'the run of ' || to_char(r.month, 'YYYY-MM') || ', which found nothing' FROM invoice_runs r "
     "WHERE r.outcome = 'nothing' AND NOT EXISTS (SELECT FROM invoices i WHERE i.customer_id = r.customer_id "

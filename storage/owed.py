@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from engine.model import OVERDUE, Policy
+from storage.invoices import CREDITED
 from storage.settings import Settings
 
 
@@ -34,7 +35,7 @@ def owed_invoices(conn: Connection, policy: Policy, account_id: UUID) -> list[Ow
         "ORDER BY first_failed_at NULLS LAST, id"
     )
     ours = text(
-        "SELECT i.number, round((i.total - paid.amount) * 100)::bigint, lower(i.currency), NULL "
+        f"SELECT i.number, round((i.total - paid.amount - {CREDITED}) * 100)::bigint, lower(i.currency), NULL "
         "FROM invoice_accounts b JOIN invoice_states s ON s.invoice_id = b.invoice_id "
         "JOIN invoices i ON i.id = b.invoice_id CROSS JOIN LATERAL ("
         "SELECT coalesce(sum(p.amount), 0) AS amount FROM invoice_payments p WHERE p.invoice_id = i.id) paid "

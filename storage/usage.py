@@ -14,12 +14,13 @@ from sqlalchemy import Connection, text
 from engine.invoicing.metered import UsageKind
 from storage import clock
 from storage.errors_invoices import UsageRefused
+from storage.invoices import STANDS
 
 MOST_FAULTS: Final = 20
 TENANTS: Final = text(
     "SELECT c.tenant, c.server_id, c.customer_id, CAST(:now AT TIME ZONE coalesce(o.zone, u.zone) AS date) AS today, "
     "(SELECT max(i.last_on) FROM invoices i WHERE i.customer_id = c.customer_id AND i.kind = 'invoice' "
-    "AND NOT EXISTS (SELECT FROM invoices n WHERE n.corrects = i.id)) AS invoiced "
+    f"AND {STANDS}) AS invoiced "
     "FROM tenant_billing_lifecycle c JOIN customers u ON u.id = c.customer_id "
     "LEFT JOIN org_billing_config o ON o.customer_id = c.customer_id "
     "WHERE c.event = 'created' AND c.tenant = ANY(:names)"

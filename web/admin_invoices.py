@@ -54,10 +54,18 @@ class NewPayment(Input):
     reason: str = ""
 
 
+class CreditedLine(Input):
+    """A line of an invoice by its place on it, from 1; all that is left of it, unless an amount is named."""
+
+    line: int
+    amount: Decimal | None = None
+
+
 class NewCredit(Input):
-    """Why a credit note is written."""
+    """Why a credit note is written, and of which lines; of all of them where none is named."""
 
     reason: str = ""
+    lines: list[CreditedLine] | None = None
 
 
 # ---- invoices --------------------------------------------------------------------------------------------------------
@@ -118,25 +126,29 @@ def list_invoices(request: HttpRequest, services: TheServices) -> list[dict[str,
 
 @get("/billing/invoices/{number:str}", sync_to_thread=True)
 def show_invoice(services: TheServices, number: PathId) -> dict[str, Any]:
-    """Show an invoice or credit note with its lines and payments."""
+    """Show an invoice or credit note with its lines, payments and credit notes."""
     with services.database.begin() as conn:
         found = invoices.get(conn, _number(number))
-        paid = invoices.payments(conn, found.id)
+        paid, notes = invoices.payments(conn, found.id), invoices.credit_notes(conn, found.id)
     names = ("amount", "paid_on", "source", "by", "note", "reason", "recorded_at")
     payments = [plain({name: getattr(each, name) for name in names}) for each in paid]
-    return {**shown(found), "invoice": whole(found.invoice), "payments": payments}
+    more = {"payments": payments, "creditNotes": [shown(each) for each in notes]}
+    return {**shown(found), "invoice": whole(found.invoice), **more}
 
 
 @post("/billing/invoices/{number:str}/credit", opt={"takes": NewCredit}, status_code=201, sync_to_thread=True)
 def credit_invoice(request: HttpRequest, services: TheServices, number: PathId, body: RawBody) -> dict[str, Any]:
-    """Take all of an invoice back by a credit note; its month may then be invoiced anew."""
+    """Take an invoice back by a credit note, or some of its lines; its month may be invoiced anew once all of it is."""
     wish = decode(NewCredit, body) if body.strip() else NewCredit()
     reason = given_reason(wish.reason)
+    parts = None if wish.lines is None else {each.line: each.amount for each in wish.lines}
+    if parts is not None and wish.lines is not None and len(parts) < len(wish.lines):
+        raise bad_input("A line is named twice.", field="lines")
     caller: Caller = request.state.caller
 
     def write(conn: Connection) -> Issued:
         wanted = invoices.get(conn, _number(number)).id
-        return Billing(creditor_of(services.settings)).credit(conn, wanted, by=caller.actor, reason=reason)
+        return Billing(creditor_of(services.settings)).credit(conn, wanted, by=caller.actor, reason=reason, wish=parts)
 
     return shown(services.database.transact("the credit note", write))
 

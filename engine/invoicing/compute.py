@@ -6,7 +6,7 @@ Which days count, and how sums are rounded, is in `policy/README.md` under "Invo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import reduce
@@ -81,20 +81,6 @@ def preview(
         vat=vat,
         total=net + vat,
         language=language,
-    )
-
-
-def credit(invoice: Invoice, number: str, issued_on: date) -> Invoice:
-    """Return the credit note that takes all of an issued invoice back. Nothing is to be paid for it, so none is due."""
-    return replace(
-        invoice,
-        kind=InvoiceKind.CREDIT_NOTE,
-        number=number,
-        corrects=invoice.number,
-        reference=None,
-        iban=None,
-        issued_on=issued_on,
-        due_on=issued_on,
     )
 
 

@@ -66,7 +66,7 @@ invoices = Table(
         unique=True,
         postgresql_where=text("kind = 'invoice'"),
     ),
-    Index("invoices_corrects", "corrects", unique=True, postgresql_where=text("kind = 'credit_note'")),
+    Index("invoices_corrects", "corrects", postgresql_where=text("kind = 'credit_note'")),
 )
 
 invoice_lines = Table(
@@ -89,6 +89,7 @@ invoice_lines = Table(
     required("unit_price", UNIT_PRICE),
     required("amount", AMOUNT),
     required("vat_percent", PERCENT),
+    Column("corrects_position", Integer),  # of a credit note: of which line of its invoice; null: of the same position
     CheckConstraint("kind IN ('setup', 'monthly', 'skill', 'usage')", name="kind"),
     CheckConstraint("amount = round(quantity * unit_price, 2)", name="amount"),
 )

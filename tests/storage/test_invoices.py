@@ -13,11 +13,12 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from engine.invoicing.days import month_of
 from engine.invoicing.document import from_document, to_document
 from engine.invoicing.invoice import Invoice
-from storage import accounts, invoices, invoices_pay, organisations, prices
+from storage import accounts, invoices, invoices_open, invoices_pay, organisations, prices
 from storage.errors import ZoneUnknown
 from storage.errors_invoices import (
     AlreadyIssued,
@@ -85,6 +86,69 @@ def test_zone_that_is_billed_in_is_not_the_one_that_is_read_in_and_stays_once_bi
         with pytest.raises(ZoneFixed, match="America/New_York"):
             organisations.change(conn, customer, {"zone": "Europe/Zurich"})
         assert organisations.change(conn, customer, {"zone": "America/New_York", "town": "Basel"}).town == "Basel"
+
+
+def test_credit_note_of_a_part_leaves_the_rest_open_and_the_month_taken(books: Books) -> None:
+    customer = books.organisation("alpha")
+    first = issue(books, customer)
+    with books.deployment.begin() as conn:
+        note = books.billing.credit(conn, first.id, by="test", reason="too much", wish={1: D("9.00")})
+        there = invoices.get(conn, first.id)
+    assert (note.kind, note.net, note.total, note.reason) == ("credit_note", D("9.00"), D("9.73"), "too much")
+    assert note.number == f"F{first.issued_on.year}-00002"
+    assert (there.open, there.credited, there.credited_by, there.state) == (D("43.24"), D("9.73"), None, "open")
+    assert there.document == first.document
+    with pytest.raises(AlreadyIssued, match=first.number):
+        issue(books, customer)
+    for wish, why in (({1: D("40.01")}, "40.00 that is left"), ({2: None}, "has 1 lines"), ({}, "no line was named")):
+        with pytest.raises(NotCreditable, match=why), books.deployment.begin() as conn:
+            books.billing.credit(conn, first.id, by="test", wish=wish)
+    with pytest.raises(PaymentRefused), books.deployment.begin() as conn:
+        invoices_pay.pay(conn, first.id, D("43.25"), by="test")
+    with books.deployment.begin() as conn:
+        rest = books.billing.credit(conn, first.id, by="test")
+        there = invoices.get(conn, first.id)
+    assert (rest.total, rest.number) == (D("43.24"), f"F{first.issued_on.year}-00003")
+    assert (there.open, there.state, there.credited_by) == (D("0.00"), "credited", rest.number)
+    assert issue(books, customer).revision == 1
+
+
+def test_part_credited_and_the_rest_paid_is_paid(books: Books) -> None:
+    first = issue(books, books.organisation("alpha"))
+    with books.deployment.begin() as conn:
+        books.billing.credit(conn, first.id, by="test", wish={1: D("9.00")})
+        (asking,) = invoices_open.listed(conn)
+        (asked,) = invoices_open.sums(conn)
+        paid = invoices_pay.pay(conn, first.id, None, by="test")
+        assert invoices_open.listed(conn) == []
+    assert (asking.open, asked.open, asked.count) == (D("43.24"), D("43.24"), 1)
+    assert (paid.paid, paid.open, paid.state) == (D("43.24"), D("0.00"), "paid")
+
+
+def test_many_that_credit_at_once_take_back_no_more_than_there_is(books: Books) -> None:
+    first = issue(books, books.organisation("alpha"))
+
+    def part(_: int) -> bool:
+        try:
+            with books.deployment.begin() as conn:
+                Billing(CREDITOR).credit(conn, first.id, by="test", wish={1: D("20.00")})
+        except NotCreditable:
+            return False
+        return True
+
+    assert sorted(together(5, part)) == [False, False, False, True, True]
+    found = [row["number"] for row in books.deployment.rows("SELECT number FROM invoices ORDER BY number")]
+    assert found == [f"F{first.issued_on.year}-0000{at}" for at in (1, 2, 3)]
+    with pytest.raises(IntegrityError, match="is left of its invoice"), books.deployment.begin() as conn:
+        conn.execute(
+            text(
+                "INSERT INTO invoices (id, customer_id, kind, number, corrects, first_on, last_on, issued_on, due_on, "
+                "currency, net, vat, total, document, issued_at, issued_by) SELECT gen_random_uuid(), customer_id, "
+                "'credit_note', 'X', id, first_on, last_on, issued_on, due_on, currency, 0, 99, 99, '', now(), '' "
+                "FROM invoices WHERE id = :id"
+            ),
+            {"id": first.id},
+        )
 
 
 def test_who_has_no_vat_number_charges_no_vat(books: Books) -> None:

@@ -138,6 +138,22 @@ def test_who_changed_a_price_paid_or_credited_says_why_and_it_is_kept_and_audite
     assert site.admin.post(f"{about}/paid", json={"reason": "x" * 501}).status_code == 400
 
 
+def test_some_lines_of_an_invoice_are_credited(site: Site, payer: Tenant, month: str) -> None:
+    about = f"{BILLING}/invoices/{issue(site, payer, month).json()['number']}"
+    for lines in ([], [{"line": 1, "amount": "49.01"}], [{"line": 9}], [{"line": 1, "amount": "x"}], "all"):
+        assert site.admin.post(f"{about}/credit", json={"lines": lines}).status_code in {400, 409}
+    twice = [{"line": 1, "amount": "1"}, {"line": 1, "amount": "2"}]
+    assert site.admin.post(f"{about}/credit", json={"lines": twice}).status_code == 400
+    assert site.admin.get(about).json()["credited"] == "0"
+    note = site.admin.post(f"{about}/credit", json={"lines": [{"line": 1, "amount": "9.00"}], "reason": "a quarrel"})
+    assert (note.status_code, note.json()["total"], note.json()["reason"]) == (201, "9.73", "a quarrel")
+    shown = site.admin.get(about).json()
+    assert (shown["open"], shown["credited"], shown["creditedBy"], shown["state"]) == ("43.24", "9.73", None, "open")
+    assert [each["number"] for each in shown["creditNotes"]] == [note.json()["number"]]
+    rest = site.admin.post(f"{about}/credit", json={"lines": [{"line": 1}]}).json()
+    assert (rest["total"], site.admin.get(about).json()["state"]) == ("43.24", "credited")
+
+
 def test_month_is_generated_for_everybody_once(site: Site, payer: Tenant, month: str) -> None:
     first = site.admin.post(f"{BILLING}/generate", json={"month": month}).json()
     assert first["issued"] >= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection
 
+from engine.invoicing.crediting import left_of
 from jobs.invoices.creditor import creditor_of
 from jobs.invoices.words import amount_text
 from storage import (
@@ -35,6 +37,8 @@ from web.problems import bad_input, conflict
 from web.services import HttpRequest, PathId, Services, TheServices
 
 NOTE_CHARACTERS = 200
+MOST_LINES = 2_000  # of an invoice that is credited in part by a form; others by the API
+LINE = re.compile("line-[1-9][0-9]{0,4}")
 NO_REMINDER = (
     "No reminder can be asked for now: the invoice is not due yet, is settled or overdue, or the reminder before "
     "has not left."
@@ -50,6 +54,8 @@ def show_invoice(request: HttpRequest, services: TheServices, invoice: PathId) -
         given = {
             "found": found,
             "payments": invoices.payments(conn, found.id),
+            "credit_notes": invoices.credit_notes(conn, found.id),
+            "left": left_of(found.invoice, invoices.taken(conn, found.id)) if found.kind == "invoice" else {},
             "letters": reminders_review.of_invoice(conn, found.id),
             "standing_of": reminders_review.state_of(conn, found.id),
             "corrected": None if found.corrects is None else invoices.get(conn, found.corrects),
@@ -97,21 +103,18 @@ async def take_back(request: HttpRequest, services: TheServices, invoice: PathId
 
 @post(f"{PAGE}/invoices/{{invoice:str}}/credit", guards=[admins_only])
 async def credit(request: HttpRequest, services: TheServices, invoice: PathId) -> Response[Any]:
-    """Take an invoice back by a credit note; whoever does so types its number."""
+    """Take what is left of an invoice back by a credit note."""
     form = await form_of(request)
-    caller: Caller = request.state.caller
+    return await services.in_thread(deed, request, _page(invoice), lambda: _credit(request, services, invoice, form))
+
+
+@post(f"{PAGE}/invoices/{{invoice:str}}/credit-lines", guards=[admins_only])
+async def credit_lines(request: HttpRequest, services: TheServices, invoice: PathId) -> Response[Any]:
+    """Take amounts on lines of an invoice back by a credit note."""
+    form = await form_of(request, most_fields=MOST_LINES)
 
     def work() -> str:
-        reason = reason_of(form)
-        if form.get("typed", "").strip() != invoice:
-            raise bad_input("What was typed is not this invoice's number.")
-        maker = Billing(creditor_of(services.settings))
-
-        def write(conn: Connection) -> Issued:
-            return maker.credit(conn, _invoice(conn, invoice).id, by=caller.actor, reason=reason)
-
-        made = services.database.transact("the credit note", write)
-        return f"{invoice} is taken back by {made.number}. Its month can be invoiced anew."
+        return _credit(request, services, invoice, form, _parts(form))
 
     return await services.in_thread(deed, request, _page(invoice), work)
 
@@ -162,6 +165,41 @@ def _book(
     return services.database.transact("the payment", write)
 
 
+def _credit(
+    request: HttpRequest,
+    services: Services,
+    number: str,
+    form: Mapping[str, str],
+    wish: Mapping[int, Decimal | None] | None = None,
+) -> str:
+    """Write a credit note, whole or as wished; whoever does so types the invoice's number."""
+    reason = reason_of(form)
+    if form.get("typed", "").strip() != number:
+        raise bad_input("What was typed is not this invoice's number.")
+    caller: Caller = request.state.caller
+    maker = Billing(creditor_of(services.settings))
+
+    def write(conn: Connection) -> tuple[Issued, Issued]:
+        made = maker.credit(conn, _invoice(conn, number).id, by=caller.actor, reason=reason, wish=wish)
+        return made, _invoice(conn, number)
+
+    made, after = services.database.transact("the credit note", write)
+    told = f"{number}: {amount_text(made.total)} is taken back by {made.number}"
+    if after.credited_by:
+        return f"{told}. Its month can be invoiced anew."
+    return f"{told}, {amount_text(after.open)} is open."
+
+
+def _parts(form: Mapping[str, str]) -> dict[int, Decimal | None]:
+    """Read how much of which line is credited. Raises the 400."""
+    fields = {name: int(name.removeprefix("line-")) for name in form if LINE.fullmatch(name)}
+    read = {at: amount_of(form, name, f"The amount of line {at}") for name, at in fields.items()}
+    found: dict[int, Decimal | None] = {at: amount for at, amount in read.items() if amount is not None}
+    if not found:
+        raise bad_input("Say how much of which line is credited.")
+    return found
+
+
 def _invoice(conn: Connection, number: str) -> Issued:
     return invoices.get(conn, number_in_path(number))
 
@@ -170,4 +208,4 @@ def _page(number: str) -> str:
     return f"{PAGE}/invoices/{number}"
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (show_invoice, download_invoice, pay, take_back, credit, remind)
+HANDLERS: tuple[HTTPRouteHandler, ...] = (show_invoice, download_invoice, pay, take_back, credit, credit_lines, remind)

@@ -26,13 +26,15 @@ class Sent:
     files: list[tuple[str, bytes]] = field(default_factory=list)
 
 
-async def form_of(request: HttpRequest, *, most_bytes: int = MOST_BYTES) -> Mapping[str, str]:
+async def form_of(
+    request: HttpRequest, *, most_bytes: int = MOST_BYTES, most_fields: int = MOST_FIELDS
+) -> Mapping[str, str]:
     """Return the fields of a form of ours, the first of each name. Raises the 400, 403 or 413."""
     body = await request.body()
     if len(body) > most_bytes:
         raise Problem(413, "TOO_LARGE", "This is more than the form takes. Shorten it and send it again.")
     try:
-        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=most_fields)
     except (UnicodeDecodeError, ValueError):
         raise bad_input("The form could not be read.") from None
     fields: dict[str, str] = {}

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.invoicing.compute import credit, lived, preview
+from engine.invoicing.compute import lived, preview
+from engine.invoicing.crediting import credit
 from engine.invoicing.days import Days, month_of
 from engine.invoicing.document import from_document, to_document
 from engine.invoicing.invoice import Invoice, InvoiceKind, LineKind

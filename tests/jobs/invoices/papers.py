@@ -8,6 +8,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import pypdfium2
+import zxingcpp
+
 from engine.invoicing.invoice import Invoice, InvoiceKind, Line, LineKind, Party, VatLine, to_cents
 
 ACCOUNT = "CH5800791123000889012"
@@ -62,6 +65,12 @@ def invoice(*lines: Line, **changes: Any) -> Invoice:
 
 def preview(*lines: Line) -> Invoice:
     return invoice(*lines, number=None, issued_on=None, due_on=None, reference=None)
+
+
+def codes(pdf: bytes) -> list[str]:
+    """What the codes on the pages say to a scanner."""
+    pages = [page.render(scale=3).to_pil() for page in pypdfium2.PdfDocument(pdf)]
+    return [code.text for page in pages for code in zxingcpp.read_barcodes(page)]
 
 
 def payment_xml(amount: str = "84.32", reference: str | None = REFERENCE, own: str | None = "bank-1") -> str:

@@ -7,8 +7,10 @@ import facturx
 import pytest
 from lxml import etree
 
+from engine.invoicing.crediting import credit
 from engine.invoicing.invoice import InvoiceKind, LineKind
 from jobs.invoices.e_invoice import e_invoice
+from jobs.invoices.pdf import pdf_of
 from tests.jobs.invoices.papers import creditor, invoice, line, preview
 
 RAM = "{urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100}"
@@ -34,6 +36,16 @@ def test_a_credit_note_names_its_invoice_and_its_own_type() -> None:
     xml = e_invoice(invoice(kind=InvoiceKind.CREDIT_NOTE, number="2026-000043", corrects="2026-000042"))
     assert texts(xml, "TypeCode")[0] == "381"
     assert texts(xml, "IssuerAssignedID") == ["2026-000042"]
+
+
+def test_a_credit_note_of_a_part_says_what_it_takes_back() -> None:
+    whole = invoice(line("29.00"), line("49.00"))
+    note = credit(whole, "2026-000043", date(2026, 11, 9), {2: Decimal("9.00")})
+    xml = e_invoice(note)
+    assert texts(xml, "TypeCode")[0] == "381"
+    assert texts(xml, "LineTotalAmount") == ["9.00", "9.00"]
+    assert (texts(xml, "TaxTotalAmount"), texts(xml, "GrandTotalAmount")) == (["0.73"], ["9.73"])
+    facturx.get_xml_from_pdf(pdf_of(note), check_xsd=True)
 
 
 def test_a_line_without_tax_is_zero_rated() -> None:

@@ -9,16 +9,19 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
+import pypdfium2
 import pytest
 from sqlalchemy import text
 
 from engine.load import bundle, load_texts
 from jobs.controller import Controller
+from jobs.invoices.pdf import pdf_of
 from jobs.mail import Letter, MailRefused, MailUncertain
 from storage import accounts, invoices_pay, organisations, policies
 from storage.invoices import Issued
 from storage.settings import SHIPPED_POLICY
 from tests.jobs.floor import Floor, words_of
+from tests.jobs.invoices.papers import codes
 from tests.storage.metered import Books
 
 DAY = 24
@@ -176,6 +179,30 @@ def test_a_credit_note_settles_like_a_payment(billed: Billed) -> None:
     billed.overdue()
     with billed.floor.begin() as conn:
         billed.books.billing.credit(conn, billed.invoice.id, by="test")
+    billed.work()
+    assert (billed.state, billed.rung) == ("settled", "active")
+
+
+def test_after_a_part_is_credited_reminders_and_warnings_ask_for_what_is_left(billed: Billed) -> None:
+    billed.after(31)
+    with billed.floor.begin() as conn:
+        billed.books.billing.credit(conn, billed.invoice.id, by="test", wish={1: Decimal("9.00")})
+    billed.pay("3.24")
+    billed.after(7.1)
+    reminder = billed.floor.mails()[-1]
+    assert str(reminder["Subject"]).endswith("CHF 40.00 open")
+    (paper, whole) = (part.get_content() for part in reminder.iter_attachments())
+    said = " ".join(pypdfium2.PdfDocument(paper)[0].get_textpage().get_text_range().split())
+    assert "Credited -9.73" in said
+    assert "Still to be paid CHF 40.00" in said
+    assert "40.00" in codes(paper)[0]
+    assert whole == pdf_of(billed.invoice.invoice)  # as it was issued
+    for days in (14, 14, 10.1):
+        billed.after(days)
+    assert (billed.state, billed.rung) == ("overdue", "overdue_warning")
+    assert "40.00" in words_of(billed.floor.mails()[-1])
+    with billed.floor.begin() as conn:
+        billed.books.billing.credit(conn, billed.invoice.id, by="test", wish={1: Decimal("37.00")})
     billed.work()
     assert (billed.state, billed.rung) == ("settled", "active")
 

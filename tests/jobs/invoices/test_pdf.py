@@ -9,7 +9,6 @@ from typing import Any
 import facturx
 import pypdfium2
 import pytest
-import zxingcpp
 from pypdf import PdfReader
 
 from engine.invoicing.invoice import Invoice, InvoiceKind, LineKind
@@ -18,18 +17,12 @@ from jobs.invoices.e_invoice import e_invoice
 from jobs.invoices.labels import LABELS
 from jobs.invoices.payment_part import qr_text
 from jobs.invoices.pdf import pdf_of, reminder_pdf
-from tests.jobs.invoices.papers import debtor, invoice, line, preview
+from tests.jobs.invoices.papers import codes, debtor, invoice, line, preview
 
 
 def words(pdf: bytes) -> list[str]:
     """The text of each page, blanks made one."""
     return [" ".join(page.get_textpage().get_text_range().split()) for page in pypdfium2.PdfDocument(pdf)]
-
-
-def codes(pdf: bytes) -> list[str]:
-    """What the codes on the pages say to a scanner."""
-    pages = [page.render(scale=3).to_pil() for page in pypdfium2.PdfDocument(pdf)]
-    return [code.text for page in pages for code in zxingcpp.read_barcodes(page)]
 
 
 def root_of(pdf: bytes) -> Any:

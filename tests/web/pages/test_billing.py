@@ -39,10 +39,15 @@ def test_what_is_due_stands_first_with_how_to_pay_it(site: Site, bills: Bills, s
     assert "CHF 32.97 to pay by" in said
     assert "you have paid 20.00" in said
     with site.database.begin() as conn:
+        Billing(bills.creditor).credit(conn, invoice.id, by="test", wish={1: Decimal("9.00")})
+    said = browser.open("/billing").text
+    assert "CHF 23.24 to pay by" in said
+    assert "you have paid 20.00, and 9.73 is credited" in said
+    with site.database.begin() as conn:
         invoices_pay.pay(conn, invoice.id, None, by="test")
     said = browser.open("/billing").text
     assert "Nothing to pay" in said
-    assert "32.97" in said
+    assert "23.24" in said
 
 
 def test_papers_are_downloaded_by_whom_they_are_for(site: Site, bills: Bills, signed_in: SignIn) -> None:

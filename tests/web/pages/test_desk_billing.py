@@ -127,6 +127,24 @@ def test_payments_are_booked_taken_back_and_credited_with_a_reason(site: Site, b
     assert reasons(site, tenant) == [(action, WHY) for action in done]
 
 
+def test_a_part_of_an_invoice_is_credited_and_shown(site: Site, bills: Bills, desk: Browser) -> None:
+    invoice = bills.issue(bills.payer())
+    page = f"{PAGE}/invoices/{invoice.number}"
+    fields = {"typed": invoice.number, "reason": WHY}
+    for amount in ("", "49.01", "0", "-1", "x", "1.001", "NaN"):
+        desk.open(page).send(f"{page}/credit-lines", **{**fields, "line-1": amount})
+        assert desk.answer.status_code in {400, 409}, amount
+    assert fresh(site, invoice).credited == 0
+    desk.open(page).send(f"{page}/credit-lines", **{**fields, "line-1": "9.00"})
+    assert "9.73 is taken back by" in desk.text
+    assert "43.24 is open" in desk.text
+    assert "at most 40.00" in desk.open(page).text
+    assert "9.73 is credited" in desk.text
+    desk.open(page).send(f"{page}/credit", **fields)
+    assert "Its month can be invoiced anew" in desk.text
+    assert fresh(site, invoice).state == "credited"
+
+
 def test_payment_that_is_sent_twice_is_booked_once(site: Site, bills: Bills, desk: Browser) -> None:
     invoice = bills.issue(bills.payer())
     page = f"{PAGE}/invoices/{invoice.number}"
