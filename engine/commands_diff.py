@@ -38,8 +38,8 @@ def diff(old: str, new: str | None, no_prove: bool, form: str) -> None:
     those that the files say: overrides in the environment are left out. Exit status: 0 they mean the same, 1 they
     differ, 2 one of them cannot be read or has faults.
     """
-    from engine.compare import compare
-    from engine.compare_tell import as_github, as_json, as_markdown, as_text
+    from engine.compare.policies import compare
+    from engine.compare.tell import as_github, as_json, as_markdown, as_text
 
     newer = new if new is not None else str(SHIPPED)
     before, _ = _read(old, beside=newer, form=form)

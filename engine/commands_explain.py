@@ -113,8 +113,8 @@ def _load_file(folder: Path | None, file: Path, form: str) -> tuple[Policy, Snap
 
 
 def _when(text: str | None) -> datetime | None:
-    from engine.timeline_items import START
-    from engine.timeline_text import parse_instant
+    from engine.timeline.items import START
+    from engine.timeline.text import parse_instant
 
     if text is None:
         return None

@@ -73,7 +73,7 @@ def prove(folder: Path | None, only: tuple[str, ...], max_states: int, save: Pat
 
 def _save(judgements: Sequence[Judgement], folder: Path) -> None:
     """Write each counterexample as a timeline that `forbear policy simulate` plays."""
-    from engine.timeline_text import write_timeline
+    from engine.timeline.text import write_timeline
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.model import Policy
-    from engine.timeline_items import Timeline
+    from engine.timeline.items import Timeline
 
 Command = TypeVar("Command", bound="Callable[..., object]")
 
@@ -103,9 +103,9 @@ def simulate(folder: Path | None, form: str, out: Path | None, population: int |
 
 
 def _one(policy: Policy, form: str, options: dict[str, object]) -> str:
-    from engine.simulate import simulate as play
-    from engine.simulate_tell import Telling, as_json
-    from engine.timeline_text import write_timeline
+    from engine.simulate.account import simulate as play
+    from engine.simulate.tell import Telling, as_json
+    from engine.timeline.text import write_timeline
 
     timeline, title, policy = _timeline(policy, options)
     if form == "timeline":
@@ -114,7 +114,7 @@ def _one(policy: Policy, form: str, options: dict[str, object]) -> str:
     if form == "json":
         return as_json(story)
     if form == "svg":
-        from engine.picture import picture
+        from engine.simulate.picture import picture
 
         return picture(policy, story, title)
     return Telling(policy, color=colored() and options.get("out") is None, letters=bool(options["letters"])).write(
@@ -127,9 +127,9 @@ def _timeline(policy: Policy, options: dict[str, object]) -> tuple[Timeline, str
     from dataclasses import fields, replace
 
     from engine.calendar import zone_of
-    from engine.scenario import read_scenario
-    from engine.scenario_run import with_settings
-    from engine.simulate_items import NotUnderstood, Said, timeline_of
+    from engine.scenario.read import read_scenario
+    from engine.scenario.run import with_settings
+    from engine.simulate.items import NotUnderstood, Said, timeline_of
 
     zone = options["zone"]
     if isinstance(zone, str) and zone_of(zone) is None:
@@ -153,7 +153,7 @@ def _timeline(policy: Policy, options: dict[str, object]) -> tuple[Timeline, str
 
 
 def _until(options: dict[str, object], timeline: Timeline) -> datetime | None:
-    from engine.timeline_text import parse_instant
+    from engine.timeline.text import parse_instant
 
     word = options["until"]
     if not isinstance(word, str):
@@ -165,8 +165,8 @@ def _until(options: dict[str, object], timeline: Timeline) -> datetime | None:
 
 
 def _population(policy: Policy, count: int, form: str, options: dict[str, object]) -> str:
-    from engine.simulate_many import play_many
-    from engine.simulate_many_tell import as_json, as_text
+    from engine.simulate.many import play_many
+    from engine.simulate.many_tell import as_json, as_text
 
     alone = [name for name in OF_ONE_ACCOUNT if options[name]]
     if alone:

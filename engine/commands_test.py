@@ -34,12 +34,12 @@ def test(folder: Path | None, with_coverage: bool, only: tuple[str, ...], verbos
     The numbers are those that the files say: overrides in the environment are left out, as scenarios are written for
     the files. Exit status: 0 all come true, 1 one does not, or something is not covered, 2 there is nothing to test.
     """
-    from engine.coverage import coverage
     from engine.faults import PolicyFaults, PolicyUnreadable
     from engine.load import load_policy
-    from engine.scenario import read_scenarios
-    from engine.scenario_run import run_scenario
-    from engine.scenario_tell import Tree, as_github, as_json
+    from engine.scenario.coverage import coverage
+    from engine.scenario.read import read_scenarios
+    from engine.scenario.run import run_scenario
+    from engine.scenario.tell import Tree, as_github, as_json
 
     home, shown = folder if folder is not None else SHIPPED, shown_folder(folder)
     try:

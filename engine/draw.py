@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.compare_guards import write_guard
+from engine.compare.guards import write_guard
 from engine.durations import write_duration
 from engine.model import SERVER_BILLING_STATES, Machine, Rule, RuleKind
 

@@ -21,7 +21,7 @@ from engine.guards import Facts, atoms_of, holds
 from engine.model import All, Any, Atom, FactType, Guard, Named, Not, Origin, Policy, Rule, RuleKind, Value
 from engine.servers import server_state
 from engine.snapshot import Command, ServerState, Settlement, Snapshot
-from engine.timeline import onwards, play
+from engine.timeline.play import onwards, play
 
 Turned = Callable[[Settlement], str | None]
 AHEAD = timedelta(days=400)

@@ -10,7 +10,7 @@ from enum import Enum
 
 from engine.explain import Answer, Candidate, Compared, Explanation, Standing
 from engine.model import Value
-from engine.timeline_text import write_offset, written_instant
+from engine.timeline.text import write_offset, written_instant
 
 _CODES = {
     "red": "\x1b[31m",

@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from engine.build import build
-from engine.build_settings import OVERRIDE
+from engine.builders.policy import build
+from engine.builders.settings import OVERRIDE
 from engine.faults import Faults, PolicyUnreadable, listed, shown
 from engine.model import Place, Policy
 from engine.shape import NOUNS, check_shapes

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from engine.analyse.guard import GuardJudge
 from engine.analyse.machine import Listing, check_rules
-from engine.build_draft import Draft, each
+from engine.builders.draft import Draft, each
 from engine.consent import may_destroy
 from engine.effects import IMPLEMENTED
 from engine.faults import listed, meant, shown

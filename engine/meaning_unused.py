@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.build_draft import Draft, entries
+from engine.builders.draft import Draft, entries
 from engine.model import Origin
 
 READING = frozenset({"gates.yaml", "guarantees.yaml"})  # beside the machines and standing

@@ -12,7 +12,7 @@ from engine.durations import YEARS
 from engine.faults import meant, shown
 from engine.model import FactType, IntentKind, Policy, Value
 from engine.snapshot import Hold, NoticeState, NoticeStatus, ServerFacts, Snapshot
-from engine.timeline_items import Timeline, newcomer
+from engine.timeline.items import Timeline, newcomer
 
 LARGEST: Final = 2**31  # of what is counted: as in the database
 

@@ -235,8 +235,8 @@ def _broken(policy: Policy) -> list[str]:
 def _untrue(home: Path) -> list[str]:
     """Return the scenarios that do not come true. They are written for the numbers of the files."""
     from engine.load import load_policy
-    from engine.scenario import read_scenarios
-    from engine.scenario_run import run_scenario
+    from engine.scenario.read import read_scenarios
+    from engine.scenario.run import run_scenario
 
     plain = load_policy(home)
     failed = [each for each in read_scenarios(plain, home) if not run_scenario(plain, each).ok]

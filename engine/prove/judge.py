@@ -20,7 +20,7 @@ from engine.prove.slices import askers, closed, is_such, slice_of
 from engine.prove.space import Move, Question, Space
 from engine.prove.watch import NeverWatch, OnceWatch
 from engine.repairs import Seen, recommend
-from engine.timeline_items import Timeline
+from engine.timeline.items import Timeline
 
 MOST_STATES = 200_000
 MOST_KEPT = 64  # judgements in memory: of the policy in force, and of one that is held beside it

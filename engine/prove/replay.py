@@ -16,8 +16,8 @@ from engine.prove.space import Move, Space
 from engine.prove.steps import Node
 from engine.prove.zone import Zone
 from engine.snapshot import Command, Hold, Step, StepKind
-from engine.timeline import play
-from engine.timeline_items import START, Item, Moment, Sending, Timeline, good_standing
+from engine.timeline.items import START, Item, Moment, Sending, Timeline, good_standing
+from engine.timeline.play import play
 
 FOR_EVER = timedelta(days=3650)
 LONG_ENOUGH = timedelta(days=400)  # for everything that is to come by itself

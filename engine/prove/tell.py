@@ -13,7 +13,7 @@ from shlex import quote
 from engine.model import Value
 from engine.prove.counterexample import Told
 from engine.prove.judge import Judgement, Verdict
-from engine.timeline_text import write_offset
+from engine.timeline.text import write_offset
 
 SHADES = {Verdict.HOLDS: "\x1b[32m", Verdict.BROKEN: "\x1b[31m", Verdict.NOT_PROVEN: "\x1b[33m"}
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"

@@ -12,7 +12,7 @@ from engine.prove.slices import concerned_by, is_such
 from engine.prove.space import Move, Space
 from engine.prove.steps import Node
 from engine.prove.zone import Zone
-from engine.timeline_text import write_offset
+from engine.timeline.text import write_offset
 
 
 class NeverWatch:

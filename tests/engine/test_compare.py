@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from engine.commands import SHIPPED
 from engine.commands_diff import diff
-from engine.compare import Change, Effect, compare
-from engine.compare_tell import as_github, as_json, as_markdown, as_text
+from engine.compare.policies import Change, Effect, compare
+from engine.compare.tell import as_github, as_json, as_markdown, as_text
 from engine.faults import Faults
 from engine.load import bundle, load_texts
 from engine.model import Policy

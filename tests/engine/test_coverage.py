@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine.commands import SHIPPED
-from engine.coverage import SORTS, Sort, coverage
-from engine.scenario import read_scenario, read_scenarios
-from engine.scenario_run import Result, run_scenario
+from engine.scenario.coverage import SORTS, Sort, coverage
+from engine.scenario.read import read_scenario, read_scenarios
+from engine.scenario.run import Result, run_scenario
 from tests.factories import shipped_policy
 
 

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from engine.commands import SHIPPED
 from engine.commands_test import test as command
 from engine.faults import PolicyFaults, PolicyUnreadable
-from engine.scenario import MOST_SCENARIOS, Scenario, read_scenario, read_scenarios
-from engine.scenario_run import Result, run_scenario
-from engine.timeline_text import parse_offset, write_offset, write_timeline
+from engine.scenario.read import MOST_SCENARIOS, Scenario, read_scenario, read_scenarios
+from engine.scenario.run import Result, run_scenario
+from engine.timeline.text import parse_offset, write_offset, write_timeline
 from tests.factories import shipped_policy
 
 LATE = "{overdue_invoices: 1, past_due_since: now}"

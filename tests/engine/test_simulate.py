@@ -12,13 +12,13 @@ from click.testing import CliRunner, Result
 
 from engine.commands import SHIPPED
 from engine.commands_simulate import simulate as command
-from engine.scenario import read_scenarios
-from engine.simulate import simulate
-from engine.simulate_items import NotUnderstood, Said, timeline_of
-from engine.simulate_many import Dice, play_many
-from engine.simulate_many_tell import as_json
+from engine.scenario.read import read_scenarios
+from engine.simulate.account import simulate
+from engine.simulate.items import NotUnderstood, Said, timeline_of
+from engine.simulate.many import Dice, play_many
+from engine.simulate.many_tell import as_json
 from engine.snapshot import Hold
-from engine.timeline import Timeline
+from engine.timeline.play import Timeline
 from tests.factories import START, at, hours, shipped_policy
 
 SKETCH = [

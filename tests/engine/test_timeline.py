@@ -8,7 +8,7 @@ import pytest
 
 from engine.model import Value
 from engine.snapshot import Command, Hold, NoticeStatus
-from engine.timeline import Item, Moment, Timeline, onwards, play, promises
+from engine.timeline.play import Item, Moment, Timeline, onwards, play, promises
 from tests.factories import START, at, hours, shipped_policy
 
 LATE: dict[str, Value] = {"overdue_invoices": 1, "past_due_since": START}

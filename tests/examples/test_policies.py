@@ -15,8 +15,8 @@ from engine.compiled import compiled
 from engine.load import load_policy
 from engine.model import IntentKind, Policy
 from engine.prove.judge import Verdict, judge
-from engine.scenario import read_scenarios
-from engine.scenario_run import run_scenario
+from engine.scenario.read import read_scenarios
+from engine.scenario.run import run_scenario
 from tests.engine.test_differential import disagreements, rules_of
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.compare import compare
+from engine.compare.policies import compare
 from engine.load import load_texts
 from tests.engine.test_compare import rewritten, shipped, texts
 

@@ -13,8 +13,8 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection
 
-from engine.compare import Change, compare
-from engine.compare_tell import summary
+from engine.compare.policies import Change, compare
+from engine.compare.tell import summary
 from engine.draw_svg import svg
 from engine.model import Policy
 from engine.prove.judge import Judgement, judge

@@ -15,7 +15,7 @@ from litestar import Response
 from engine.errors import EngineError
 from engine.model import STOPPED_BILLING_STATES, Policy
 from engine.snapshot import Snapshot, Step, StepKind
-from engine.timeline import Player, onwards
+from engine.timeline.play import Player, onwards
 from web.inputs import bounded_query, line
 from web.pages.render import go_to, page
 from web.problems import Problem, bad_input, translated

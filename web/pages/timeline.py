@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from engine.errors import EngineError
 from engine.model import Policy
 from engine.snapshot import Snapshot
-from engine.timeline import Player, onwards
+from engine.timeline.play import Player, onwards
 from storage import audit, gather
 from storage.accounts import AccountView
 from storage.gather import World

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from engine.build import build
+from engine.builders.policy import build
 from engine.faults import Faults, PolicyFaults
 from engine.guarantees import AtMostOnce, Guarantee, Never, Reaches
 from engine.load import bundle
 from engine.model import Policy
 from engine.prove.judge import Verdict, judge
-from engine.scenario import FOLDER, read_scenario
-from engine.scenario_run import run_scenario
+from engine.scenario.read import FOLDER, read_scenario
+from engine.scenario.run import run_scenario
 from engine.shape import check_shapes
 from engine.source import parse
 from tests.engine.mutation.mutants import Mutant

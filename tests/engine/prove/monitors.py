@@ -14,7 +14,7 @@ from engine.model import IntentKind, Origin, Policy, RuleKind, Value
 from engine.repairs import Seen, recommend
 from engine.servers import server_state
 from engine.snapshot import Settlement, Step, StepKind
-from engine.timeline import Timeline, play
+from engine.timeline.play import Timeline, play
 from engine.wanted import wanted
 from tests.engine.prove.walk import Happened
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.model import Policy, Rule, RuleKind, Timer
 from engine.prove.judge import Judgement, Verdict, judge
-from engine.timeline import play
+from engine.timeline.play import play
 from tests.engine.prove.monitors import breaches_of
 from tests.engine.prove.mutants import BREAKING, MUTANTS, mutated
 from tests.factories import shipped_policy

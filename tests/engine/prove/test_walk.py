@@ -19,7 +19,7 @@ from engine.prove.space import Space
 from engine.prove.steps import DELIVERED, NONE, OPEN, VOID
 from engine.prove.zone import Zone
 from engine.snapshot import NoticeStatus
-from engine.timeline_items import good_standing
+from engine.timeline.items import good_standing
 from tests.engine.prove.monitors import Monitor, is_reached
 from tests.engine.prove.mutants import HARMLESS, MUTANTS, SHIPPED, mutated
 from tests.engine.prove.walk import Happened, Walk, fair_end, stamps_of

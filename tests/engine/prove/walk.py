@@ -15,7 +15,7 @@ from engine.guards import holds
 from engine.model import FactType, Guard, IntentKind, Policy, Value
 from engine.model_permits import PermitKind
 from engine.snapshot import Asked, Command, Hold, NoticeStatus, ServerFacts, Settlement, Snapshot
-from engine.timeline_items import good_standing
+from engine.timeline.items import good_standing
 from engine.wanted import wanted
 from tests.factories import START
 

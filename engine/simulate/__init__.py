@@ -1,0 +1,1 @@
+"""What accounts would live through under a policy: one, told moment by moment, or many drawn at random."""
