@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from jobs.hosts.base import ServerSpec
+from jobs.hosts.base import HostUnavailable, ServerSpec
 from jobs.hosts.base import Tenant as HostTenant
 from tests.web.site import Site, Tenant
 
@@ -174,3 +174,22 @@ def test_backfill_counts_what_was_missing_and_then_nothing(site: Site) -> None:
         "suspensionEventsInserted": 0,
     }
     assert made.client.post("/api/admin/billing/backfill").status_code == 403
+
+
+class Silent(HalfDeaf):
+    """The site's host, which cannot be asked."""
+
+    def tenants(self) -> list[HostTenant]:
+        raise HostUnavailable("local", "no route")
+
+
+def test_backfill_says_which_hosts_it_could_not_ask(site: Site, tenant: Tenant) -> None:
+    services = site.app.state.services
+    before = services.hosts
+    services.hosts = {"local": Silent(site)}
+    try:
+        answer = site.admin.post("/api/admin/billing/backfill")
+    finally:
+        services.hosts = before
+    assert (answer.status_code, answer.json()["tenantsExamined"]) == (200, 0)
+    assert answer.json()["message"] == "Nothing was missing. These hosts could not be asked: local."
