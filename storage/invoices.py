@@ -60,6 +60,13 @@ class Issued:
         return max(self.total - self.paid - self.credited, Decimal("0.00"))
 
     @property
+    def owed_back(self) -> Decimal:
+        """Return what was paid beyond what stands: it belongs to the customer."""
+        if self.kind != "invoice":
+            return Decimal("0.00")
+        return max(self.paid + self.credited - self.total, Decimal("0.00"))
+
+    @property
     def state(self) -> State:
         """Say how it stands today."""
         if self.kind != "invoice":

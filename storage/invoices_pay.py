@@ -88,7 +88,9 @@ def pay(
     reason: str = "",
     seen: Decimal | None = None,
 ) -> Issued:
-    """Book a payment by hand, audited; None: all that is open. A negative amount takes back what was booked wrongly.
+    """Book a payment by hand, audited; None: all that is open.
+
+    A negative amount takes back what was booked wrongly, or tells what was paid back to the customer.
 
     seen: what was paid when somebody looked; it is refused when something was booked since. Raises UnknownInvoice,
     PaymentRefused.
@@ -101,7 +103,7 @@ def pay(
     there = _locked(conn, invoice_id)
     if seen is not None and seen != there.paid:
         raise PaymentRefused(there.number, wanted, there.open, "something was booked since it was looked at")
-    if there.kind != "invoice" or there.credited_by is not None:
+    if there.kind != "invoice" or (there.credited_by is not None and not wanted < 0):
         raise PaymentRefused(there.number, wanted, there.open, "nothing is owed for it")
     if not wanted.is_finite() or not wanted or wanted.copy_abs() >= MOST or wanted != wanted.quantize(CENT):
         raise PaymentRefused(there.number, wanted, there.open, "it is no amount of money")

@@ -20,7 +20,7 @@ def shown(found: Issued) -> dict[str, Any]:
     """Write an invoice for the wire, without its lines."""
     columns = plain({name: getattr(found, name) for name in Issued.__slots__ if name not in HIDDEN})
     about = {"invoiceId": str(found.id), "customerId": str(found.customer_id)}
-    return {**about, **columns, "state": found.state, "open": str(found.open)}
+    return {**about, **columns, "state": found.state, "open": str(found.open), "owedBack": str(found.owed_back)}
 
 
 def whole(found: Invoice) -> dict[str, Any]:

@@ -285,6 +285,23 @@ def test_payment_in_parts_pays_in_full_and_no_more(books: Books) -> None:
         assert invoices.get(conn, issued.number).state == "overdue"
 
 
+def test_what_was_paid_beyond_what_stands_is_owed_back_and_can_be_paid_back(books: Books) -> None:
+    issued = issue(books, books.organisation("alpha"))
+    with books.deployment.begin() as conn:
+        paid = invoices_pay.pay(conn, issued.id, None, by="test")
+        assert (paid.open, paid.owed_back) == (D("0.00"), D("0.00"))
+        invoices_pay.import_transfers(conn, [transfer(issued, "twice")], source="camt", by="test")
+        assert invoices.get(conn, issued.id).owed_back == D("52.97")
+        assert invoices_pay.pay(conn, issued.id, D("-52.97"), by="test").owed_back == D("0.00")
+        note = books.billing.credit(conn, issued.id, by="test")
+        assert (note.owed_back, invoices.get(conn, issued.id).owed_back) == (D("0.00"), D("52.97"))
+        for more in (None, D("1.00")):
+            with pytest.raises(PaymentRefused, match="nothing is owed"):
+                invoices_pay.pay(conn, issued.id, more, by="test")
+        back = invoices_pay.pay(conn, issued.id, D("-52.97"), by="test")
+        assert (back.state, back.paid, back.owed_back) == ("credited", D("0.00"), D("0.00"))
+
+
 def transfer(issued: Issued, identity: str, **more: Any) -> Any:
     """Return a payment as a bank reports it."""
     shown = {"identity": identity, "account": CREDITOR.iban, "booked_on": issued.issued_on, "amount": D("52.97")}

@@ -123,7 +123,12 @@ def test_payments_are_booked_taken_back_and_credited_with_a_reason(site: Site, b
     assert fresh(site, invoice).credited_by is not None
     assert desk.client.get(f"{PAGE}/invoices/{invoice.number}/pdf").content.startswith(b"%PDF-")
     assert desk.open(page).text.count(WHY) == 3
+    assert "20.00 was paid beyond what stands" in desk.text
+    desk.send(f"{page}/take-back", reason=WHY)
+    assert "20.00 is taken back, 0.00 is open" in desk.text
+    assert "was paid beyond" not in desk.open(page).text
     done = ["invoice_paid", "invoice_paid", "invoice_payment_taken_back", "invoice_credited"]
+    done.append("invoice_payment_taken_back")
     assert reasons(site, tenant) == [(action, WHY) for action in done]
 
 
