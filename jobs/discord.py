@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
-import httpx
+from jobs.certificates import certificates
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT_SECONDS = 5.0
 CONTENT_CHARACTERS = 1900  # Discord takes 2000
@@ -68,7 +72,14 @@ class Discord:
 
     def __init__(self, webhooks: Mapping[str, str], timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._webhooks = {channel: url for channel, url in webhooks.items() if url}
-        self._client = httpx.Client(timeout=timeout_seconds, follow_redirects=False)
+        self._timeout_seconds = timeout_seconds
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        verify = certificates(trust_env=True)
+        return httpx.Client(timeout=self._timeout_seconds, follow_redirects=False, verify=verify)
 
     def has(self, channel: str) -> bool:
         """Tell whether a webhook is configured for the channel."""
@@ -76,6 +87,8 @@ class Discord:
 
     def post(self, channel: str, text: str) -> None:
         """Post `text`, escaped, with mentions off."""
+        import httpx
+
         body = {"content": harmless(text), "allowed_mentions": {"parse": []}}
         try:
             answer = self._client.post(self._webhooks[channel], json=body)
@@ -94,7 +107,8 @@ class Discord:
 
     def close(self) -> None:
         """Let go of its connections."""
-        self._client.close()
+        if "_client" in self.__dict__:
+            self._client.close()
 
 
 def _retry_after_seconds(answer: httpx.Response) -> float:

@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
-
-import httpx
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.invoicing.metered import UsageKind
 from storage.errors_invoices import UsageRefused
 from storage.usage import MOST_FAULTS, Told
+
+if TYPE_CHECKING:
+    import httpx
 
 MOST_BYTES: Final = 8_000_000
 MOST_ROWS: Final = 100_000
@@ -54,6 +55,8 @@ def read_json(content: bytes) -> list[Told]:
 
 def fetch(url: str, *, token: str = "", transport: httpx.BaseTransport | None = None) -> list[Told]:
     """Ask an address for usage; it answers with CSV or JSON, and is not followed elsewhere. Raises UsageRefused."""
+    import httpx
+
     headers = {"Accept": "application/json, text/csv"} | ({"Authorization": f"Bearer {token}"} if token else {})
     content = bytearray()
     try:

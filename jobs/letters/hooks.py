@@ -12,8 +12,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-import httpx
-
+from jobs.certificates import certificates
 from jobs.letters.public_address import AddressRefused, Target, public_address, target_of
 from jobs.logs import say
 from storage import hooks
@@ -73,6 +72,8 @@ class HookSender:
     async def _one(self, post: WaitingPost) -> Outcome:
         if post.url is None or post.secret is None:
             return Outcome("not posted: the address was taken away")
+        import httpx
+
         begun = Sending()
         try:
             async with asyncio.timeout(self.post_seconds):
@@ -85,12 +86,14 @@ class HookSender:
             return begun.failed("it cannot be reached" if not begun.connected else type(error).__name__)
 
     async def _post(self, post: WaitingPost, url: str, secret: str, begun: Sending) -> Outcome:
+        import httpx
+
         anywhere = self.allows == "any"
         target = target_of(url, anywhere=anywhere)
         address = await public_address(target, anywhere=anywhere)
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=0)
         async with httpx.AsyncClient(
-            trust_env=False, follow_redirects=False, limits=limits, timeout=self.post_seconds
+            trust_env=False, follow_redirects=False, limits=limits, timeout=self.post_seconds, verify=certificates()
         ) as client:
             request = client.build_request(
                 "POST",

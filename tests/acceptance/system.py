@@ -19,6 +19,8 @@ from typing import Any
 
 import httpx
 
+from jobs.certificates import certificates
+
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "whsec_acceptance"
 ADMIN = "acceptance-admin-token"
@@ -47,8 +49,8 @@ class System:
         }
         self.process: subprocess.Popen[str] | None = None
         self.output: list[str] = []
-        self.admin = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=150)
-        self.stripe = httpx.Client(base_url=self.url, timeout=60)
+        self.admin = self.client(ADMIN, timeout=150)
+        self.stripe = httpx.Client(base_url=self.url, timeout=60, verify=certificates())
         self.customers = 0  # made so far
         self.offset_seconds = 0.0  # of the test clock
 
@@ -95,8 +97,12 @@ class System:
         made = self.admin.post("/api/admin/customers", json=body)
         assert made.status_code == 201, made.text
         token = made.json()["token"]
-        client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
-        return made.json()["customerId"], client
+        return made.json()["customerId"], self.client(token)
+
+    def client(self, token: str, timeout: float = 60) -> httpx.Client:
+        """Return a client that is signed in with a token."""
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=timeout, verify=certificates())
 
     def account(self, customer_id: str, stripe: str, plan: str = "game", subscription: str | None = None) -> str:
         """Create an account for a Stripe customer and return its id."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from jobs.certificates import certificates
 from tests.doubles import stripe as shapes
 from tests.doubles.stripe_books import Books, Document
 from tests.doubles.stripe_pages import Delivery
@@ -29,7 +30,7 @@ class Deliverer:
     """Of what was not taken: the pause, and when it is over."""
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(timeout=30, trust_env=False)
+        self.client = httpx.Client(timeout=30, trust_env=False, verify=certificates())
 
     def step(self) -> int:
         """Deliver what is waiting now; return how many events were taken."""

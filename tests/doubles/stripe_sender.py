@@ -13,6 +13,7 @@ import httpx
 import uvicorn
 from litestar import Litestar
 
+from jobs.certificates import certificates
 from tests.doubles import stripe as double
 
 PATH = "/api/billing/webhook"
@@ -23,7 +24,7 @@ class Sender:
 
     def __init__(self, url: str) -> None:
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-        self.client = httpx.Client(base_url=url, timeout=60, limits=limits)
+        self.client = httpx.Client(base_url=url, timeout=60, limits=limits, verify=certificates())
 
     def deliver(self, event: Mapping[str, Any], **signing: Any) -> httpx.Response:
         """Sign an event and post it."""

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from jobs.certificates import certificates
 from jobs.commands import controller
 from jobs.doctor import doctor
 from storage.commands import audit
@@ -114,7 +115,7 @@ class Up:
 
     def health(self) -> int:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/api/health", timeout=10).status_code
+            return httpx.get(f"http://127.0.0.1:{self.port}/api/health", timeout=10, verify=certificates()).status_code
         except httpx.HTTPError:
             return 0
 
@@ -184,8 +185,8 @@ def test_secrets_are_made_once_kept_private_and_never_shown(running: Up) -> None
     assert stat.S_IMODE(running.data.stat().st_mode) == 0o700
     token = secrets["forbear_admin_token"].read_text().strip()
     account = f"http://127.0.0.1:{running.port}/api/admin/accounts/00000000-0000-0000-0000-000000000001"
-    assert httpx.get(account, headers={"Authorization": f"Bearer {token}"}).status_code == 404
-    assert httpx.get(account, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert httpx.get(account, headers={"Authorization": f"Bearer {token}"}, verify=certificates()).status_code == 404
+    assert httpx.get(account, headers={"Authorization": "Bearer wrong"}, verify=certificates()).status_code == 401
 
 
 @pytest.mark.parametrize(

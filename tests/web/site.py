@@ -17,6 +17,7 @@ import httpx
 import uvicorn
 from sqlalchemy import text
 
+from jobs.certificates import certificates
 from jobs.hosts.base import ServerSpec
 from jobs.hosts.local.host import LocalHost, default_commands, stop_everything
 from storage import accounts, metering, policies, servers
@@ -99,7 +100,7 @@ class Site:
     def client(self, token: str | None) -> httpx.Client:
         """Return a client with a bearer token, or without."""
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        made = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        made = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, verify=certificates())
         self._clients.append(made)
         return made
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from jobs.certificates import certificates
 from storage import policies
 from storage.database import Database
 from storage.settings import SHIPPED_POLICY, Settings
@@ -58,7 +59,7 @@ def test_it_serves_on_loopback_and_ends_on_sigterm(database_url: str, redis_url:
         health = None
         for _ in polling(30):
             try:
-                health = httpx.get(f"http://127.0.0.1:{port}/api/health", trust_env=False)
+                health = httpx.get(f"http://127.0.0.1:{port}/api/health", trust_env=False, verify=certificates())
                 break
             except httpx.TransportError:
                 assert process.poll() is None, process.communicate()[0]

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs import up_double
+from jobs.certificates import certificates
 from storage.beside import STRIPE_FILE, with_double
 from tests.doubles.stripe_api import KEY
 from tests.doubles.stripe_books import DAY, RETRY_DAYS
@@ -84,7 +85,10 @@ def test_retries_follow_the_plan_and_end_in_what_was_chosen(after: str, status: 
 
 @pytest.mark.parametrize("days", ["", "0", "61", "1,x", "1,2,3,4,5,6,7,8,9"])
 def test_a_plan_of_retries_that_makes_no_sense_is_refused_on_its_page(days: str) -> None:
-    with StripeDouble() as double, httpx.Client(base_url=double.url, follow_redirects=True) as browser:
+    with (
+        StripeDouble() as double,
+        httpx.Client(verify=certificates(), base_url=double.url, follow_redirects=True) as browser,
+    ):
         assert browser.post("/retries", data={"days": days, "after": "cancel"}).status_code == 400
         assert browser.post("/retries", data={"days": "2, 4", "after": "later"}).status_code == 400
         assert str(double.books.retry_days) == str(RETRY_DAYS)
@@ -111,7 +115,10 @@ def test_the_flag_takes_what_the_stand_in_can_do(behaviour: str, is_fine: bool) 
 def test_a_bank_takes_a_payment_back_and_decides_in_the_pages_of_the_stand_in(site: Site) -> None:
     tenant = site.tenant()
     seconds = itertools.count(int(time.time()) - 7_200)
-    with StripeDouble(now=lambda: next(seconds)) as double, httpx.Client(base_url=double.url) as browser:
+    with (
+        StripeDouble(now=lambda: next(seconds)) as double,
+        httpx.Client(verify=certificates(), base_url=double.url) as browser,
+    ):
         books = double.books
         customer = books.customer({"email": "a@example.org", "metadata": {"accountId": tenant.account_id}})
         books.set_card(customer["id"], "works")
@@ -157,7 +164,7 @@ def test_failed_charge_is_tried_again_on_its_days_and_no_longer(tmp_path: Path) 
 
 
 def test_events_are_listed_in_pages_and_foreign_forms_and_keys_are_refused() -> None:
-    with StripeDouble() as double, httpx.Client(base_url=double.url, trust_env=False) as client:
+    with StripeDouble() as double, httpx.Client(verify=certificates(), base_url=double.url, trust_env=False) as client:
         lived(double, "nobody")
         assert client.get("/v1/events").status_code == 401
         client.headers["Authorization"] = f"Bearer {KEY}"

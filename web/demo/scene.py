@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from jobs.certificates import certificates
 from web.demo.show import Show
 from web.demo.stripe import Stripe
 from web.demo.system import DemoFailed, System, eventually
@@ -164,7 +165,7 @@ class Scene:
         if record:
             self.stripe.sent.append(body)
         headers = {"Stripe-Signature": self.stripe.signature(body), "Content-Type": "application/json"}
-        with httpx.Client(base_url=self.system.url, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=self.system.url, timeout=60, trust_env=False, verify=certificates()) as client:
             return client.post("/api/billing/webhook", content=body, headers=headers).status_code
 
     # ---- servers -----------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 
+from jobs.certificates import certificates
 from storage.embedded.process import Child
 
 READY_SECONDS = 60.0
@@ -49,9 +50,8 @@ class System:
 
     def client(self, token: str) -> httpx.Client:
         """Return a client that is signed in with a token."""
-        return httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=120, trust_env=False
-        )
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False, verify=certificates())
 
     def start(self) -> None:
         """Start everything and wait for its `ready` line. Raises DemoFailed with the end of its log."""

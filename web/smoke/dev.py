@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 
+from jobs.certificates import certificates
 from web.demo.system import DemoFailed
 from web.smoke.game import address_of, current, is_deleted, is_gone_from_the_edge, shows_names
 from web.smoke.scene import Made, Scene
@@ -33,14 +34,14 @@ def workspace_answers(scene: Scene, server: Made) -> str:
         where = workspace_of(scene, server)
         found[:] = [where]
         try:
-            answer = httpx.get(f"{where}/health", timeout=REACH_SECONDS, trust_env=False)
+            answer = httpx.get(f"{where}/health", timeout=REACH_SECONDS, trust_env=False, verify=certificates())
         except httpx.HTTPError:
             return None
         return answer if answer.status_code == 200 and server.name in answer.text else None
 
     answer = scene.until(f"the workspace of {server.name} answers", look)
     scene.show.check(True, f"GET {found[0]}/health", answer.text.strip()[:100], status=answer.status_code)
-    page = httpx.get(f"{found[0]}/", timeout=REACH_SECONDS, trust_env=False)
+    page = httpx.get(f"{found[0]}/", timeout=REACH_SECONDS, trust_env=False, verify=certificates())
     scene.holds("html" in page.headers.get("content-type", ""), "its page", f"{len(page.content)} bytes", "a page")
     return found[0]
 
@@ -70,7 +71,7 @@ def stops_and_restarts(scene: Scene) -> None:
     scene.until("the restart has begun", lambda: None if answers(where, server) and is_settled(scene, server) else True)
     scene.until("it has settled", lambda: True if is_settled(scene, server) else None)
     where = workspace_answers(scene, server)
-    files = httpx.get(f"{where}/files", timeout=REACH_SECONDS, trust_env=False).text
+    files = httpx.get(f"{where}/files", timeout=REACH_SECONDS, trust_env=False, verify=certificates()).text
     scene.holds("main.py" in files, "its files", "as its owner left them", "main.py")
 
 
@@ -83,7 +84,10 @@ def is_settled(scene: Scene, server: Made) -> bool:
 def answers(where: str, server: Made) -> bool:
     """Tell whether this server's workspace answers there."""
     try:
-        return server.name in httpx.get(f"{where}/health", timeout=REACH_SECONDS, trust_env=False).text
+        return (
+            server.name
+            in httpx.get(f"{where}/health", timeout=REACH_SECONDS, trust_env=False, verify=certificates()).text
+        )
     except httpx.HTTPError:
         return False
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from jobs.certificates import certificates
 from storage.embedded.folder import write_private
 from web.demo.show import Show
 from web.demo.system import DemoFailed, polling
@@ -54,7 +55,11 @@ class Site:
         """Return a client with a bearer token, or without."""
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         # A proxy of the environment leads to other machines; it knows no way to this one.
-        made = httpx.Client(base_url=self.url, headers=headers, timeout=ANSWER_SECONDS, trust_env=not is_here(self.url))
+        elsewhere = not is_here(self.url)
+        known = certificates(trust_env=elsewhere)
+        made = httpx.Client(
+            base_url=self.url, headers=headers, timeout=ANSWER_SECONDS, trust_env=elsewhere, verify=known
+        )
         self._clients.append(made)
         return made
 

@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 
 import httpx
 
+from jobs.certificates import certificates
+
 
 @dataclass
 class Form:
@@ -57,7 +59,9 @@ class Browser:
     """One person's browser."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, follow_redirects=True, timeout=30, trust_env=False)
+        self.client = httpx.Client(
+            base_url=url, follow_redirects=True, timeout=30, trust_env=False, verify=certificates()
+        )
         self.answer: httpx.Response
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from jobs.certificates import certificates
 from tests.web.pages.browser import Browser
 from tests.web.pages.test_signin import PASSWORD, link, register
 from tests.web.site import Site
@@ -37,7 +38,10 @@ def stranger(site: Site) -> Iterator[Browser]:
     made = Browser(site.url)
     made.client.close()
     made.client = httpx.Client(
-        base_url=site.url, follow_redirects=True, timeout=30, transport=httpx.HTTPTransport(local_address="127.0.0.2")
+        base_url=site.url,
+        follow_redirects=True,
+        timeout=30,
+        transport=httpx.HTTPTransport(local_address="127.0.0.2", verify=certificates()),
     )
     yield made
     made.close()
