@@ -6,6 +6,7 @@ A failure to record never stops the work that it is about: it is logged, and the
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from storage.errors_invoices import UnknownTenant
 Source = Literal["observed", "reconcile", "backfill"]
 HOST: Final = "host"
 """The cause of a suspension that nothing of ours asked for."""
+SERVER_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 log = logging.getLogger(__name__)
 
 # A name is given to one tenant only, for ever: whoever comes second with it is told apart by its id.
@@ -182,8 +184,13 @@ def harmlessly(conn: Connection, what: str, record: Callable[[], int]) -> None:
 
 
 def find(conn: Connection, name: str, *, customer_id: UUID | None = None) -> TenantRow:
-    """Return the living tenant of this name; of this customer alone, where one is given. Raises UnknownTenant."""
+    """Return the living tenant of this name, or else of this server's id; of this customer alone, where one is given.
+
+    By its id a tenant is found whatever its name holds: not every name can stand in an address. Raises UnknownTenant.
+    """
     found = listed(conn, name=name, customer_id=customer_id)
+    if not found and SERVER_ID.fullmatch(name):
+        found = listed(conn, server_id=UUID(name), customer_id=customer_id)
     if not found:
         raise UnknownTenant(name)
     return found[0]
@@ -193,6 +200,7 @@ def listed(
     conn: Connection,
     *,
     name: str | None = None,
+    server_id: UUID | None = None,
     customer_id: UUID | None = None,
     also_deleted: bool = False,
     after: str = "",
@@ -204,10 +212,12 @@ def listed(
         "FROM tenant_billing_lifecycle c LEFT JOIN tenant_billing_lifecycle d "
         "ON d.server_id = c.server_id AND d.event = 'deleted' WHERE c.event = 'created' AND c.tenant > :after "
         "AND (CAST(:name AS text) IS NULL OR c.tenant = :name) "
+        "AND (CAST(:server AS uuid) IS NULL OR c.server_id = :server) "
         "AND (CAST(:customer AS uuid) IS NULL OR c.customer_id = :customer) AND (:gone OR d.at IS NULL) "
         "ORDER BY c.tenant LIMIT :limit"
     )
-    given = {"name": name, "customer": customer_id, "gone": also_deleted, "after": after, "limit": limit}
+    given: dict[str, Any] = {"name": name, "server": server_id, "customer": customer_id, "gone": also_deleted}
+    given |= {"after": after, "limit": limit}
     return [TenantRow(*row) for row in conn.execute(query, given)]
 
 

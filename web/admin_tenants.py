@@ -32,7 +32,7 @@ def resume_tenant(request: HttpRequest, services: TheServices, name: PathId, bod
 
     tenant, asked = services.database.transact(f"tenant `{name}`", write)
     services.wake(asked)
-    return {"tenant": name, "serverId": str(tenant.server_id)}
+    return {"tenant": tenant.name, "serverId": str(tenant.server_id)}
 
 
 @post("/tenants/{name:str}/delete", opt={"gate": "server.delete"}, status_code=202, sync_to_thread=True)
@@ -55,7 +55,7 @@ def delete_tenant(request: HttpRequest, services: TheServices, name: PathId) -> 
         wish={"name": name},
         also_gone=True,
     )
-    return {"tenant": name, "operationId": made["operationId"]}
+    return {"tenant": tenant.name, "operationId": made["operationId"]}
 
 
 @post("/billing/backfill", status_code=200, sync_to_thread=True)

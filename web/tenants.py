@@ -74,7 +74,7 @@ def change_packages(request: HttpRequest, services: TheServices, name: PathId, b
 
     with services.database.begin() as conn:
         metering.harmlessly(conn, f"tenant `{name}`", lambda: metering.packages(conn, tenant.server_id, held))
-    return {"tenant": name, "serverId": str(tenant.server_id), "packages": sorted(held)}
+    return {"tenant": tenant.name, "serverId": str(tenant.server_id), "packages": sorted(held)}
 
 
 @post("/{name:str}/suspend", opt={"takes": TenantReason}, status_code=202, sync_to_thread=True)
@@ -98,7 +98,11 @@ def suspend_tenant(request: HttpRequest, services: TheServices, name: PathId, bo
 
     tenant, recorded = services.database.transact(f"tenant `{name}`", write)
     services.wake(recorded.intents)
-    return {"tenant": name, "serverId": str(tenant.server_id), "states": dict(recorded.settlement.snapshot.states)}
+    return {
+        "tenant": tenant.name,
+        "serverId": str(tenant.server_id),
+        "states": dict(recorded.settlement.snapshot.states),
+    }
 
 
 def resume(
@@ -129,7 +133,7 @@ def reason_in(body: bytes) -> str:
 
 
 def named(conn: Connection, caller: Caller, name: str) -> TenantRow:
-    """Return the living tenant of this name that the caller may see. Raises UnknownTenant."""
+    """Return the living tenant of this name, or server's id, that the caller may see. Raises UnknownTenant."""
     if "\x00" in name:
         raise UnknownTenant("")  # no text can hold it
     return metering.find(conn, name, customer_id=_own(caller))

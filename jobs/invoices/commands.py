@@ -32,6 +32,7 @@ from storage.settings import Settings
 from storage.usage import take
 
 YEARS: Final = (2000, 2200)
+NAME_CHARACTERS: Final = 40
 MONTH: Final = re.compile(r"(2[01][0-9]{2})-(0[1-9]|1[0-2])")
 
 format_option = click.option(
@@ -140,14 +141,23 @@ def show(number: str, file: Path | None, form: str) -> None:
 @data_option
 def usage(source: str, name: str, token_file: Path | None) -> None:
     """Take usage in from a CSV file, or an address that answers with CSV or JSON: whole, or nothing of it."""
+    if not (1 <= len(name) <= NAME_CHARACTERS and name.isprintable()):
+        raise click.BadParameter(f"expected one line of at most {NAME_CHARACTERS} characters", param_hint="--name")
     if source.startswith(("https://", "http://")):
-        told = usage_of.fetch(source, token=token_file.read_text("ascii").strip() if token_file else "")
+        told = usage_of.fetch(source, token=_token(token_file) if token_file else "")
     else:
         with Path(source).open("rb") as stream:
             told = usage_of.read_csv(stream.read(usage_of.MOST_BYTES + 1))
     with _opened() as (_, database):
         taken = database.transact("usage", lambda conn: take(conn, told, source=name))
     click.echo(f"{taken.added} added, {taken.repeated} told before")
+
+
+def _token(path: Path) -> str:
+    words = path.read_bytes().strip()
+    if not (words.isascii() and words.decode("ascii").isprintable()):
+        raise click.BadParameter("expected one line of plain characters", param_hint="--token-file")
+    return words.decode("ascii")
 
 
 @contextmanager

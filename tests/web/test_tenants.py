@@ -159,6 +159,22 @@ def test_admin_deletes_a_tenant_by_its_name(site: Site, tenant: Tenant) -> None:
     assert site.admin.post("/api/admin/tenants/nobody/delete").status_code == 404
 
 
+def test_tenant_whose_name_fits_no_address_is_reached_by_its_id(site: Site, tenant: Tenant) -> None:
+    with site.database.begin() as conn:
+        conn.execute(text("ALTER TABLE tenant_billing_lifecycle DISABLE TRIGGER USER"))
+        rename = "UPDATE tenant_billing_lifecycle SET tenant = :name WHERE server_id = :id"
+        conn.execute(text(rename), {"name": "../a/b", "id": tenant.server_id})
+        conn.execute(text("ALTER TABLE tenant_billing_lifecycle ENABLE TRIGGER USER"))
+    where = f"/api/tenants/{tenant.server_id}"
+    assert tenant.client.get(where).json()["tenant"] == "../a/b"
+    assert tenant.client.patch(where, json={"packages": []}).json()["tenant"] == "../a/b"
+    assert site.tenant().client.get(where).status_code == 404
+    deleted = site.admin.post(
+        f"/api/admin/tenants/{tenant.server_id}/delete", headers={"Idempotency-Key": str(tenant.server_id)}
+    )
+    assert (deleted.status_code, deleted.json()["tenant"]) == (202, "../a/b"), deleted.text
+
+
 def test_backfill_counts_what_was_missing_and_then_nothing(site: Site) -> None:
     made = site.tenant()
     site.host.set_packages(site.spec(site.add_server(made.account_id)), ["search"])

@@ -168,3 +168,11 @@ def test_command_takes_a_file(books: Books, tmp_path: Path) -> None:
     env = {"FORBEAR_DATABASE_URL": books.deployment.url}
     done = CliRunner(env=env).invoke(invoice, ["usage", str(file), "--name", "meter"])
     assert (done.exit_code, done.stdout) == (0, "1 added, 0 told before\n")
+    secret = tmp_path / "token"
+    secret.write_text("tök\nen")
+    for wrong in (
+        ("http://127.0.0.1:1", "--name", "x", "--token-file", str(secret)),
+        (str(file), "--name", "\x1b[31m"),
+    ):
+        refused = CliRunner(env=env).invoke(invoice, ["usage", *wrong])
+        assert (refused.exit_code, "expected one line" in refused.output) == (2, True), wrong
