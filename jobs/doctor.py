@@ -164,9 +164,22 @@ def _configured(settings: Settings) -> Iterator[Finding]:
         ("metrics token", _metrics_token),
         ("test clock", _test_clock),
         ("data", _room),
+        ("payment part", _typeface),
     )
     for subject, check in checks:
         yield check(settings) or Finding(subject, "ok", "as it should be")
+
+
+def _typeface(settings: Settings) -> Finding | None:
+    if settings.invoice_file is None:
+        return None
+    from jobs.invoices.fonts import ALLOWED, allowed_typeface  # with the typesetter: slow to import
+
+    if allowed_typeface(settings) is not None:
+        return None
+    allowed = ", ".join(ALLOWED)
+    advice = f"`fonts:` in {settings.invoice_file} names a folder with one of {allowed}; SIX allows no other"
+    return Finding("payment part", "warning", "set in Source Sans Pro, as none of its typefaces is there", advice)
 
 
 def _admin_token(settings: Settings) -> Finding | None:

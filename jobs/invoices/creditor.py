@@ -9,7 +9,7 @@ from typing import Any, Final
 from engine.invoicing.creditor import Creditor
 from engine.invoicing.invoice import Party
 from engine.invoicing.reference import compact, is_iban
-from jobs.operator_file import OperatorFile, read_schema
+from jobs.operator_file import OperatorFile, OperatorFileWrong, read_schema
 from storage.errors import SettingWrong
 from storage.settings import Settings
 
@@ -31,6 +31,20 @@ def creditor_of(settings: Settings) -> Creditor:
 def previewer_of(settings: Settings) -> Creditor:
     """Return who previews are from: somebody is, also before there is a file."""
     return NOBODY if settings.invoice_file is None else read_creditor(settings.invoice_file)
+
+
+def fonts_of(settings: Settings) -> Path | None:
+    """Return the folder of fonts that the file names; None without one, also where the file cannot be read now.
+
+    A paper that was issued is drawn whatever the file says: `forbear doctor` tells what it lacks.
+    """
+    if settings.invoice_file is None:
+        return None
+    try:
+        given = OperatorFile("invoice", VARIABLE, settings.invoice_file).read(read_schema(SCHEMA)).plain().get("fonts")
+    except OperatorFileWrong:
+        return None
+    return None if given is None else settings.invoice_file.parent / given
 
 
 def read_creditor(path: Path) -> Creditor:

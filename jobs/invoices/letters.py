@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 from engine.invoicing.invoice import Invoice
 from engine.model import Policy
@@ -52,16 +53,19 @@ def written_letter(
     return written, forms.with_facts(written, _facts(standing, written))
 
 
-def attached(standing: Standing, state: str, written: Written, at: datetime) -> tuple[Attachment, ...]:
+def attached(
+    standing: Standing, state: str, written: Written, at: datetime, fonts: Path | None = None
+) -> tuple[Attachment, ...]:
     """Return what comes along: the invoice as it was issued, and before it the page that the letter names."""
     from jobs.invoices.pdf import pdf_of, reminder_pdf  # with their typesetter: seldom needed, and slow to import
 
     invoice = standing.invoice
-    whole = Attachment(_file(invoice, "invoice"), pdf_of(invoice))
+    whole = Attachment(_file(invoice, "invoice"), pdf_of(invoice, fonts))
     if written.paper is None:
         return (whole,)
     in_its_language = replace(invoice, language=written.language)
-    paper = reminder_pdf(in_its_language, written.paper, standing.paid, at.date(), standing.credited)
+    paid, credited = standing.paid, standing.credited
+    paper = reminder_pdf(in_its_language, written.paper, paid, at.date(), credited=credited, fonts=fonts)
     return Attachment(_file(invoice, state), paper), whole
 
 

@@ -23,10 +23,6 @@ class PaymentPartWrong(Exception):
     """The creditor's account, reference or address cannot be printed as a QR-bill; the message says which and why."""
 
 
-class _Bill(QRBill):  # type: ignore[misc]  # the library has no types
-    font_family = "Source Sans Pro"
-
-
 def has_payment_part(invoice: Invoice) -> bool:
     """Say whether money can be asked for with a QR-bill: an issued invoice in CHF or EUR to a Swiss account."""
     asks = invoice.kind is InvoiceKind.INVOICE and invoice.number is not None and invoice.total > 0
@@ -39,10 +35,11 @@ def qr_text(invoice: Invoice) -> str:
     return text
 
 
-def payment_part(invoice: Invoice) -> bytes:
-    """Draw the payment part as SVG, 210 × 106 mm. Raises PaymentPartWrong."""
-    drawn = io.StringIO()
-    _bill_of(invoice).as_svg(drawn)
+def payment_part(invoice: Invoice, typeface: str) -> bytes:
+    """Draw the payment part as SVG, 210 × 106 mm, in a typeface. Raises PaymentPartWrong."""
+    drawn, bill = io.StringIO(), _bill_of(invoice)
+    bill.font_family = typeface
+    bill.as_svg(drawn)
     return drawn.getvalue().encode()
 
 
@@ -58,9 +55,9 @@ def _bill_of(invoice: Invoice) -> QRBill:
     }
     if _is_whole(invoice.debtor):
         with suppress(ValueError):  # such as a country that is none: it is not the debtor's address that is paid to
-            return _Bill(**given, debtor=_address(invoice.debtor))
+            return QRBill(**given, debtor=_address(invoice.debtor))
     try:
-        return _Bill(**given)
+        return QRBill(**given)
     except ValueError as wrong:
         raise PaymentPartWrong(f"invoice `{invoice.number}`: {str(wrong)[:1].lower()}{str(wrong)[1:]}") from None
 

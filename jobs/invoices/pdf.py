@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 import typst
@@ -21,7 +21,8 @@ from engine.invoicing.invoice import Invoice, InvoiceKind, Line, Party
 from engine.invoicing.texts import written_in
 from jobs.invoices.e_invoice import e_invoice
 from jobs.invoices.factur_x import mark_as_factur_x
-from jobs.invoices.glyphs import FOLDER, readable
+from jobs.invoices.fonts import fonts_with, payment_typeface
+from jobs.invoices.glyphs import readable
 from jobs.invoices.labels import Labels, labels_of
 from jobs.invoices.payment_part import has_payment_part, payment_part
 from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
@@ -34,8 +35,10 @@ MOST_CHARACTERS = 300
 """Of one text on the page; a longer name is cut there, never in the database."""
 
 
-def pdf_of(invoice: Invoice) -> bytes:
+def pdf_of(invoice: Invoice, fonts: Path | None = None) -> bytes:
     """Set an invoice, credit note or preview; the same one gives the same bytes.
+
+    fonts: a folder that may have a better typeface for the payment part (`jobs.invoices.fonts`).
 
     A preview says so on every page and carries neither payment part nor XML. Raises PaymentPartWrong when the
     creditor's account or reference cannot be paid to.
@@ -44,14 +47,16 @@ def pdf_of(invoice: Invoice) -> bytes:
     preview = labels_of(invoice.language).preview.upper() if is_preview else ""
     page = {**_words_of(invoice), "preview": preview, "payment_part": "", "xml": ""}
     if has_payment_part(invoice):
-        page["payment_part"] = payment_part(invoice).decode()
+        page["payment_part"] = payment_part(invoice, payment_typeface(fonts)).decode()
     if not is_preview:
         page["xml"] = e_invoice(invoice).decode()
-    drawn = _draw(page, invoice.issued_on or invoice.last_on)
+    drawn = _draw(page, invoice.issued_on or invoice.last_on, fonts)
     return drawn if is_preview else mark_as_factur_x(drawn)
 
 
-def reminder_pdf(invoice: Invoice, title: str, paid: Decimal, on: date, credited: Decimal = NOTHING) -> bytes:
+def reminder_pdf(
+    invoice: Invoice, title: str, paid: Decimal, on: date, *, credited: Decimal = NOTHING, fonts: Path | None = None
+) -> bytes:
     """Set a reminder of an invoice: what was asked, what was paid or credited of it, and a payment part for the rest.
 
     It is written in the invoice's `language`, which whoever writes a letter in another sets before.
@@ -74,16 +79,16 @@ def reminder_pdf(invoice: Invoice, title: str, paid: Decimal, on: date, credited
         "total": amount_text(rest.total),
         "payment": _how_to_pay(replace(invoice, due_on=None)),
         "preview": "",
-        "payment_part": payment_part(rest).decode() if has_payment_part(rest) else "",
+        "payment_part": payment_part(rest, payment_typeface(fonts)).decode() if has_payment_part(rest) else "",
         "xml": "",
     }
-    return _draw(page, on)
+    return _draw(page, on, fonts)
 
 
-def _draw(page: dict[str, Any], on: date) -> bytes:
+def _draw(page: dict[str, Any], on: date, fonts: Path | None) -> bytes:
     drawn = typst.compile(
         files("jobs.invoices").joinpath("page.typ").read_bytes(),
-        font_paths=_fonts(),
+        font_paths=fonts_with(fonts),
         sys_inputs={"page": json.dumps(page)},
         pdf_standards=[STANDARD],
         timestamp=datetime.combine(on, time(), UTC),
@@ -91,12 +96,6 @@ def _draw(page: dict[str, Any], on: date) -> bytes:
     )
     assert isinstance(drawn, bytes), "one PDF, whatever its number of pages"
     return drawn
-
-
-@cache
-def _fonts() -> typst.Fonts:
-    """Our own fonts alone: with a machine's, the same invoice would look different elsewhere."""
-    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[FOLDER])
 
 
 def _words_of(invoice: Invoice) -> dict[str, Any]:

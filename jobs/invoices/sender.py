@@ -6,6 +6,7 @@ import logging
 
 from engine.invoicing.document import from_document
 from engine.model import Policy
+from jobs.invoices.creditor import fonts_of
 from jobs.letters import forms
 from jobs.logs import say
 from jobs.mail import Letter, MailDelayed, Mailer, MailRefused, MailUncertain, pause_seconds
@@ -84,5 +85,5 @@ class ReminderSender:
             forms.text_of(paper),
             reminder.taken_at,
             forms.html_of(paper),
-            letters.attached(standing, reminder.state, written, reminder.taken_at),
+            letters.attached(standing, reminder.state, written, reminder.taken_at, fonts_of(self.settings)),
         )

@@ -175,6 +175,12 @@ def test_a_stripe_that_does_not_answer_or_knows_no_endpoint_is_a_warning(
     assert wrong(replace(settings, stripe_mode="poll"))["Stripe's list of events"].verdict == "fault"
 
 
+def test_payment_part_in_a_typeface_that_banks_do_not_allow_is_a_warning(settings: Settings) -> None:
+    example = Path(__file__).parents[2] / "examples" / "deploy" / "invoice.yaml"
+    found = wrong(replace(settings, invoice_file=example))
+    assert "Liberation Sans" in found["payment part"].advice
+
+
 def test_database_that_is_away_is_one_finding_among_those_that_need_none(tmp_path: Path, redis_url: str) -> None:
     settings = Settings(
         database_url="postgresql://nobody@127.0.0.1:1/none", redis_url=redis_url, data_dir=tmp_path / "none"

@@ -12,12 +12,14 @@ from litestar import Response
 
 from engine.invoicing.days import month_of
 from engine.invoicing.invoice import Invoice
+from jobs.invoices.creditor import fonts_of
 from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 from web.inputs import email_address, line
 from web.problems import SAFE_HEADERS, bad_input
 
 if TYPE_CHECKING:
     from storage.organisations import Organisation
+    from storage.settings import Settings
 
 # Of an invoice's state, how it looks and what it is called.
 STATES = {
@@ -133,12 +135,13 @@ def address_fields(organisation: Organisation) -> dict[str, str]:
     return {name: getattr(organisation, name) or "" for name in ADDRESS}
 
 
-def paper(invoice: Invoice) -> Response[bytes]:
+def paper(invoice: Invoice, settings: Settings) -> Response[bytes]:
     """Send an invoice, credit note or preview as a PDF."""
     from jobs.invoices.pdf import pdf_of  # with its typesetter: seldom needed, and slow to import
 
     kind = "preview" if invoice.number is None else invoice.kind.value.replace("_", "-")
-    return download(f"{kind}-{invoice.number or f'{invoice.first_on:%Y-%m}'}.pdf", pdf_of(invoice))
+    name = f"{kind}-{invoice.number or f'{invoice.first_on:%Y-%m}'}.pdf"
+    return download(name, pdf_of(invoice, fonts_of(settings)))
 
 
 def download(name: str, pdf: bytes) -> Response[bytes]:

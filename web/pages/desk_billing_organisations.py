@@ -114,7 +114,7 @@ def download_preview(request: HttpRequest, services: TheServices, customer_id: P
     month = month_named(bounded_query(request, "month", 10))
     with services.database.begin() as conn:
         preview = _preview(conn, services, wanted, month)
-    return paper(preview)
+    return paper(preview, services.settings)
 
 
 @post(f"{PLACE}/{{customer_id:str}}/issue", guards=[admins_only])
