@@ -29,6 +29,7 @@ from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 
 STANDARD: Final = "a-3b"
 UNIT_PRICE_FORMAT = "#,##0.00###"
+DAY = "day"
 ONCE = "once"  # the unit of what is charged a single time: said by the text already
 NOTHING: Final = Decimal(0)
 MOST_CHARACTERS = 300
@@ -137,7 +138,7 @@ def _facts_of(invoice: Invoice) -> list[tuple[str, str]]:
     )
     facts = [(labels.number, invoice.number), (labels.corrects, invoice.corrects), (labels.date, issued)]
     facts += [
-        (labels.due, due),
+        (labels.due, due if invoice.kind is InvoiceKind.INVOICE else ""),
         (labels.period, f"{first} {labels.until} {last}"),
         (labels.customer, invoice.organisation),
     ]
@@ -176,7 +177,10 @@ def _quantity(line: Line, labels: Labels) -> str:
     number = format_decimal(line.quantity, "#,##0.###", LOCALE)
     if line.unit == ONCE:
         return number
+    span = (line.last_on - line.first_on).days + 1
     one, several = labels.units.get(line.unit, (line.unit, line.unit))
+    if line.unit == DAY and line.quantity < span:  # the other days are free: suspended, or with the skill off
+        return f"{number} / {span} {several}"
     return f"{number} {one if line.quantity == 1 else several}"
 
 

@@ -78,7 +78,7 @@ def test_whoever_reads_german_gets_a_german_paper_with_a_german_payment_part() -
     for text in (
         "Rechnung 2026-000042",
         "2. Dezember 2026",
-        "12 Tage",
+        "12 / 31 Tage",
         "MWST 8.1 % auf",
         "Zu bezahlen CHF",
         "Zahlteil",
@@ -112,6 +112,7 @@ def test_a_credit_note_asks_for_no_money() -> None:
     assert "Credit note 2026-000043" in page
     assert "Corrects invoice 2026-000042" in page
     assert "Total credited" in page
+    assert "Due" not in page
     assert "Please pay" not in page
 
 
@@ -130,6 +131,13 @@ def test_no_number_of_lines_prints_into_the_payment_part() -> None:
         foot = last.get_textpage().get_text_bounded(0, 0, last.get_width(), 296)  # points: 105 mm is 297.6
         assert foot.count("tenant-") == 0, f"{number} lines"
         assert codes(pdf), f"{number} lines"
+
+
+@pytest.mark.parametrize(("count", "told"), [(20, "20 days"), (10, "10 / 20 days"), (1, "1 / 20 days")])
+def test_days_that_cost_nothing_are_told_by_how_many_there_were(count: int, told: str) -> None:
+    counted = replace(line("15.81"), first_on=date(2026, 10, 5), last_on=date(2026, 10, 24), unit="day")
+    (page,) = words(pdf_of(invoice(replace(counted, quantity=Decimal(count)))))
+    assert f"5 Oct – 24 Oct {told}" in page
 
 
 def test_a_tenants_lines_stand_together_whatever_their_order() -> None:
