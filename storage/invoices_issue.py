@@ -23,7 +23,7 @@ from engine.invoicing import compute, crediting
 from engine.invoicing.creditor import Creditor
 from engine.invoicing.days import Days, month_of
 from engine.invoicing.document import to_document
-from engine.invoicing.invoice import Invoice
+from engine.invoicing.invoice import MOST, Invoice
 from engine.invoicing.metered import Prices, Tenant
 from engine.invoicing.reference import reference_of
 from engine.invoicing.tariff import Tariff
@@ -44,7 +44,6 @@ from storage.prices import PriceBook
 
 TARIFFS_KEPT: Final = 50
 MOST_QUANTITY: Final = Decimal(10_000_000_000)
-MOST_AMOUNT: Final = Decimal(100_000_000)
 NEXT: Final = text(
     "INSERT INTO invoice_number_counters (year, last) VALUES (:year, :count) "
     "ON CONFLICT (year) DO UPDATE SET last = invoice_number_counters.last + :count RETURNING last"
@@ -285,7 +284,7 @@ def _check(preview: Invoice) -> None:
     for line in preview.lines:
         if line.quantity >= MOST_QUANTITY:
             raise TooLargeToInvoice(preview.organisation, f"the quantity of `{line.text}`", line.quantity)
-    if preview.total >= MOST_AMOUNT:
+    if preview.total >= MOST:
         raise TooLargeToInvoice(preview.organisation, "the total", preview.total)
 
 

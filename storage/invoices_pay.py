@@ -11,14 +11,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from engine.invoicing.invoice import CENT
+from engine.invoicing.invoice import MOST, is_money
 from storage import invoices, invoices_audit
 from storage.errors_invoices import PaymentRefused
 from storage.invoices import Issued
 
 HAND: Final = "hand"
-MOST: Final = Decimal(100_000_000)
-"""No amount of an invoice reaches it: `numeric(10,2)`."""
 ADD: Final = text(
     "INSERT INTO invoice_payments (invoice_id, amount, paid_on, source, source_key, by, note, reason) "
     "VALUES (:invoice, :amount, :paid_on, :source, :key, :by, :note, :reason)"
@@ -97,6 +95,8 @@ def pay(
     """
     there = invoices.get(conn, invoice_id)
     wanted = there.open if amount is None else amount
+    if not is_money(wanted):
+        raise PaymentRefused(there.number, wanted, there.open, "it is no amount of money")
     action = "invoice_paid" if wanted >= 0 else "invoice_payment_taken_back"
     facts = {"invoice": there.number, "amount": str(wanted)}
     invoices_audit.note(conn, invoice_id, action, by=by, reason=reason, facts=facts)
@@ -105,7 +105,7 @@ def pay(
         raise PaymentRefused(there.number, wanted, there.open, "something was booked since it was looked at")
     if there.kind != "invoice" or (there.credited_by is not None and not wanted < 0):
         raise PaymentRefused(there.number, wanted, there.open, "nothing is owed for it")
-    if not wanted.is_finite() or not wanted or wanted.copy_abs() >= MOST or wanted != wanted.quantize(CENT):
+    if not wanted:
         raise PaymentRefused(there.number, wanted, there.open, "it is no amount of money")
     if wanted > there.open:
         raise PaymentRefused(there.number, wanted, there.open, "it is more than that")

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from engine.invoicing.compute import vat_of
-from engine.invoicing.invoice import CENT, UNIT, Invoice, InvoiceKind, Line, VatLine
+from engine.invoicing.invoice import UNIT, Invoice, InvoiceKind, Line, VatLine, is_money
 
 NOTHING: Final[Mapping[int, Decimal]] = {}
 ZERO: Final = Decimal("0.00")
@@ -44,7 +44,7 @@ def wanted_of(
         if at not in left:
             raise LineNotCreditable(at, f"the invoice has {len(left)} lines")
         found[at] = left[at] if amount is None else amount
-        if not found[at].is_finite() or found[at] <= 0 or found[at] != found[at].quantize(CENT):
+        if not is_money(found[at]) or found[at] <= 0:
             raise LineNotCreditable(at, "nothing is left of it" if amount is None else f"`{amount}` is no amount")
         if found[at] > left[at]:
             raise LineNotCreditable(at, f"{found[at]} is more than the {left[at]} that is left of it")

@@ -11,6 +11,8 @@ from engine.languages import ENGLISH
 
 CENT = Decimal("0.01")
 UNIT = Decimal("0.00001")
+MOST = Decimal(100_000_000)
+"""No amount of an invoice reaches it, nor does one of a payment."""
 
 
 class InvoiceKind(StrEnum):
@@ -108,3 +110,11 @@ class Invoice:
 def to_cents(amount: Decimal) -> Decimal:
     """Round `amount` half up to the cent: the one place where an invoice rounds."""
     return amount.quantize(CENT, rounding=ROUND_HALF_UP)
+
+
+def is_money(amount: Decimal) -> bool:
+    """Tell whether an amount, of either sign, is in cents and such that an invoice can hold it.
+
+    Asked before anything is computed with it: what people send may be `NaN`, or have a billion digits.
+    """
+    return amount.is_finite() and amount.copy_abs() < MOST and amount == amount.quantize(CENT)

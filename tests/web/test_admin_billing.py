@@ -242,9 +242,12 @@ def test_days_amounts_and_texts_that_nobody_means_are_refused_before_they_do_har
     for method, where, body in tries:
         answer = site.admin.request(method, where, json=body or None)
         assert (answer.status_code, answer.json()["code"]) == (400, "BAD_INPUT"), (where, body, answer.text)
-    for amount in ("1e30", "-1e30", "1e999999999"):
+    for amount in ("1e30", "-1e30", "1e999999999", '"NaN"', '"sNaN"', '"-Infinity"'):
         answer = site.admin.post(f"{BILLING}/invoices/{number}/paid", content=f'{{"amount": {amount}}}')
-        assert (answer.status_code, answer.json()["code"]) == (409, "PAYMENT_REFUSED"), answer.text
+        assert (answer.status_code, answer.json()["code"]) == (409, "PAYMENT_REFUSED"), (amount, answer.text)
+        wish = f'{{"lines": [{{"line": 1, "amount": {amount}}}]}}'
+        answer = site.admin.post(f"{BILLING}/invoices/{number}/credit", content=wish)
+        assert (answer.status_code, answer.json()["code"]) == (409, "NOT_CREDITABLE"), (amount, answer.text)
 
 
 def test_zone_that_the_database_does_not_know_is_nobodys(site: Site) -> None:
