@@ -8,22 +8,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import click
-from sqlalchemy import Connection
 
 from storage import audit as chain
 from storage import audit_verify, migrate
 from storage.accounts import account_view
 from storage.alerts import raise_alert
-from storage.beside import data_option, settings_beside
+from storage.beside import data_option
 from storage.clock import real_now
-from storage.database import Database
 from storage.settings import Settings
+from storage.terminal import connected, opened
 
 MOST_SHOWN = 1000
 
@@ -44,7 +41,8 @@ def verify(account: UUID | None) -> None:
       forbear audit verify
       forbear audit verify --account 0b8f…
     """
-    with _connection() as (conn, database):
+    with opened() as (_, database), database.begin() as conn:
+        migrate.require(conn)
         so_far = audit_verify.Verified()
         found = 0
         for each in audit_verify.breaks(conn, account, so_far):
@@ -72,7 +70,7 @@ def verify(account: UUID | None) -> None:
 @data_option
 def show(account: UUID, form: str) -> None:
     """Show what happened to an account and why, oldest first."""
-    with _connection() as (conn, _):
+    with connected() as (_, conn):
         account_view(conn, account)
         for row in chain.read(conn, account):
             click.echo(json.dumps(row, ensure_ascii=False) if form == "json" else _line(row))
@@ -98,26 +96,10 @@ db.add_command(upgrade, "migrate")
 @data_option
 def status() -> None:
     """Say at which migration the database is. Exit 1 if it needs another one."""
-    with _database() as database, database.begin() as conn:
+    with opened() as (_, database), database.begin() as conn:
         found = migrate.current(conn)
     click.echo(f"at {found or 'none'}, this version needs {migrate.HEAD}")
     sys.exit(0 if found == migrate.HEAD else 1)
-
-
-@contextmanager
-def _database() -> Iterator[Database]:
-    database = Database(settings_beside(), pool_size=1)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-@contextmanager
-def _connection() -> Iterator[tuple[Connection, Database]]:
-    with _database() as database, database.begin() as conn:
-        migrate.require(conn)
-        yield conn, database
 
 
 def _line(row: dict[str, Any]) -> str:

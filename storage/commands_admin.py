@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from storage import audit, letters, logins, migrate
+from storage import audit, letters, logins
 from storage.accounts import token_hash
 from storage.audit import AuditNote
-from storage.beside import data_option, settings_beside
-from storage.database import Database
+from storage.beside import data_option
 from storage.errors import AlreadyTaken
+from storage.terminal import connected, operator
 
 
 @click.group()
@@ -40,32 +38,25 @@ def add(mail: str, name: str, *, mailed: bool, by: str | None) -> None:
         raise click.UsageError(f"`{mail[:60]}` is no mail address; write it as ada@example.org")
     if not name or not name.isprintable() or len(name) > 100:
         raise click.UsageError("the name is empty, too long or holds what cannot be shown; give at most 100 characters")
-    settings = settings_beside()
-    who = f"operator:{by or os.environ.get('USER') or 'unknown'}"
-    database = Database(settings, pool_size=1)
-    try:
-        with database.begin() as conn:
-            migrate.require(conn)
-            login = logins.by_email(conn, mail)
-            if login is not None and login.role != "admin":
-                raise AlreadyTaken("address", mail)
-            if login is None:
-                login = logins.create(conn, mail, name, role="admin")
-            token = logins.issue_token(conn, login.id, "reset")
-            link = f"{settings.portal_url}/password/new?token={token}"
-            audit.append(conn, None, [AuditNote("admin", "add_admin", who, facts={"email": login.email})])
-            if mailed:
-                letters.write(
-                    conn,
-                    f"admin:{login.id}:{token_hash(token).hex()[:16]}",
-                    to_name=login.name,
-                    to_email=login.email,
-                    subject="Your place at the desk",
-                    body=f"Hello {login.name},\n\nchoose a password, and you can sign in at the desk:\n\n{link}\n\n"
-                    "The link is good for an hour, once.\n",
-                )
-    finally:
-        database.close()
+    with connected() as (settings, conn):
+        login = logins.by_email(conn, mail)
+        if login is not None and login.role != "admin":
+            raise AlreadyTaken("address", mail)
+        if login is None:
+            login = logins.create(conn, mail, name, role="admin")
+        token = logins.issue_token(conn, login.id, "reset")
+        link = f"{settings.portal_url}/password/new?token={token}"
+        audit.append(conn, None, [AuditNote("admin", "add_admin", operator(by), facts={"email": login.email})])
+        if mailed:
+            letters.write(
+                conn,
+                f"admin:{login.id}:{token_hash(token).hex()[:16]}",
+                to_name=login.name,
+                to_email=login.email,
+                subject="Your place at the desk",
+                body=f"Hello {login.name},\n\nchoose a password, and you can sign in at the desk:\n\n{link}\n\n"
+                "The link is good for an hour, once.\n",
+            )
     told = f"a link was mailed to {login.email}" if mailed else link
     click.echo(
         f"{login.email} may sign in at {settings.portal_url}/sign-in; within an hour, choose a password:\n{told}"

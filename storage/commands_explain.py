@@ -9,7 +9,7 @@ from uuid import UUID
 import click
 
 from engine.commands_explain import command
-from storage.beside import data_option, settings_beside
+from storage.beside import data_option
 
 if TYPE_CHECKING:
     from engine.model import Policy
@@ -18,23 +18,17 @@ if TYPE_CHECKING:
 
 def load(account_id: str) -> tuple[Policy, Snapshot, datetime]:
     """Return the policy in force, the account under it, and the time of the database's clock."""
-    from storage import clock, gather, migrate, policies
-    from storage.database import Database
+    from storage import clock, gather, policies
+    from storage.terminal import connected
 
     try:
         wanted = UUID(account_id)
     except ValueError:
         raise click.UsageError(f"`{account_id}` is no account's id") from None
-    settings = settings_beside()
-    database = Database(settings, pool_size=1)
-    try:
-        with database.begin() as conn:
-            migrate.require(conn)
-            policy = policies.in_force(conn)
-            found = gather.snapshots(conn, policy, [wanted], gather.World.of(settings))
-            now = clock.now(conn)
-    finally:
-        database.close()
+    with connected() as (settings, conn):
+        policy = policies.in_force(conn)
+        found = gather.snapshots(conn, policy, [wanted], gather.World.of(settings))
+        now = clock.now(conn)
     if wanted not in found:
         raise click.UsageError(f"the database has no account `{wanted}`")
     return policy, found[wanted], now

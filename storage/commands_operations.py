@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import click
 
-from storage import migrate, operations_settle, policies
 from storage import operations as rows
-from storage.beside import data_option, settings_beside
-from storage.database import Database
+from storage import operations_settle, policies
+from storage.beside import data_option
 from storage.gather import World
 from storage.operations import Operation
+from storage.terminal import connected, operator
 
 STATES = ("failed", "queued", "in_progress", "succeeded")
 Settle = Callable[..., tuple[Operation, Any]]
@@ -30,13 +29,8 @@ def operations() -> None:
 @data_option
 def listing(state: str) -> None:
     """List operations, newest first. Exit 1 if any has failed."""
-    database = Database(settings_beside(), pool_size=1)
-    try:
-        with database.begin() as conn:
-            migrate.require(conn)
-            found = rows.listed(conn, [state], limit=1000)
-    finally:
-        database.close()
+    with connected() as (_, conn):
+        found = rows.listed(conn, [state], limit=1000)
     for each in found:
         click.echo(told(each))
     if state == "failed" and any(each.phase != operations_settle.CLEANED for each in found):
@@ -73,14 +67,7 @@ def told(each: Operation) -> str:
 
 
 def _settle(how: Settle, operation: UUID, reason: str, by: str | None) -> None:
-    settings = settings_beside()
-    who = f"operator:{by or os.environ.get('USER') or 'unknown'}"
-    database = Database(settings, pool_size=1)
-    try:
-        with database.begin() as conn:
-            migrate.require(conn)
-            policy = policies.in_force(conn)
-            found, _ = how(conn, policy, operation, actor=who, reason=reason, world=World.of(settings))
-    finally:
-        database.close()
+    with connected() as (settings, conn):
+        policy, world = policies.in_force(conn), World.of(settings)
+        found, _ = how(conn, policy, operation, actor=operator(by), reason=reason, world=world)
     click.echo(told(found))  # the controller wakes a worker at its next tick

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from storage.beside import data_option, settings_beside
 from storage.database import Database
 from storage.gather import World
 from storage.settings import OVERRIDE_PREFIX
+from storage.terminal import opened
 
 if TYPE_CHECKING:
     from engine.model import Policy
@@ -52,7 +52,7 @@ def impact(folder: Path | None, listed: Path | None, form: str) -> None:
       forbear policy impact ./policy --format json     the same for programs
     """
     new = _checked(folder, 2)
-    with _database() as database:
+    with opened() as (_, database):
         found = _impact(database, new)
     to_here = str(listed) == "-"  # then the list alone is what a program reads
     if form == "json":
@@ -96,7 +96,7 @@ def deploy(folder: Path | None, by: str | None, note: str, force: bool, moved: t
     wrong = _broken(new) + _untrue(_home(folder))
     if wrong:
         _refuse(wrong)
-    with _database() as database:
+    with opened() as (_, database):
         found = _impact(database, new, mapping)
         if found is not None:
             click.echo(tell.as_text(found))
@@ -128,7 +128,7 @@ def history(form: str) -> None:
     Examples:
       forbear policy history
     """
-    with _database() as database, database.begin() as conn:
+    with opened() as (_, database), database.begin() as conn:
         current, found = policies.digest_in_force(conn), policies.history(conn)
     if form == "json":
         told = [
@@ -161,7 +161,7 @@ def rollback(digest: str | None, by: str | None, note: str, force: bool) -> None
       forbear policy rollback
       forbear policy rollback 3f9a1c
     """
-    with _database() as database:
+    with opened() as (_, database):
         with database.begin() as conn:
             current = policies.digest_in_force(conn)
             known = [each for each in policies.history(conn, 1000) if each.digest != current]
@@ -279,12 +279,3 @@ def _overrides() -> dict[str, str]:
 
 def _who(by: str | None) -> str:
     return by or os.environ.get("USER") or "operator"
-
-
-@contextmanager
-def _database() -> Iterator[Database]:
-    database = Database(settings_beside(), pool_size=1)
-    try:
-        yield database
-    finally:
-        database.close()

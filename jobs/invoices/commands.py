@@ -24,11 +24,12 @@ from jobs.invoices.creditor import creditor_of, fonts_of, previewer_of
 from jobs.invoices.run import Report, waiting
 from jobs.invoices.run import run as issue_all
 from storage import clock, invoices, migrate, organisations
-from storage.beside import data_option, settings_beside
+from storage.beside import data_option
 from storage.database import Database
 from storage.invoices import Issued
 from storage.invoices_issue import Billing
 from storage.settings import Settings
+from storage.terminal import opened
 from storage.usage import take
 
 YEARS: Final = (2000, 2200)
@@ -162,14 +163,10 @@ def _token(path: Path) -> str:
 
 @contextmanager
 def _opened() -> Iterator[tuple[Settings, Database]]:
-    settings = settings_beside()
-    database = Database(settings, pool_size=2)
-    try:
+    with opened(pool_size=2) as (settings, database):
         with database.begin() as conn:
             migrate.require(conn)
         yield settings, database
-    finally:
-        database.close()
 
 
 def _month(words: str | None, database: Database) -> tuple[date, date]:
