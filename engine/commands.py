@@ -55,6 +55,20 @@ def check(folder: Path | None, form: str) -> None:
     click.echo(_fine(found, form, shown))
 
 
+def read_policy(folder: Path | None, form: str = "text", *, err: bool = True) -> Policy:
+    """Return the policy of a folder, or the shipped one; with faults, tell them and end the command with 2."""
+    from engine.faults import PolicyFaults, PolicyUnreadable
+    from engine.load import load_policy
+
+    try:
+        return load_policy(folder if folder is not None else SHIPPED, os.environ)
+    except PolicyFaults as faults:
+        click.echo(told_faults(faults, form, shown_folder(folder)), err=err)
+        raise SystemExit(2) from None
+    except PolicyUnreadable as nothing:
+        raise click.UsageError(str(nothing)) from None
+
+
 def shown_folder(folder: Path | None) -> str:
     """Return the folder as messages show it: as it was typed, or the shipped one as seen from here."""
     if folder is not None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from engine.commands import SHIPPED, shown_folder, told_faults
+from engine.commands import read_policy
 
 EXAMPLES = """\b
 Examples:
@@ -32,16 +31,8 @@ def draw(folder: Path | None, only: tuple[str, ...], out: Path | None, form: str
     """
     from engine.draw import mermaid, page
     from engine.draw_svg import svg
-    from engine.faults import PolicyFaults, PolicyUnreadable
-    from engine.load import load_policy
 
-    try:
-        policy = load_policy(folder if folder is not None else SHIPPED, os.environ)
-    except PolicyFaults as faults:
-        click.echo(told_faults(faults, "text", shown_folder(folder)), err=True)
-        raise SystemExit(2) from None
-    except PolicyUnreadable as nothing:
-        raise click.UsageError(str(nothing)) from None
+    policy = read_policy(folder)
     for name in only:
         if name not in policy.machines:
             raise click.UsageError(f"there is no machine `{name}`; the policy has: {', '.join(policy.machines)}")

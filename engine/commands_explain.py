@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.commands import SHIPPED, colored, shown_folder, told_faults
+from engine.commands import colored, read_policy
 
 if TYPE_CHECKING:
     from engine.model import Policy
@@ -56,7 +55,7 @@ def command(load: Load) -> click.Command:
             raise click.UsageError("say which account: `--snapshot FILE` or `--account ID`")
         policy, snapshot, now = _load_file(folder, file, form) if file is not None else load(account or "")
         if folder is not None and account is not None:
-            policy = _policy(folder, form)
+            policy = read_policy(folder, form)
         now = _when(when) or now
         if now is None:
             raise click.UsageError("the snapshot does not say when it was so; say `--at 2026-03-01T08:00Z`")
@@ -86,23 +85,10 @@ def _tell(policy: Policy, snapshot: Snapshot, now: datetime, actions: tuple[str,
     click.echo(as_json(told) if form == "json" else Saying(color=colored()).write(told))
 
 
-def _policy(folder: Path | None, form: str) -> Policy:
-    from engine.faults import PolicyFaults, PolicyUnreadable
-    from engine.load import load_policy
-
-    try:
-        return load_policy(folder if folder is not None else SHIPPED, os.environ)
-    except PolicyFaults as faults:
-        click.echo(told_faults(faults, form, shown_folder(folder)), err=True)
-        raise SystemExit(2) from None
-    except PolicyUnreadable as nothing:
-        raise click.UsageError(str(nothing)) from None
-
-
 def _load_file(folder: Path | None, file: Path, form: str) -> tuple[Policy, Snapshot, datetime | None]:
     from engine.snapshot_text import SnapshotUnreadable, read_snapshot
 
-    policy = _policy(folder, form)
+    policy = read_policy(folder, form)
     try:
         return policy, *read_snapshot(policy, file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.commands import SHIPPED, colored, shown_folder, told_faults
+from engine.commands import colored, read_policy, shown_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,18 +39,10 @@ def prove(folder: Path | None, only: tuple[str, ...], max_states: int, save: Pat
     A broken guarantee is shown with the shortest timeline that breaks it. Exit status: 0 all hold, 1 one is broken or
     not proven, 2 there is nothing to prove.
     """
-    from engine.faults import PolicyFaults, PolicyUnreadable
-    from engine.load import load_policy
     from engine.prove.judge import Verdict, judge
     from engine.prove.tell import Page, as_annotations, as_json, as_text
 
-    try:
-        policy = load_policy(folder if folder is not None else SHIPPED, os.environ)
-    except PolicyFaults as faults:
-        click.echo(told_faults(faults, form, shown_folder(folder)))
-        raise SystemExit(2) from None
-    except PolicyUnreadable as nothing:
-        raise click.UsageError(str(nothing)) from None
+    policy = read_policy(folder, form, err=False)
     unknown = set(only) - {guarantee.name for guarantee in policy.guarantees}
     if unknown:
         names = ", ".join(guarantee.name for guarantee in policy.guarantees) or "none"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
 
-from engine.commands import SHIPPED, shown_folder, told_faults
+from engine.commands import read_policy
 
 EXAMPLES = """\b
 Examples:
@@ -25,17 +24,9 @@ def schema(folder: Path | None, out: Path | None) -> None:
 
     Make them again when names change. Exit status: 0 written, 2 there is no policy without faults to read.
     """
-    from engine.faults import PolicyFaults, PolicyUnreadable
-    from engine.load import load_policy
     from engine.schema import schemas
 
-    try:
-        policy = load_policy(folder if folder is not None else SHIPPED, os.environ)
-    except PolicyFaults as faults:
-        click.echo(told_faults(faults, "text", shown_folder(folder)), err=True)
-        raise SystemExit(2) from None
-    except PolicyUnreadable as nothing:
-        raise click.UsageError(str(nothing)) from None
+    policy = read_policy(folder)
     made = schemas(policy)
     if out is None:
         click.echo(json.dumps(made, indent=2, ensure_ascii=False))
