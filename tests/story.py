@@ -11,7 +11,10 @@ from engine.due import held
 from engine.model import IntentKind, Policy, Value
 from engine.snapshot import Asked, Command, Hold, NoticeStatus, ServerFacts, Settlement, Snapshot
 from engine.wanted import wanted
-from tests.factories import START, at, snapshot_of
+from tests.factories import START, at, small_policy, snapshot_of
+
+
+SMALL = small_policy()
 
 
 class Story:
@@ -110,3 +113,11 @@ class Story:
                 self.asked.append((self.now, asked))
                 if asked.kind is IntentKind.NOTICE:
                     self.open.append(asked)
+
+
+def late_customer_after(count: float) -> Story:
+    """Return a late customer's account under the small policy, so many hours after the failed payment."""
+    story = Story(SMALL)
+    story.evidence(overdue_invoices=1, past_due_since=START)
+    story.until(count)
+    return story

@@ -21,17 +21,9 @@ from tests.factories import (
     small_policy,
     snapshot_of,
 )
-from tests.story import Story
+from tests.story import Story, late_customer_after
 
 POLICY = small_policy()
-
-
-def late_customer_after(count: float) -> Story:
-    """Return a late customer's account so many hours after the failed payment."""
-    story = Story(POLICY)
-    story.evidence(overdue_invoices=1, past_due_since=START)
-    story.until(count)
-    return story
 
 
 def test_a_command_needs_its_role() -> None:

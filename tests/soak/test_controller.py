@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +19,6 @@ from tests.jobs.test_controller import takes_over
 TRIES = 200
 TICKS = 1_000
 SERVERS = 200
-
-
-@pytest.fixture
-def floor(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Floor]:
-    made = Floor(database_url, redis_url, tmp_path / "data")
-    yield made
-    made.close()
 
 
 @pytest.mark.timeout(1800)

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.jobs.floor import Floor
 from tests.jobs.stripe.test_ways import HAPPENING, Schedule, ends_the_same
-
-
-@pytest.fixture
-def floor(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Floor]:
-    made = Floor(database_url, redis_url, tmp_path / "data")
-    yield made
-    made.close()
 
 
 @pytest.mark.timeout(3600)

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from storage import operations, policies
+from storage import operations
 from storage.commands_operations import operations as command
-from storage.settings import SHIPPED_POLICY
-from tests.factories import shipped_policy
 from tests.storage.deployment import Deployment
-
-
-@pytest.fixture
-def shipped(database_url: str) -> Deployment:
-    made = Deployment(database_url, shipped_policy())
-    policies.deploy_folder(made.database.engine, SHIPPED_POLICY, {}, by="test")
-    return made
 
 
 def failed(shipped: Deployment) -> UUID:

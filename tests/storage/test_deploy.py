@@ -7,34 +7,16 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
-import pytest
 from click.testing import CliRunner, Result
 
-from engine.load import load_policy
 from storage import policies
 from storage.commands_policy import deploy, history, impact, rollback
 from storage.settings import SHIPPED_POLICY
 from tests.storage.deployment import Deployment
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A copy of the shipped policy, to change."""
-    return Path(shutil.copytree(SHIPPED_POLICY, tmp_path / "policy", ignore=shutil.ignore_patterns("schema")))
-
-
-@pytest.fixture
-def shipped(database_url: str) -> Iterator[Deployment]:
-    """A deployment with the shipped policy in force."""
-    made = Deployment(database_url, load_policy(SHIPPED_POLICY))
-    policies.deploy_folder(made.database.engine, SHIPPED_POLICY, {}, "tests")
-    yield made
-    made.close()
 
 
 def run(deployment: Deployment, command: click.Command, *arguments: str | Path, **env: str) -> Result:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -17,21 +15,6 @@ from storage import clock, ledger, policies
 from storage.errors import NoPolicy, PolicyMoved, StateVanished
 from storage.settings import SHIPPED_POLICY
 from tests.storage.deployment import Deployment
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A copy of the shipped policy, to change."""
-    return Path(shutil.copytree(SHIPPED_POLICY, tmp_path / "policy", ignore=shutil.ignore_patterns("schema")))
-
-
-@pytest.fixture
-def shipped(database_url: str) -> Iterator[Deployment]:
-    """A deployment with the shipped policy in force."""
-    made = Deployment(database_url, load_policy(SHIPPED_POLICY))
-    policies.deploy_folder(made.database.engine, SHIPPED_POLICY, {}, "tests")
-    yield made
-    made.close()
 
 
 def deploy(deployment: Deployment, folder: Path, **env: str) -> tuple[Policy, bool]:

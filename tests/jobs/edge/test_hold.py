@@ -75,16 +75,6 @@ def places(driver: DriverDouble) -> list[tuple[str, int]]:
     return [(entry.address, entry.port) for entry in driver.entries.values()]
 
 
-@pytest.fixture
-def names() -> DriverDouble:
-    return DriverDouble("names")
-
-
-@pytest.fixture
-def proxy() -> DriverDouble:
-    return DriverDouble("proxy")
-
-
 def test_what_is_suspended_leads_to_the_page_and_back_once_it_is_paid_for(
     holding: Floor, names: DriverDouble, proxy: DriverDouble
 ) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from jobs.stripe.charges import ChargePoll
 from storage.settings import Settings
 from storage.stripe.inbox import retry_parked
@@ -14,13 +10,6 @@ from tests.doubles.stripe_api import KEY, StripeApi
 from tests.storage.billing import CREATED, Billing
 
 CHARGE = {"id": "ch_1", "object": "charge", "customer": "cus_1", "amount": 1500, "amount_refunded": 0}
-
-
-@pytest.fixture
-def billing(database_url: str) -> Iterator[Billing]:
-    made = Billing(database_url)
-    yield made
-    made.database.close()
 
 
 def poll(billing: Billing, api: StripeApi, now: list[float], key: str = KEY) -> ChargePoll:

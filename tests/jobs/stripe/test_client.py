@@ -30,13 +30,6 @@ def api() -> Iterator[StripeApi]:
         yield running
 
 
-@pytest.fixture
-def billing(database_url: str) -> Iterator[Billing]:
-    made = Billing(database_url)
-    yield made
-    made.database.close()
-
-
 def settings_of(billing: Billing, api: StripeApi, **more: Any) -> Settings:
     return Settings(database_url=billing.url, stripe_api_key=KEY, stripe_api_base=api.url, test_clock=True, **more)
 

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from storage.stripe.inbox import Terms
 from tests.doubles import stripe as double
 from tests.storage.billing import CREATED, Billing, at, failed, paid, read
-
-
-@pytest.fixture
-def billing(database_url: str) -> Iterator[Billing]:
-    made = Billing(database_url)
-    yield made
-    made.database.close()
-
 
 # ---- one event -------------------------------------------------------------------------------------------------------
 

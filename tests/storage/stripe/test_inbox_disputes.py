@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +18,6 @@ from tests.doubles import stripe as double
 from tests.storage.billing import CREATED, Billing, failed, paid
 
 OPENED = CREATED + 10
-
-
-@pytest.fixture
-def billing(database_url: str) -> Iterator[Billing]:
-    made = Billing(database_url)
-    yield made
-    made.database.close()
 
 
 def facts(billing: Billing, account: UUID) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -18,14 +17,6 @@ from storage.gather import World
 from storage.stripe.inbox import take
 from tests.doubles import stripe as double
 from tests.storage.billing import CREATED, Billing, at, failed, paid, read
-
-
-@pytest.fixture
-def billing(database_url: str) -> Iterator[Billing]:
-    made = Billing(database_url)
-    yield made
-    made.database.close()
-
 
 # ---- any order, any grouping -----------------------------------------------------------------------------------------
 

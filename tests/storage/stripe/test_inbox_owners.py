@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
@@ -12,14 +11,6 @@ from sqlalchemy import text
 from storage.stripe.inbox import retry_parked, take
 from tests.doubles import stripe as double
 from tests.storage.billing import CREATED, Billing, at, failed, read
-
-
-@pytest.fixture
-def billing(database_url: str) -> Iterator[Billing]:
-    made = Billing(database_url)
-    yield made
-    made.database.close()
-
 
 # ---- whose it is -----------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -17,13 +16,6 @@ from tests.doubles import stripe as double
 from tests.storage.billing import CREATED, Billing, at, failed, paid
 
 DAY = 86_400
-
-
-@pytest.fixture
-def billing(database_url: str) -> Iterator[Billing]:
-    made = Billing(database_url)
-    yield made
-    made.database.close()
 
 
 def states(billing: Billing, account: UUID) -> dict[str, str]:
