@@ -13,7 +13,6 @@ from engine.snapshot import Asked, Command, Hold, NoticeStatus, ServerFacts, Set
 from engine.wanted import wanted
 from tests.factories import START, at, small_policy, snapshot_of
 
-
 SMALL = small_policy()
 
 
