@@ -104,6 +104,7 @@ SOUND: dict[tuple[str, str], Sound] = {
     ("POST", "/api/admin/billing/organisations/{customer_id}/issue"): Sound({"month": "2020-01"}),
     ("POST", "/api/admin/billing/generate"): Sound({"month": "2020-01"}),
     ("POST", "/api/admin/billing/invoices/{number}/paid"): Sound({"note": "by post"}),
+    ("POST", "/api/admin/billing/invoices/{number}/credit"): Sound({"reason": "wrong month"}),
     ("POST", "/api/requests"): Sound({"kind": "provision", "name": "wished"}),
     ("POST", "/api/admin/requests/{request_id}/approve"): Sound({"plan": "game"}),
     ("POST", "/api/admin/requests/{request_id}/refuse"): Sound({"reason": "looked"}),
