@@ -66,7 +66,7 @@ invoices = Table(
         unique=True,
         postgresql_where=text("kind = 'invoice'"),
     ),
-    Index("invoices_corrects", "corrects", postgresql_where=text("kind = 'credit_note'")),
+    Index("invoices_corrects", "corrects", postgresql_where=text("corrects IS NOT NULL")),
 )
 
 invoice_lines = Table(

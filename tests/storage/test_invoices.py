@@ -31,6 +31,7 @@ from storage.errors_invoices import (
 )
 from storage.invoices import Issued
 from storage.invoices_issue import Billing
+from storage.invoices_open import Sum
 from tests.storage.deployment import Deployment, together
 from tests.storage.metered import CREDITOR, Books
 
@@ -123,6 +124,33 @@ def test_part_credited_and_the_rest_paid_is_paid(books: Books) -> None:
         assert invoices_open.listed(conn) == []
     assert (asking.open, asked.open, asked.count) == (D("43.24"), D("43.24"), 1)
     assert (paid.paid, paid.open, paid.state) == (D("43.24"), D("0.00"), "paid")
+
+
+def test_sums_count_what_is_open_in_each_currency_and_what_is_late_of_it(books: Books) -> None:
+    late, part, paid, gone = (issue(books, books.organisation(name)) for name in ("alpha", "beta", "gamma", "delta"))
+    with books.deployment.begin() as conn:
+        conn.execute(text("ALTER TABLE invoices DISABLE TRIGGER invoices_stay"))
+        move = "UPDATE invoices SET due_on = due_on - 60 WHERE id = :id"
+        conn.execute(text(move), {"id": late.id})
+        conn.execute(text("UPDATE invoices SET currency = 'EUR' WHERE id = :id"), {"id": part.id})
+        invoices_pay.pay(conn, part.id, D("2.97"), by="test")
+        invoices_pay.pay(conn, paid.id, None, by="test")
+        books.billing.credit(conn, gone.id, by="test")
+        found = invoices_open.sums(conn)
+        open_ = {each.number: each.open for each in invoices_open.listed(conn)}
+    assert found == [
+        Sum("CHF", 1, D("52.97"), 1, D("52.97")),
+        Sum("EUR", 1, D("50.00"), 0, D(0)),
+    ]
+    assert open_ == {late.number: D("52.97"), part.number: D("50.00")}
+
+
+def test_credit_notes_of_an_invoice_are_found_by_their_index(books: Books) -> None:
+    with books.deployment.begin() as conn:
+        conn.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = "\n".join(conn.execute(text(f"EXPLAIN {invoices.FIND} WHERE i.number = 'F2030-1'")).scalars())
+    assert plan.count("invoices_corrects") == 3
+    assert "Seq Scan on invoices" not in plan
 
 
 def test_many_that_credit_at_once_take_back_no_more_than_there_is(books: Books) -> None:
