@@ -1,3 +1,5 @@
+"""Banks' files: each payment once, from every version, and a wrong file refused whole with its lines."""
+
 from __future__ import annotations
 
 from datetime import date

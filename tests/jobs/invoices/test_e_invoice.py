@@ -1,3 +1,5 @@
+"""The XML of e-invoices: valid for another library, exact to the cent, and text whatever names hold."""
+
 from __future__ import annotations
 
 from datetime import date

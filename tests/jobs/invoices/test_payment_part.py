@@ -1,3 +1,5 @@
+"""The payment part: what the QR code says, and what no bank would take."""
+
 from __future__ import annotations
 
 from decimal import Decimal

@@ -1,3 +1,5 @@
+"""Invoices as PDF: what the page says, the code that banks scan, and the e-invoice that programs find in it."""
+
 from __future__ import annotations
 
 import io
