@@ -18,13 +18,14 @@ class Verdict:
     reason: str
 
 
-def wanted(  # noqa: PLR0917 - the parts of an intent's key
+def wanted(
     policy: Policy,
     snapshot: Snapshot,
     intent_name: str,
     machine: str,
     episode: int,
     now: datetime,
+    *,
     round_: int | None = None,
 ) -> Verdict:
     """Judge an intent that `machine` asked for in this episode; all conditions that the policy gives must hold.

@@ -69,13 +69,13 @@ def ask(
     servers = _servers_of(conn, account_id, server_id)
     about = [server_id] if server_id is not None else list(servers) if intent.per_server else [None]
     if intent.kind is IntentKind.NOTICE:
-        return _ask_notice(conn, policy, intent, account_id, actor, reason, world)
+        return _ask_notice(conn, policy, intent, account_id, actor=actor, reason=reason, world=world)
     found = [_unfinished(conn, account_id, action, server, ADMIN) for server in about]
     asks = [server for server, there in zip(about, found, strict=True) if there is None]
     there = tuple(outbox for outbox in found if outbox is not None)
     if there:
         conn.execute(NUDGE, {"ids": [outbox.intent_id for outbox in there]})
-    return there + _ask_effects(conn, policy, intent, account_id, asks, actor, reason, world)
+    return there + _ask_effects(conn, policy, intent, account_id, asks, actor=actor, reason=reason, world=world)
 
 
 def ask_server(
@@ -161,8 +161,8 @@ def _refuse(
     return DestructiveRefused(action)
 
 
-def _ask_notice(  # noqa: PLR0917 - where, what, who
-    conn: Connection, policy: Policy, intent: Intent, account_id: UUID, actor: str, reason: str, world: World | None
+def _ask_notice(
+    conn: Connection, policy: Policy, intent: Intent, account_id: UUID, *, actor: str, reason: str, world: World | None
 ) -> tuple[Outbox, ...]:
     seen: list[Snapshot] = []
 
@@ -187,12 +187,13 @@ def _ask_notice(  # noqa: PLR0917 - where, what, who
     return ()
 
 
-def _ask_effects(  # noqa: PLR0917 - where, what, on which servers, who
+def _ask_effects(
     conn: Connection,
     policy: Policy,
     intent: Intent,
     account_id: UUID,
     servers: Sequence[UUID | None],
+    *,
     actor: str,
     reason: str,
     world: World | None,

@@ -65,7 +65,7 @@ def claim(
         until, why = look.wait
         conn.execute(SNOOZE, {"until": until, "why": why, "id": row.id})
         return None
-    return _start(conn, policy, row, look, recorded, worker, seconds)
+    return _start(conn, policy, row, look, recorded, worker=worker, seconds=seconds)
 
 
 class _Look:
@@ -97,7 +97,7 @@ class _Look:
 
     def verdict_on(self, snapshot: Snapshot, now: datetime) -> Verdict:
         row = self.row
-        return wanted(self.policy, snapshot, row.intent, row.machine, row.episode, now, row.round)
+        return wanted(self.policy, snapshot, row.intent, row.machine, row.episode, now, round_=row.round)
 
     def _held(self, snapshot: Snapshot, now: datetime) -> tuple[datetime, str] | None:
         promise = promise_of(compiled(self.policy), self.row.intent)
@@ -125,12 +125,13 @@ def _drop(conn: Connection, policy: Policy, row: IntentRow, verdict: Verdict, wo
     close(conn, policy, row, Closing("dropped", reason, "worker", apply), world=world)
 
 
-def _start(  # noqa: PLR0917 - what was locked, what was found, who takes it
+def _start(
     conn: Connection,
     policy: Policy,
     row: IntentRow,
     look: _Look,
     recorded: Recorded,
+    *,
     worker: int | None,
     seconds: float,
 ) -> Claim:

@@ -281,7 +281,9 @@ class Player:
             and not self.servers.all_observed(waits.observed)
         ):
             return False
-        return wanted(self.policy, self.snapshot, asked.intent, asked.machine, asked.episode, self.now, asked.round).ok
+        return wanted(
+            self.policy, self.snapshot, asked.intent, asked.machine, asked.episode, self.now, round_=asked.round
+        ).ok
 
     def _send_named(self, name: str, outcome: Sending) -> None:
         if outcome == "again":

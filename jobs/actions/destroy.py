@@ -168,7 +168,7 @@ def _begin(context: Context, claim: Claim, server: Server, backup: Backup | None
         policy = policies.in_force(conn)
         recorded = ledger.record(conn, policy, claim.account_id, actor=ACTOR, world=context.world)
         snapshot, now = recorded.settlement.snapshot, recorded.at
-        verdict = wanted(policy, snapshot, claim.intent, claim.machine, claim.episode, now, claim.round)
+        verdict = wanted(policy, snapshot, claim.intent, claim.machine, claim.episode, now, round_=claim.round)
         if verdict.ok and snapshot.episodes.get(claim.machine) != claim.episode:
             verdict = Verdict(False, "another deletion than the one that asked for it")
         if not verdict.ok:

@@ -49,7 +49,7 @@ def still_wanted(context: Context, claim: Claim) -> Verdict:
     """Ask again, behind every decision that is being made about the account right now, whether the intent is wanted."""
 
     def judge(policy: Policy, snapshot: Snapshot, now: datetime) -> Verdict:
-        return wanted(policy, snapshot, claim.intent, claim.machine, claim.episode, now, claim.round)
+        return wanted(policy, snapshot, claim.intent, claim.machine, claim.episode, now, round_=claim.round)
 
     return _ask(context, claim, judge)
 

@@ -176,7 +176,7 @@ class Life:
                 state.status is NoticeStatus.OPEN
                 and not held(self.policy, asked.intent, self.snapshot, self.now)
                 and wanted(
-                    self.policy, self.snapshot, asked.intent, asked.machine, asked.episode, self.now, asked.round
+                    self.policy, self.snapshot, asked.intent, asked.machine, asked.episode, self.now, round_=asked.round
                 ).ok
             ):
                 self._send(asked, *how)

@@ -26,7 +26,7 @@ def story_at(hour: float, *, post: bool = True) -> Story:
 
 def ask(story: Story, intent: str, *, machine: str = "billing", episode: int = 1, round_: int | None = None) -> Verdict:
     """Ask whether the intent is wanted now."""
-    return wanted(story.policy, story.snapshot, intent, machine, episode, story.now, round_)
+    return wanted(story.policy, story.snapshot, intent, machine, episode, story.now, round_=round_)
 
 
 def test_a_notice_is_wanted_on_its_rungs_only() -> None:

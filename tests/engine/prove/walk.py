@@ -207,7 +207,7 @@ def fair_end(walk: Walk, guard: Guard, evidence: Mapping[str, Value]) -> Snapsho
             return None
         for notice, state in list(walk.snapshot.notices.items()):
             each = (notice, state.machine, state.episode)
-            if wanted(walk.policy, walk.snapshot, *each, walk.now, state.round).ok:
+            if wanted(walk.policy, walk.snapshot, *each, walk.now, round_=state.round).ok:
                 walk.snapshot = stamped(walk.policy, walk.snapshot, notice, state.episode, state.round, walk.now)
         walk.settle()
         if walk.due_at is not None and walk.due_at > walk.now:
