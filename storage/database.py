@@ -28,6 +28,7 @@ SESSION = {
     "timezone": "UTC",
 }
 TRIES = 5
+TURNS = 7_203_118  # advisory locks of this class are turns
 PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
 
 
@@ -63,6 +64,16 @@ class Database:
     def connect(self) -> psycopg.Connection[Any]:
         """Open a session outside the pool, in autocommit: for LISTEN, and for locks that last as long as it does."""
         return psycopg.connect(plain_url(self.engine.url), autocommit=True, **_connect_args())
+
+    @contextmanager
+    def in_turn(self, what: str) -> Iterator[None]:
+        """Let one at a time through by this name, in all processes: for work outside, of which the order counts.
+
+        No transaction is open meanwhile. Raises a passing error for whoever has waited too long.
+        """
+        with self.connect() as session:  # which ends with the block, and the lock with it
+            session.execute("SELECT pg_advisory_lock(%s::integer, hashtext(%s))", [TURNS, what])
+            yield
 
     def close(self) -> None:
         """Close the pool's connections."""

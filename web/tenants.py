@@ -70,10 +70,12 @@ def change_packages(request: HttpRequest, services: TheServices, name: PathId, b
     with services.database.begin() as conn:
         tenant = named(conn, request.state.caller, name)
     allowed = permitted(request, str(tenant.server_id))
-    held = services.host(allowed.host).set_packages(allowed.spec, wanted).packages
+    # What two hold at once is recorded in the order in which the host took it: the last one stays on both sides.
+    with services.database.in_turn(f"packages:{tenant.server_id}"):
+        held = services.host(allowed.host).set_packages(allowed.spec, wanted).packages
 
-    with services.database.begin() as conn:
-        metering.harmlessly(conn, f"tenant `{name}`", lambda: metering.packages(conn, tenant.server_id, held))
+        with services.database.begin() as conn:
+            metering.harmlessly(conn, f"tenant `{name}`", lambda: metering.packages(conn, tenant.server_id, held))
     return {"tenant": tenant.name, "serverId": str(tenant.server_id), "packages": sorted(held)}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -79,6 +81,49 @@ def test_packages_that_a_host_did_not_take_are_neither_answered_nor_metered(site
     with site.database.begin() as conn:
         find = text("SELECT skill FROM tenant_skill_events WHERE server_id = :id")
         assert conn.execute(find, {"id": tenant.server_id}).scalars().all() == ["search"]
+
+
+class Slow:
+    """The site's host, which answers the first request only when another has been answered, or waits for its turn."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.host = site.app.state.services.hosts["local"]
+        self.first = Event()
+        self.second = Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.host, name)
+
+    def set_packages(self, spec: ServerSpec, packages: Collection[str]) -> HostTenant:
+        found: HostTenant = self.host.set_packages(spec, packages)
+        if not self.first.is_set():
+            self.first.set()
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            while not (self.second.wait(0.01) or self.site.scalar(waits)):
+                pass
+        return found
+
+
+def test_packages_that_are_switched_at_once_are_recorded_as_the_host_took_them(site: Site, tenant: Tenant) -> None:
+    services = site.app.state.services
+    before = services.hosts
+    slow = Slow(site)
+    services.hosts = {**before, "local": slow}
+
+    def switch(*names: str) -> int:
+        return tenant.client.patch(f"/api/tenants/{tenant.name}", json={"packages": names}).status_code
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            earlier = pool.submit(switch, "voice")
+            assert slow.first.wait(30)
+            later = switch("search")
+            slow.second.set()
+            assert (earlier.result(30), later) == (200, 200)
+    finally:
+        services.hosts = before
+    assert tenant.client.get(f"/api/tenants/{tenant.name}").json()["packages"] == ["search"]
 
 
 def test_owner_suspends_and_a_person_approves_that_it_goes_on(site: Site, tenant: Tenant) -> None:
