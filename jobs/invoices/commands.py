@@ -25,11 +25,11 @@ from jobs.invoices.run import Report, waiting
 from jobs.invoices.run import run as issue_all
 from storage import clock, invoices, migrate, organisations
 from storage.beside import data_option
+from storage.commands.terminal import opened
 from storage.database import Database
 from storage.invoices import Issued
 from storage.invoices_issue import Billing
 from storage.settings import Settings
-from storage.terminal import opened
 from storage.usage import take
 
 YEARS: Final = (2000, 2200)

@@ -16,7 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from engine.commands import SHIPPED
-from engine.commands_diff import diff
+from engine.commands.diff import diff
 from engine.compare.policies import Change, Effect, compare
 from engine.compare.tell import as_github, as_json, as_markdown, as_text
 from engine.faults import Faults

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from engine.commands import SHIPPED
-from engine.commands_draw import draw
+from engine.commands.draw import draw
 from engine.draw import mermaid
 from engine.draw_svg import svg
 from engine.load import load_policy

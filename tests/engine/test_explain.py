@@ -16,7 +16,7 @@ from engine.explain_tell import Saying, as_json
 from engine.snapshot import Hold, Snapshot
 from engine.snapshot_text import SnapshotUnreadable, read_snapshot, write_snapshot
 from engine.timeline.play import Item, Timeline, play
-from storage.commands_explain import explain as command
+from storage.commands.explain import explain as command
 from tests.factories import START, at, hours, shipped_policy
 
 

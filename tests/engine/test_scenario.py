@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from engine.commands import SHIPPED
-from engine.commands_test import test as command
+from engine.commands.test import test as command
 from engine.faults import PolicyFaults, PolicyUnreadable
 from engine.scenario.read import MOST_SCENARIOS, Scenario, read_scenario, read_scenarios
 from engine.scenario.run import Result, run_scenario

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 from engine.commands import SHIPPED
-from engine.commands_schema import schema
+from engine.commands.schema import schema
 from engine.faults import Faults
 from engine.load import bundle, load_policy
 from engine.schema import schemas

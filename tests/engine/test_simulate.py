@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.commands import SHIPPED
-from engine.commands_simulate import simulate as command
+from engine.commands.simulate import simulate as command
 from engine.scenario.read import read_scenarios
 from engine.simulate.account import simulate
 from engine.simulate.items import NotUnderstood, Said, timeline_of

@@ -23,13 +23,13 @@ from click.testing import CliRunner
 from jobs.certificates import certificates
 from jobs.commands import controller
 from jobs.doctor import doctor
-from storage.commands import audit
-from storage.commands import db as database
-from storage.commands_admin import add
-from storage.commands_explain import explain
-from storage.commands_operations import operations
-from storage.commands_policy import history as policy_history
-from storage.commands_policy import impact as policy_impact
+from storage.commands.admin import add
+from storage.commands.audit import audit
+from storage.commands.db import db as database
+from storage.commands.explain import explain
+from storage.commands.operations import operations
+from storage.commands.policy import history as policy_history
+from storage.commands.policy import impact as policy_impact
 from storage.errors import SettingWrong
 from storage.settings import SHIPPED_POLICY
 

@@ -14,7 +14,7 @@ import click
 from click.testing import CliRunner, Result
 
 from storage import policies
-from storage.commands_policy import deploy, history, impact, rollback
+from storage.commands.policy import deploy, history, impact, rollback
 from storage.settings import SHIPPED_POLICY
 from tests.storage.deployment import Deployment
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.commands_prove import prove
-from engine.commands_simulate import simulate
+from engine.commands.prove import prove
+from engine.commands.simulate import simulate
 
 SHIPPED = Path(__file__).resolve().parents[3] / "policy"
 NAME = "no_suspension_without_warning"

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from storage import operations
-from storage.commands_operations import operations as command
+from storage.commands.operations import operations as command
 from tests.storage.deployment import Deployment
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from engine.faults import PolicyFaults
     from engine.model import Policy
 
-SHIPPED = Path(__file__).resolve().parent.parent / "policy"
+SHIPPED = Path(__file__).resolve().parents[2] / "policy"
 
 EXAMPLES = """\b
 Examples:

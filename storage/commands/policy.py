@@ -18,10 +18,10 @@ from storage import impact as effect
 from storage import impact_tell as tell
 from storage import migrate, policies
 from storage.beside import data_option, settings_beside
+from storage.commands.terminal import opened
 from storage.database import Database
 from storage.gather import World
 from storage.settings import OVERRIDE_PREFIX
-from storage.terminal import opened
 
 if TYPE_CHECKING:
     from engine.model import Policy

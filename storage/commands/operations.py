@@ -11,9 +11,9 @@ import click
 from storage import operations as rows
 from storage import operations_settle, policies
 from storage.beside import data_option
+from storage.commands.terminal import connected, operator
 from storage.gather import World
 from storage.operations import Operation
-from storage.terminal import connected, operator
 
 STATES = ("failed", "queued", "in_progress", "succeeded")
 Settle = Callable[..., tuple[Operation, Any]]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import click
 
-from engine.commands_explain import command
+from engine.commands.explain import command
 from storage.beside import data_option
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def load(account_id: str) -> tuple[Policy, Snapshot, datetime]:
     """Return the policy in force, the account under it, and the time of the database's clock."""
     from storage import clock, gather, policies
-    from storage.terminal import connected
+    from storage.commands.terminal import connected
 
     try:
         wanted = UUID(account_id)

@@ -15,8 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from storage import migrate
-from storage.commands import audit, db
-from storage.commands_policy import deploy
+from storage.commands.audit import audit
+from storage.commands.db import db
+from storage.commands.policy import deploy
 from storage.settings import SHIPPED_POLICY
 from tests.storage.deployment import Deployment
 

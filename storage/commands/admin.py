@@ -8,8 +8,8 @@ from storage import audit, letters, logins
 from storage.accounts import token_hash
 from storage.audit import AuditNote
 from storage.beside import data_option
+from storage.commands.terminal import connected, operator
 from storage.errors import AlreadyTaken
-from storage.terminal import connected, operator
 
 
 @click.group()

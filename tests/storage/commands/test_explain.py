@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from click.testing import CliRunner, Result
 
-from storage.commands_explain import explain
-from storage.commands_policy import deploy
+from storage.commands.explain import explain
+from storage.commands.policy import deploy
 from storage.settings import SHIPPED_POLICY
 from tests.storage.deployment import Deployment
 

@@ -1,4 +1,4 @@
-"""The `forbear audit` and `forbear db` commands.
+"""`forbear audit`: are the chains whole, and what happened to an account.
 
 Exit status: 0 fine, 1 faults were found, 2 nothing could be looked at.
 """
@@ -6,7 +6,6 @@ Exit status: 0 fine, 1 faults were found, 2 nothing could be looked at.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 from uuid import UUID
@@ -19,8 +18,7 @@ from storage.accounts import account_view
 from storage.alerts import raise_alert
 from storage.beside import data_option
 from storage.clock import real_now
-from storage.settings import Settings
-from storage.terminal import connected, opened
+from storage.commands.terminal import connected, opened
 
 MOST_SHOWN = 1000
 
@@ -74,32 +72,6 @@ def show(account: UUID, form: str) -> None:
         account_view(conn, account)
         for row in chain.read(conn, account):
             click.echo(json.dumps(row, ensure_ascii=False) if form == "json" else _line(row))
-
-
-@click.group()
-def db() -> None:
-    """Bring the database to the newest tables."""
-
-
-@db.command()
-def upgrade() -> None:
-    """Migrate the database. One that is up to date is left alone."""
-    settings = Settings.from_env(os.environ)
-    done = migrate.upgrade(settings.database_url)
-    click.echo(f"migrated to {migrate.HEAD}" if done else f"up to date at {migrate.HEAD}")
-
-
-db.add_command(upgrade, "migrate")
-
-
-@db.command()
-@data_option
-def status() -> None:
-    """Say at which migration the database is. Exit 1 if it needs another one."""
-    with opened() as (_, database), database.begin() as conn:
-        found = migrate.current(conn)
-    click.echo(f"at {found or 'none'}, this version needs {migrate.HEAD}")
-    sys.exit(0 if found == migrate.HEAD else 1)
 
 
 def _line(row: dict[str, Any]) -> str:
