@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 from sqlalchemy import text
 
-from storage import invoices_pay, logins
+from storage import invoice_orders, invoices_pay, logins
 from storage.embedded import Redis
 from storage.invoices_issue import Billing
 from tests.databases import Databases
@@ -55,6 +55,14 @@ def test_billing_is_usable_on_every_screen(site: Site, window: Browser, tmp_path
         conn.execute(text("UPDATE customers SET name = :name WHERE id = :id"), name)
         invoices_pay.pay(conn, part.id, Decimal(20), by="test", note="W" * 200)
         Billing(bills.creditor).credit(conn, taken_back.id, by="test")
+        Billing(bills.creditor).credit(conn, part.id, by="test", reason="W" * 200, wish={1: Decimal("9.00")})
+        invoice_orders.ask(conn, bills.month, by="ada@desk.example")
+        assert invoice_orders.next_open(conn) is not None
+        failed = (
+            "INSERT INTO invoice_runs (month, customer_id, outcome, reason, at) "
+            "VALUES (:month, :customer, 'failed', :why, now() + interval '1 second')"
+        )
+        conn.execute(text(failed), {"month": bills.month, "customer": tenant.customer_id, "why": "W" * 200})
         add = (
             "INSERT INTO invoice_reminders (invoice_id, intent, state, round, asked_at, status, outcome) "
             "VALUES (:id, 'send_first_reminder', 'first_reminder', 1, now(), 'unknown', :why)"
@@ -72,6 +80,7 @@ def test_billing_is_usable_on_every_screen(site: Site, window: Browser, tmp_path
         ("invoice", f"/admin/billing/invoices/{part.number}"),
         ("organisation", about),
         ("preview", f"{about}/preview?month={month}"),
+        ("prices", "/admin/billing/prices"),
         ("reminders", "/admin/billing/reminders"),
     ):
         admin.open(path)
