@@ -64,8 +64,9 @@ class PolicyUnreadable(Exception):
 
 
 # A policy with these decides, and hardly as its author meant. They are refused before it comes into force; once it is,
-# a version of ours that judges more strictly must not take it away from running processes.
-JUDGEMENTS = frozenset({"M323", "M324", "M325", "M326", "M327", "M328", "M387", "M388"})
+# a version of ours that judges more strictly must not take it away from running processes. Nor must one that calls a
+# letter otherwise, or begins to ask for its text: until a policy is deployed that has it, that letter waits.
+JUDGEMENTS = frozenset({"M323", "M324", "M325", "M326", "M327", "M328", "M353", "M370", "M387", "M388"})
 
 
 class Faults:

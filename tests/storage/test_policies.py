@@ -22,6 +22,9 @@ def deploy(deployment: Deployment, folder: Path, **env: str) -> tuple[Policy, bo
     return policies.deploy_folder(deployment.url, folder, env, "ada", note="why not")
 
 
+SHIPPED_TEXTS = bundle(SHIPPED_POLICY)
+
+
 def change(folder: Path, file: str, old: str, new: str) -> None:
     """Change one text of a policy."""
     text = (folder / file).read_text(encoding="utf-8")
@@ -164,6 +167,23 @@ def test_policy_in_force_stays_so_when_a_newer_version_judges_it_more_strictly(
     policies.forget()
     with shipped.begin() as conn:
         assert policies.in_force(conn).digest == lenient.digest
+
+
+def test_policy_from_before_a_letter_had_its_words_and_its_name_stays_in_force_until_another_is(
+    shipped: Deployment,
+) -> None:
+    texts = {name: words.replace("send_first_reminder", "send_a_reminder") for name, words in SHIPPED_TEXTS.items()}
+    told = re.sub(r"(?ms)^  send_a_reminder:.*?(?=^  \w|^\w)", "", texts["notices.yaml"])
+    texts["notices.yaml"] = told
+    with pytest.raises(PolicyFaults) as refused:
+        load_texts(texts)
+    assert {fault.code for fault in refused.value.faults} == {"M353", "M370"}
+    with shipped.begin() as conn:  # as an older version would have
+        assert policies.deploy(conn, load_texts(texts, judging=False), texts, {}, "ada")
+    policies.forget()
+    with shipped.begin() as conn:
+        policies.in_force(conn)
+        assert policies.deploy(conn, load_texts(SHIPPED_TEXTS), SHIPPED_TEXTS, {}, "ada")
 
 
 def rename(folder: Path) -> None:
