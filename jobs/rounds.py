@@ -49,6 +49,6 @@ class Rounds:
             self._work()
         except Exception as error:
             if is_lost(error):
-                say(log, logging.WARNING, f"{self._what} wait for the database", reason=type(error).__name__)
+                say(log, logging.WARNING, f"{self._what}: a round waits for the database", reason=type(error).__name__)
             else:
-                log.exception("a round of %s failed; the next goes on", self._what)
+                log.exception("%s: a round failed; the next goes on", self._what)
