@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -23,77 +22,24 @@ from jobs import metering
 from jobs.alerts import AlertSender
 from jobs.context import Context
 from jobs.drain import CONTROLLER
-from jobs.edge.watch import FORCED_SECONDS, EdgeWatch
-from jobs.endings import end_operations
 from jobs.invoices import automatic, ordered
-from jobs.invoices.moves import move_invoices
 from jobs.invoices.sender import ReminderSender
-from jobs.isolation import by_itself, made_anew_each_tick
+from jobs.isolation import made_anew_each_tick
 from jobs.letters.hooks import HookSender
 from jobs.letters.sender import LetterSender
 from jobs.logs import say
-from jobs.observe import Lookout, follow, move_due
-from jobs.relay import relay
-from jobs.repair import boot, look_back, repair
 from jobs.rounds import Rounds
-from jobs.stripe.charges import ChargePoll
-from jobs.stripe.client import StandingPoll
-from jobs.stripe.reader import EventReader
-from jobs.stripe.thin import ThinFetcher
-from jobs.sweep import Sweep
+from jobs.tick import Report, Steps, Tick
 from storage import clock, intents, leases, policies, processes, wakeups
 from storage.database import is_lost
 from storage.errors import FenceLost, NoPolicy
 from storage.leases import Fence
-from storage.stripe import inbox
 
 LEASE_SECONDS = 10.0
 RETRY_SECONDS = 1.0
-PARKED_EVERY_SECONDS = 10.0
-PRUNE_EVERY_SECONDS = 600.0
 HOLDER = "controller:"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Report:
-    """What one tick found and did; drain reads it."""
-
-    busy: int = 0
-    """Intents that were runnable or under way when it began."""
-    taken_back: int = 0
-    swept: int = 0
-    seen: int = 0
-    moved: int = 0
-    repairs: int = 0
-    parked: int = 0
-    ended: int = 0
-    """Operations whose intents were dropped or given up."""
-    read: int = 0
-    """Stripe's events that were found in its list, and new."""
-    fetched: int = 0
-    """Accounts about which Stripe was asked."""
-    woken: int = 0
-    pending: int = 0
-    """Repairs that wait to be seen again, and readings of Stripe that go on in the next tick."""
-    failed: list[str] = field(default_factory=list)
-    took_ms: int = 0
-
-    @property
-    def changed(self) -> int:
-        """How much is different after it."""
-        return (
-            self.taken_back
-            + self.swept
-            + self.seen
-            + self.moved
-            + self.repairs
-            + self.parked
-            + self.read
-            + self.fetched
-            + self.ended
-        )
 
 
 class Controller:
@@ -104,19 +50,10 @@ class Controller:
         self.alerts = alerts
         self.stopping = threading.Event()
         self.fence: Fence | None = None
-        self.sweep = Sweep()
-        self.standing = StandingPoll(context.settings, context.database)
-        self.events = EventReader(context.settings, context.database)
-        self.thin = ThinFetcher(context.settings, context.database)
-        self.charges = ChargePoll(context.settings, context.database)
-        self.lookout = Lookout(context)
-        self.edge_watch = EdgeWatch(context)
+        self.steps = Steps(context)
         self.reminders = ReminderSender(context.database, context.mailer, context.settings)
         self.beside = self._beside()
         self.digest: str | None = None
-        self.booted = False
-        self._parked_at = float("-inf")
-        self._pruned_at = float("-inf")
         self._renewed_at = float("-inf")
         self._session: psycopg.Connection[Any] | None = None
 
@@ -144,8 +81,7 @@ class Controller:
                 self._wait(self.context.settings.tick_seconds)
         finally:
             self._step_down()
-            self.lookout.close()
-            self.edge_watch.close()
+            self.steps.close()
             for rounds in self.beside:
                 rounds.close()
             self._hang_up()
@@ -186,70 +122,12 @@ class Controller:
             policy = self._policy(conn)
             counts = intents.counts(conn, clock.now(conn))
         report.busy = counts.runnable + counts.started
-        forced = asked.requested > asked.done
-
-        def sweep() -> None:
-            swept = self.sweep.run(context, policy, fence, force=forced, between=lambda: self._renew(fence))
-            report.swept = swept.moved
-
-        def read_events() -> None:
-            report.read = self.events.run(policy, fence, force=forced, between=lambda: self._renew(fence))
-            report.pending += self.events.reading is not None
-            if self.events.has_ended_deep():
-                self.standing.walk()
-
-        def ask_stripe() -> None:
-            report.fetched = self.standing.run(policy, fence)
-            report.pending += self.standing.walks and report.fetched > 0
-
-        def observe() -> None:
-            report.seen = len(self.lookout.look(fence))
-
-        def look_at_edge() -> None:
-            report.seen += self.edge_watch.look(fence, wait_seconds=FORCED_SECONDS if forced else 0.0)
-
-        def move() -> None:
-            report.moved = move_due(context, policy, fence) + follow(context, policy, fence)
-
-        def bill() -> None:
-            report.moved += move_invoices(context, policy, fence)
-
-        def mend() -> None:
-            look_back(context, fence, prune=self._is_time_to_prune())
-            report.repairs = self._boot(policy, fence)
-            repaired = repair(context, policy, fence)
-            report.repairs += repaired.asked
-            report.pending += repaired.pending
-
-        def parked() -> None:
-            report.parked = self.thin.run(policy, fence)
-            report.parked += self._retry_parked(policy, fence, force=forced)
-
-        def end() -> None:
-            report.ended = end_operations(context, policy, fence)
-
-        def hand_out() -> None:
-            relayed = relay(context, policy, fence)
-            report.taken_back, report.woken = relayed.taken_back, relayed.woken
-
-        steps = (("events", read_events), ("parked", parked), ("sweep", sweep), ("stripe", ask_stripe),
-                 ("observe", observe), ("edge", look_at_edge), ("move", move), ("invoices", bill), ("repair", mend),
-                 ("end", end), ("relay", hand_out))  # fmt: skip
-        for name, step in steps:
-            self._do(name, step, report)
-            self._renew(fence)
+        self.steps.take(Tick(policy, fence, asked.requested > asked.done, report, partial(self._renew, fence)))
         for rounds in self.beside:
             rounds.nudge()
         report.took_ms = round((time.monotonic() - began) * 1000)
         self._answer(fence, asked.requested, report)
         return report
-
-    def _do(self, name: str, step: Callable[[], None], report: Report) -> None:
-        """Take one step; when it fails, the others are taken all the same."""
-        report.failed.append(name)
-        with by_itself(f"the controller's step `{name}`"):
-            step()
-            report.failed.remove(name)
 
     def _policy(self, conn: Connection) -> Policy:
         policy = policies.in_force(conn)
@@ -257,33 +135,6 @@ class Controller:
             say(log, logging.INFO, "policy in force", digest=policy.digest[:12])
             self.digest = policy.digest
         return policy
-
-    def _boot(self, policy: Policy, fence: Fence) -> int:
-        """Bring servers back whose machine came up with us: `forbear up` stopped them when it ended."""
-        if self.booted or self.context.settings.up_pid is None:
-            return 0
-        self.booted = True
-        return sum(boot(self.context, policy, fence, name) for name in sorted(self.context.local_hosts))
-
-    def _is_time_to_prune(self) -> bool:
-        if time.monotonic() - self._pruned_at < PRUNE_EVERY_SECONDS:
-            return False
-        self._pruned_at = time.monotonic()
-        return True
-
-    def _retry_parked(self, policy: Policy, fence: Fence, *, force: bool) -> int:
-        """Look again at events whose account was not known, now and then: making the account applies them at once."""
-        if not force and time.monotonic() - self._parked_at < PARKED_EVERY_SECONDS:
-            return 0
-        self.charges.run(fence)
-
-        def work(conn: Connection) -> int:
-            leases.check(conn, fence)
-            return len(inbox.retry_parked(conn, policy, terms=inbox.Terms.of(self.context.settings)))
-
-        count = self.context.database.transact("parked events", work)
-        self._parked_at = time.monotonic()
-        return count
 
     def _answer(self, fence: Fence, number: int, report: Report) -> None:
         """Tell whoever asked for a look that it was had. A tick in which a step failed has not looked at everything."""

@@ -20,11 +20,12 @@ from jobs import apply as applying
 from jobs.actions.targets import spec_of
 from jobs.alerts import AlertSender
 from jobs.context import Context, ServerHost
-from jobs.controller import Controller, Report
+from jobs.controller import Controller
 from jobs.hosts.base import ServerSpec
 from jobs.mail import MaildirMailer, Mailer
 from jobs.presence import Presence
 from jobs.queues import connect
+from jobs.tick import Report
 from storage import clock, intents, policies, servers
 from storage.accounts import create_account, create_customer
 from storage.settings import SHIPPED_POLICY

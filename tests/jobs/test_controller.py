@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.load import bundle, load_texts
-from jobs.controller import LEASE_SECONDS, Controller, Report
+from jobs.controller import LEASE_SECONDS, Controller
 from jobs.drain import drain
+from jobs.tick import Report
 from storage import leases, ledger, policies, wakeups
 from storage.errors import FenceLost
 from storage.leases import Fence

@@ -50,7 +50,7 @@ def test_a_workers_newer_look_is_not_overwritten_by_an_older_answer(floor: Floor
 
     floor.host.before["observe_all"] = meanwhile
     assert controller.fence is not None
-    controller.lookout.look(controller.fence)
+    controller.steps.lookout.look(controller.fence)
     assert floor.seat(server).observed == "stopped"
 
 

@@ -39,8 +39,8 @@ def test_a_failing_account_is_told_once_a_day_and_not_tried_at_every_tick(floor:
     for _ in range(5):
         floor.tick(controller)
     assert floor.alerts().count("account_failed") == 1
-    assert account in controller.sweep.failing
-    controller.sweep.failing[account] = 0.0
+    assert account in controller.steps.sweep.failing
+    controller.steps.sweep.failing[account] = 0.0
     floor.rows(
         """UPDATE accounts SET states = states || '{"billing": "active"}' WHERE id = :id RETURNING 1""", id=account
     )

@@ -40,7 +40,7 @@ def server(edged: Floor) -> UUID:
 
 def look(leader: Controller) -> int:
     assert leader.fence is not None
-    return leader.edge_watch.look(leader.fence, wait_seconds=5)
+    return leader.steps.edge_watch.look(leader.fence, wait_seconds=5)
 
 
 def state(floor: Floor, server: UUID) -> tuple[str | None, int]:
@@ -232,7 +232,7 @@ def test_a_deleted_servers_edge_is_not_looked_after(edged: Floor, leader: Contro
 
 def test_a_controller_that_has_lost_its_lease_writes_nothing(edged: Floor, leader: Controller, server: UUID) -> None:
     with pytest.raises(FenceLost):
-        leader.edge_watch.look(Fence("controller", 0), wait_seconds=5)
+        leader.steps.edge_watch.look(Fence("controller", 0), wait_seconds=5)
     assert state(edged, server) == (None, 0)
 
 
