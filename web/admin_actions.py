@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
 
 from storage import brakes, clock, holds, policies
-from web import deeds
+from web import admin_deeds
 from web.inputs import (
     REASON_CHARACTERS,
     Input,
@@ -79,7 +79,7 @@ def ask_for_intent(request: HttpRequest, services: TheServices, body: RawBody) -
     account_id = UUID(identifier_field(wish.account_id, "accountId"))
     server_id = UUID(identifier_field(wish.server_id, "serverId")) if wish.server_id is not None else None
     action, reason = line(wish.action, "action"), given_reason(wish.reason)
-    asked = deeds.ask(services, request.state.caller, action, account_id, server_id, reason=reason)
+    asked = admin_deeds.ask(services, request.state.caller, action, account_id, server_id, reason=reason)
     return {"intentIds": [str(each.intent_id) for each in asked], "status": "asked" if asked else "dropped"}
 
 
@@ -105,7 +105,7 @@ def set_hold(request: HttpRequest, services: TheServices, body: RawBody) -> dict
     wish = decode(Hold, body)
     account_id = UUID(identifier_field(wish.account_id, "accountId")) if wish.account_id is not None else None
     until = instant(wish.until, "until") if wish.until is not None else None
-    hold_id = deeds.set_hold(
+    hold_id = admin_deeds.set_hold(
         services, request.state.caller, line(wish.kind, "kind"), account_id, until, reason=given_reason(wish.reason)
     )
     return {"holdId": str(hold_id)}
@@ -114,7 +114,7 @@ def set_hold(request: HttpRequest, services: TheServices, body: RawBody) -> dict
 @delete("/holds/{hold_id:str}", status_code=204, sync_to_thread=True)
 def end_hold(request: HttpRequest, services: TheServices, hold_id: PathId) -> None:
     """End a hold before its time. Nobody is restricted by that at once: dates are told again, and leave their time."""
-    deeds.end_hold(services, request.state.caller, UUID(identifier(hold_id, "hold")))
+    admin_deeds.end_hold(services, request.state.caller, UUID(identifier(hold_id, "hold")))
 
 
 @post("/accounts/{account_id:str}/exemption", opt={"takes": Exemption}, status_code=200, sync_to_thread=True)
@@ -125,7 +125,7 @@ def exempt_account(
     wish = decode(Exemption, body)
     wanted = UUID(identifier(account_id, "account"))
     until = instant(wish.until, "until") if wish.until is not None else None
-    deeds.exempt(services, request.state.caller, wanted, until, given_reason(wish.reason))
+    admin_deeds.exempt(services, request.state.caller, wanted, until, given_reason(wish.reason))
     return {"accountId": str(wanted), "exemptUntil": on_the_wire(until)}
 
 
@@ -135,7 +135,7 @@ def command_account(request: HttpRequest, services: TheServices, account_id: Pat
     wish = decode(Event, body)
     event, reason = line(wish.event, "event"), given_reason(wish.reason)
     wanted = UUID(identifier(account_id, "account"))
-    recorded = deeds.command(services, request.state.caller, wanted, event, reason)
+    recorded = admin_deeds.command(services, request.state.caller, wanted, event, reason)
     return {"accountId": str(wanted), "states": dict(recorded.settlement.snapshot.states)}
 
 
@@ -146,7 +146,7 @@ def settle_dispute(
     """Count a lost dispute as settled: it was paid elsewhere, or is not asked for any more."""
     wish = decode(Settlement, body)
     named = line(dispute_id, "disputeId")
-    deeds.settle_dispute(services, request.state.caller, named, line(wish.reason, "reason", REASON_CHARACTERS))
+    admin_deeds.settle_dispute(services, request.state.caller, named, line(wish.reason, "reason", REASON_CHARACTERS))
     return {"disputeId": named, "settled": True}
 
 
@@ -163,7 +163,7 @@ def list_brakes(services: TheServices) -> list[dict[str, Any]]:
 def release_brake(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
     """Let a tripped brake go, after a look at whom it holds."""
     wish = decode(Release, body) if body.strip() else Release()
-    deeds.release_brake(services, request.state.caller, name, wish.allowance, given_reason(wish.reason))
+    admin_deeds.release_brake(services, request.state.caller, name, wish.allowance, given_reason(wish.reason))
     return {"name": name, "released": True}
 
 

@@ -12,7 +12,7 @@ from litestar.params import RawBody
 
 from storage import accounts, policies
 from storage.ledger import Recorded
-from web import giving_up
+from web import account_deletion
 from web.inputs import Input, decode, identifier, line
 from web.problems import nothing_here
 from web.services import HttpRequest, PathId, TheServices
@@ -41,7 +41,7 @@ def show_deletion(request: HttpRequest, services: TheServices, account_id: PathI
     with services.database.begin() as conn:
         accounts.account_view(conn, wanted)
         policy = policies.in_force(conn)
-        found = giving_up.stands(conn, policy, wanted, services.world, request.state.caller)
+        found = account_deletion.stands(conn, policy, wanted, services.world, request.state.caller)
     if found is None:
         raise nothing_here("deletion")
     return {camel(each.name): on_the_wire(getattr(found, each.name)) for each in fields(found)}
@@ -52,7 +52,7 @@ def request_deletion(request: HttpRequest, services: TheServices, account_id: Pa
     """Ask for the deletion of an account. Its data stays; another admin has to approve it first."""
     wish = decode(Doomed, body)
     wanted, name, reason = UUID(identifier(account_id, "account")), line(wish.name, "name"), _reason(wish.reason)
-    return _told(wanted, giving_up.request(services, request.state.caller, wanted, name, reason))
+    return _told(wanted, account_deletion.request(services, request.state.caller, wanted, name, reason))
 
 
 @post("/accounts/{account_id:str}/deletion/approve", opt={"takes": Doomed}, status_code=202, sync_to_thread=True)
@@ -60,14 +60,14 @@ def approve_deletion(request: HttpRequest, services: TheServices, account_id: Pa
     """Approve, as another admin than the one who asked. The last notice leaves; the time begins with its delivery."""
     wish = decode(Doomed, body)
     wanted, name, reason = UUID(identifier(account_id, "account")), line(wish.name, "name"), _reason(wish.reason)
-    return _told(wanted, giving_up.approve(services, request.state.caller, wanted, name, reason))
+    return _told(wanted, account_deletion.approve(services, request.state.caller, wanted, name, reason))
 
 
 @post("/accounts/{account_id:str}/deletion/withdraw", opt={"takes": Why}, status_code=202, sync_to_thread=True)
 def withdraw_deletion(request: HttpRequest, services: TheServices, account_id: PathId, body: RawBody) -> dict[str, Any]:
     """End a deletion at any moment before the last server is gone. What is still there stays."""
     wanted, reason = UUID(identifier(account_id, "account")), _reason(decode(Why, body).reason)
-    return _told(wanted, giving_up.withdraw(services, request.state.caller, wanted, reason))
+    return _told(wanted, account_deletion.withdraw(services, request.state.caller, wanted, reason))
 
 
 def _told(account_id: UUID, recorded: Recorded) -> dict[str, Any]:

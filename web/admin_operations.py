@@ -11,7 +11,7 @@ from litestar.params import RawBody
 
 from storage import operations
 from storage.operations import Operation
-from web import deeds
+from web import admin_deeds
 from web.inputs import Input, decode, identifier, line, page_size, query
 from web.problems import bad_input
 from web.services import HttpRequest, PathId, TheServices
@@ -57,7 +57,7 @@ def resume_operation(
     """Let a failed operation go on where it stands. Billing is asked as for anybody who starts a server."""
     reason = line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
     wanted = UUID(identifier(operation_id, "operation"))
-    return shown(deeds.resume_operation(services, request.state.caller, wanted, reason))
+    return shown(admin_deeds.resume_operation(services, request.state.caller, wanted, reason))
 
 
 @post("/operations/{operation_id:str}/cleanup", opt={"takes": Reason}, status_code=202, sync_to_thread=True)
@@ -67,7 +67,7 @@ def clean_up_operation(
     """Take away what a failed order made: that alone, and never a server that has run."""
     reason = line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
     wanted = UUID(identifier(operation_id, "operation"))
-    return shown(deeds.clean_up_operation(services, request.state.caller, wanted, reason))
+    return shown(admin_deeds.clean_up_operation(services, request.state.caller, wanted, reason))
 
 
 def shown(operation: Operation) -> dict[str, Any]:

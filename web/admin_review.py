@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from storage import alerts, intents, repairs
 from storage.tables import stripe_events
-from web import deeds
+from web import admin_deeds
 from web.admin_operations import REASON_CHARACTERS, Reason
 from web.inputs import Input, decode, given_reason, identifier, identifier_field, line, page_size, query
 from web.problems import bad_input
@@ -77,14 +77,14 @@ def list_stripe_events(request: HttpRequest, services: TheServices) -> list[dict
 def replay_event(request: HttpRequest, services: TheServices, event_id: PathId, body: RawBody) -> dict[str, str | None]:
     """Take a parked or quarantined event again. One whose account is still not known stays parked."""
     reason = line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
-    taken = deeds.replay_event(services, request.state.caller, event_id, reason)
+    taken = admin_deeds.replay_event(services, request.state.caller, event_id, reason)
     return {"id": event_id, "status": taken.status, "reason": taken.reason}
 
 
 @post("/stripe-events/{event_id:str}/dismiss", opt={"takes": Reason}, status_code=200, sync_to_thread=True)
 def dismiss_event(request: HttpRequest, services: TheServices, event_id: PathId, body: RawBody) -> dict[str, str]:
     """Set a parked or quarantined event aside for good. It stays in the log."""
-    deeds.dismiss_event(
+    admin_deeds.dismiss_event(
         services, request.state.caller, event_id, line(decode(Reason, body).reason, "reason", REASON_CHARACTERS)
     )
     return {"id": event_id, "status": "ignored"}
@@ -107,7 +107,7 @@ def resolve_intent(request: HttpRequest, services: TheServices, intent_id: PathI
     wish = decode(Resolution, body)
     wanted, outcome = UUID(identifier(intent_id, "intent")), wish.outcome
     reason = given_reason(wish.reason)
-    deeds.resolve(services, request.state.caller, wanted, outcome, reason)
+    admin_deeds.resolve(services, request.state.caller, wanted, outcome, reason)
     return {"intentId": str(wanted), "outcome": outcome}
 
 

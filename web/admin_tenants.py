@@ -14,8 +14,8 @@ from storage.intents_outbox import Outbox
 from storage.metering import TenantRow
 from web.auth import Caller
 from web.backups import ordered
-from web.deletion import want_gone
 from web.gates import Permitted
+from web.server_deletion import want_gone
 from web.services import HttpRequest, PathId, TheServices
 from web.tenants import TenantReason, named, reason_in, resume
 

@@ -16,10 +16,10 @@ from litestar.handlers import BaseRouteHandler
 
 from storage import accounts
 from storage.logins import Login
-from web.browsers import in_session
 from web.portal_keys import KeysAway
 from web.portal_tokens import PortalTokens, TokenRefused, is_signed
 from web.problems import Problem
+from web.sessions import in_session
 
 if TYPE_CHECKING:
     from web.services import Services

@@ -14,7 +14,7 @@ from engine.languages import written_amount
 from engine.model import Policy
 from storage import accounts, audit_verify, clock, desk, edge, gather, holds, intents, policies
 from storage.accounts import AccountView
-from web import giving_up
+from web import account_deletion
 from web.inputs import bounded_query, identifier
 from web.pages.desk import moved
 from web.pages.desk_actions import causes, hold_kinds
@@ -52,7 +52,9 @@ def show_account(request: HttpRequest, services: TheServices, account_id: PathId
             "settleable": [each for each in evidence.disputes if each["status"] in lost and each["settled_at"] is None],
             "holds": holds.active(conn, view.id),
             "intents": asked,
-            "deletion": deletion_shown(giving_up.stands(conn, policy, view.id, services.world, request.state.caller)),
+            "deletion": deletion_shown(
+                account_deletion.stands(conn, policy, view.id, services.world, request.state.caller)
+            ),
             "timeline": desk.happened(conn, view.id, limit=SHOWN_EVENTS),
         }
     return show(request, "desk_account.html", now, **given)

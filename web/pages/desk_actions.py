@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from engine.model import Policy
 from storage import holds
 from storage.accounts import AccountView
-from web import deeds
+from web import admin_deeds
 from web.auth import Caller
 from web.inputs import identifier, line
 from web.pages.desk_words import deed, reason_of, short, until_of
@@ -39,7 +39,7 @@ class Cause:
 def causes(policy: Policy, view: AccountView) -> list[Cause]:
     """Return the ladders that an admin moves by hand, and what each offers for this account."""
     found = []
-    for machine in deeds.by_hand(policy):
+    for machine in admin_deeds.by_hand(policy):
         state = view.states.get(machine.name, machine.initial)
         lifts = any(state in rule.sources for rule in machine.relief)
         found.append(Cause(machine.name, str(machine.cause), state, state != machine.ladder[-1], lifts))
@@ -54,38 +54,38 @@ def hold_kinds(policy: Policy, first: str) -> list[str]:
 def _extend(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
     until = until_of(form)
     reason = reason_of(form)
-    deeds.set_hold(services, caller, line(form.get("kind", ""), "kind"), account_id, until, reason=reason)
+    admin_deeds.set_hold(services, caller, line(form.get("kind", ""), "kind"), account_id, until, reason=reason)
     return f"Nothing presses this account until {short(until)} UTC. An earlier date that was told is told anew."
 
 
 def _exempt(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
     until = until_of(form, needed=False)
-    deeds.exempt(services, caller, account_id, until, reason_of(form))
+    admin_deeds.exempt(services, caller, account_id, until, reason_of(form))
     return f"This account is exempt until {short(until)} UTC." if until else "This account is no longer exempt."
 
 
 def _suspend(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
     cause = line(form.get("cause", ""), "cause")
-    state = deeds.suspend(services, caller, account_id, cause, reason_of(form))
+    state = admin_deeds.suspend(services, caller, account_id, cause, reason_of(form))
     return f"This account is {state} for {cause}. Its servers are being stopped; nothing is deleted."
 
 
 def _lift(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
     cause = line(form.get("cause", ""), "cause")
-    deeds.lift(services, caller, account_id, cause, reason_of(form))
+    admin_deeds.lift(services, caller, account_id, cause, reason_of(form))
     return f"What was imposed for {cause} is lifted. Servers are not started by themselves."
 
 
 def _ask_notice(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
     notice = line(form.get("notice", ""), "notice")
-    if deeds.ask(services, caller, notice, account_id, None, reason=reason_of(form)):
+    if admin_deeds.ask(services, caller, notice, account_id, None, reason=reason_of(form)):
         return f"{notice} is on its way."
     return f"{notice} was not sent: no round of it is open, unknown or failed, and none is sent beside its rule."
 
 
 def _settle(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
     dispute = line(form.get("dispute", ""), "dispute")
-    deeds.settle_dispute(services, caller, dispute, reason_of(form), account_id=account_id)
+    admin_deeds.settle_dispute(services, caller, dispute, reason_of(form), account_id=account_id)
     return f"Dispute {dispute} is settled. What was restricted because of it is lifted; no server is started by itself."
 
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from litestar.handlers import HTTPRouteHandler
 
-from web import giving_up
+from web import account_deletion
+from web.account_deletion import Deletion
 from web.auth import Caller
-from web.giving_up import Deletion
 from web.inputs import line
 from web.pages.desk_actions import Form, account_form
 from web.pages.desk_words import reason_of
@@ -24,17 +24,17 @@ def deletion_shown(deletion: Deletion | None) -> Deletion | None:
 
 
 def _request(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
-    giving_up.request(services, caller, account_id, _name(form), reason_of(form))
+    account_deletion.request(services, caller, account_id, _name(form), reason_of(form))
     return "Asked for. Nothing happens until another admin has approved it."
 
 
 def _approve(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
-    giving_up.approve(services, caller, account_id, _name(form), reason_of(form))
+    account_deletion.approve(services, caller, account_id, _name(form), reason_of(form))
     return "Approved. The last notice is on its way; the cooling-off time begins with its delivery."
 
 
 def _withdraw(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
-    giving_up.withdraw(services, caller, account_id, reason_of(form))
+    account_deletion.withdraw(services, caller, account_id, reason_of(form))
     return "The deletion has ended. Whatever is still there stays."
 
 

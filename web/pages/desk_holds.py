@@ -9,7 +9,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from storage import brakes, clock, holds, policies
-from web import deeds
+from web import admin_deeds
 from web.auth import Caller
 from web.inputs import identifier, line
 from web.pages.desk_actions import hold_kinds
@@ -43,7 +43,7 @@ async def hold_everybody(request: HttpRequest, services: TheServices) -> Respons
 
     def work() -> str:
         until = until_of(form, needed=False)
-        deeds.set_hold(services, caller, line(form.get("kind", ""), "kind"), None, until, reason=reason_of(form))
+        admin_deeds.set_hold(services, caller, line(form.get("kind", ""), "kind"), None, until, reason=reason_of(form))
         return f"Nobody is pressed until {f'{short(until)} UTC' if until else 'somebody ends this'}."
 
     return await services.in_thread(deed, request, PAGE, work)
@@ -57,7 +57,7 @@ async def end_hold(request: HttpRequest, services: TheServices, hold_id: PathId)
     wanted = UUID(identifier(hold_id, "hold"))
 
     def work() -> str:
-        deeds.end_hold(services, caller, wanted, reason_of(form))
+        admin_deeds.end_hold(services, caller, wanted, reason_of(form))
         return "The hold has ended. Dates are told again, and leave their time."
 
     return await services.in_thread(deed, request, PAGE, work)
@@ -73,7 +73,7 @@ async def release_brake(request: HttpRequest, services: TheServices, name: PathI
         words = form.get("allowance", "").strip()
         if words and not (words.isascii() and words.isdigit() and len(words) < 8):
             raise bad_input("How many may pass is a whole number, or left empty.", field="allowance")
-        deeds.release_brake(services, caller, name, int(words) if words else None, reason_of(form))
+        admin_deeds.release_brake(services, caller, name, int(words) if words else None, reason_of(form))
         return f"{name} is released{f'; {words} may pass now' if words else ''}."
 
     return await services.in_thread(deed, request, PAGE, work)

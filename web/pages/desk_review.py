@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import text
 
 from storage import alerts, clock, intents, letters_lost, operations, policies, repairs
-from web import deeds
+from web import admin_deeds
 from web.auth import Caller
 from web.inputs import identifier
 from web.pages.desk_words import deed, desk, reason_of
@@ -52,7 +52,7 @@ async def replay(request: HttpRequest, services: TheServices, event_id: PathId) 
     caller: Caller = request.state.caller
 
     def work() -> str:
-        taken = deeds.replay_event(services, caller, event_id, reason_of(form))
+        taken = admin_deeds.replay_event(services, caller, event_id, reason_of(form))
         return f"{event_id} is {taken.status}{f': {taken.reason}' if taken.reason else ''}."
 
     return await services.in_thread(deed, request, "/admin/review#events", work)
@@ -65,7 +65,7 @@ async def dismiss(request: HttpRequest, services: TheServices, event_id: PathId)
     caller: Caller = request.state.caller
 
     def work() -> str:
-        deeds.dismiss_event(services, caller, event_id, reason_of(form))
+        admin_deeds.dismiss_event(services, caller, event_id, reason_of(form))
         return f"{event_id} is set aside. It stays in the log."
 
     return await services.in_thread(deed, request, "/admin/review#events", work)
@@ -80,10 +80,10 @@ async def resolve(request: HttpRequest, services: TheServices, intent_id: PathId
 
     def work() -> str:
         if form.get("outcome") == "delivered":
-            deeds.resolve(services, caller, wanted, "delivered", reason_of(form))
+            admin_deeds.resolve(services, caller, wanted, "delivered", reason_of(form))
             return "It counts as done."
         if form.get("outcome") == "again":
-            deeds.resolve(services, caller, wanted, "again", reason_of(form))
+            admin_deeds.resolve(services, caller, wanted, "again", reason_of(form))
             return "It is on its way again."
         raise bad_input("Choose what you found out: it arrived, or it did not.", field="outcome")
 
@@ -101,9 +101,9 @@ async def settle_operation(
 
     def work() -> str:
         if how == "resume":
-            found = deeds.resume_operation(services, caller, wanted, reason_of(form))
+            found = admin_deeds.resume_operation(services, caller, wanted, reason_of(form))
         elif how == "cleanup":
-            found = deeds.clean_up_operation(services, caller, wanted, reason_of(form))
+            found = admin_deeds.clean_up_operation(services, caller, wanted, reason_of(form))
         else:
             raise bad_input("An operation goes on (`resume`), or is cleaned up after (`cleanup`).")
         return f"The {found.kind} operation is {found.state}, in {found.phase}."

@@ -12,7 +12,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
 from jobs.hosts.base import FileMissing, FileVersion
-from web.browsers import PROOF_FIELD
 from web.files import sent
 from web.gates import Permitted, StillPermitted, permitted
 from web.inputs import file_path, new_file_path, query
@@ -22,6 +21,7 @@ from web.pages.server import shell, theirs, why_not
 from web.pages.visitor import people_only, prove
 from web.problems import Problem, bad_input
 from web.services import HttpRequest, PathId, Services, TheServices
+from web.sessions import PROOF_FIELD
 from web.uploads import Incoming
 
 MOST_WRITTEN_BYTES = 4_000_000  # a text of 1 MiB as forms write it

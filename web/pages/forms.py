@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 
 import multipart  # type: ignore[import-untyped]
 
-from web.browsers import PROOF_FIELD
 from web.pages.visitor import prove
 from web.problems import Problem, bad_input
 from web.services import HttpRequest
+from web.sessions import PROOF_FIELD
 
 MOST_BYTES = 200_000
 MOST_FIELDS = 60

@@ -8,12 +8,12 @@ from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
 
 from web.backups import prune
-from web.deletion import keep_after_all, part_with, reinstall
 from web.gates import permitted
 from web.pages.forms import form_of
 from web.pages.render import go_to
 from web.pages.visitor import people_only
 from web.problems import bad_input
+from web.server_deletion import keep_after_all, part_with, reinstall
 from web.services import HttpRequest, PathId, TheServices
 
 

@@ -16,8 +16,8 @@ from litestar import Response
 
 from engine.calendar import zone_of
 from engine.languages import written_instant
-from web.browsers import PROOF_FIELD
 from web.pages.visitor import kept
+from web.sessions import PROOF_FIELD
 
 if TYPE_CHECKING:
     from web.pages.visitor import Visitor

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from storage import accounts, letters, logins, policies
 from storage.errors import AlreadyTaken
 from storage.logins import Login
-from web import devices, guesses, passwords
+from web import guesses, known_browsers, passwords
 from web.inputs import email_address, line, query, zone_name
 from web.pages.forms import form_of
 from web.pages.render import go_to, page
@@ -57,7 +57,7 @@ def _sign_in(request: HttpRequest, services: Services, form: Mapping[str, str]) 
     email, to, token = form.get("email", "")[:254], form.get("next", "/"), form.get("token", "")
     with services.database.begin() as conn:
         login = logins.by_email(conn, email)
-        device = devices.known(request, services, login)
+        device = known_browsers.known(request, services, login)
         verdict = guesses.judge(conn, client=_client(request), email=email, device=device)
     right = not verdict and passwords.is_right(
         form.get("password", "")[: passwords.MOST_CHARACTERS + 1], login.password_hash if login else None
@@ -80,7 +80,7 @@ def _known_from_now_on(
 ) -> Response[Any]:
     """Let the browser keep that this person was there: nobody else's guesses lock them out of it."""
     if kept_hash := password_hash or login.password_hash:
-        answer.cookies.append(devices.remembered(request, services, login, kept_hash))
+        answer.cookies.append(known_browsers.remembered(request, services, login, kept_hash))
     return answer
 
 

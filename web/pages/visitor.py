@@ -13,8 +13,8 @@ from litestar.handlers import BaseRouteHandler
 from storage import logins
 from storage.logins import Login
 from web.auth import Caller, caller_of
-from web.browsers import NOT_OURS, Connection, cookie_name, cookie_of, is_proved, is_secure, proof_of
 from web.problems import Problem
+from web.sessions import NOT_OURS, Connection, cookie_name, cookie_of, is_proved, is_secure, proof_of
 
 if TYPE_CHECKING:
     from web.services import Services

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from storage import ledger, policies
 from tests.web.pages.browser import Browser
 from tests.web.site import Site, Tenant
-from web.browsers import PROOF_HEADER, proof_of
+from web.sessions import PROOF_HEADER, proof_of
 
 ADA, GRACE = "ada@desk.example", "grace@desk.example"
 WHY = "four reminders, no answer"

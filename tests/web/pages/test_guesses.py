@@ -12,8 +12,8 @@ from jobs.certificates import certificates
 from tests.web.pages.browser import Browser
 from tests.web.pages.test_signin import PASSWORD, link, register
 from tests.web.site import Site
-from web.devices import LIVES_SECONDS, MOST
 from web.guesses import MOST_AS_ONE, MOST_BY_PAIR
+from web.known_browsers import LIVES_SECONDS, MOST
 
 ADA = "ada@guesses.example"
 KNOWN = "forbear-known"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from litestar.datastructures import Cookie
 
 from storage.logins import Login
-from web.browsers import Connection, is_secure
+from web.sessions import Connection, is_secure
 
 if TYPE_CHECKING:
     from web.services import Services
