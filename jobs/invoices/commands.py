@@ -20,7 +20,8 @@ from engine.invoicing.days import MOST_DAYS, month_of
 from engine.invoicing.document import to_document
 from engine.invoicing.invoice import Invoice
 from jobs.invoices import usage as usage_of
-from jobs.invoices.creditor import creditor_of, fonts_of, previewer_of
+from jobs.invoices.creditor import creditor_of, previewer_of
+from jobs.invoices.papers import paper_of
 from jobs.invoices.run import Report, waiting
 from jobs.invoices.run import run as issue_all
 from storage import clock, invoices, migrate, organisations
@@ -126,12 +127,12 @@ def run(month: str | None, automatic: bool, by: str | None, form: str) -> None:
 @data_option
 def show(number: str, file: Path | None, form: str) -> None:
     """Show an invoice or credit note as it was issued, and what is open of it."""
-    with _opened() as (settings, database), database.begin() as conn:
-        found = invoices.get(conn, number)
+    with _opened() as (settings, database):
+        with database.begin() as conn:
+            found = invoices.get(conn, number)
+        pdf = b"" if file is None else paper_of(database, settings, found.id, found.invoice)
     if file is not None:
-        from jobs.invoices.pdf import pdf_of
-
-        file.write_bytes(pdf_of(found.invoice, fonts_of(settings)))
+        file.write_bytes(pdf)
     _show(found, form)
 
 

@@ -1,6 +1,6 @@
 """The words on the page of an invoice, beside those of its lines, in each language that invoices are written in.
 
-They are code, not policy: an issued invoice is drawn anew each time, and must be the same for ever.
+They are code, not policy: an invoice is what it was when it was issued, also where nobody has drawn it since.
 """
 
 from __future__ import annotations

@@ -54,15 +54,15 @@ def written_letter(
 
 
 def attached(
-    standing: Standing, state: str, written: Written, at: datetime, fonts: Path | None = None
+    standing: Standing, state: str, written: Written, at: datetime, pdf: bytes, fonts: Path | None = None
 ) -> tuple[Attachment, ...]:
-    """Return what comes along: the invoice as it was issued, and before it the page that the letter names."""
-    from jobs.invoices.pdf import pdf_of, reminder_pdf  # with their typesetter: seldom needed, and slow to import
-
+    """Return what comes along: the invoice as it was issued (`pdf`), and before it the page that the letter names."""
     invoice = standing.invoice
-    whole = Attachment(_file(invoice, "invoice"), pdf_of(invoice, fonts))
+    whole = Attachment(_file(invoice, "invoice"), pdf)
     if written.paper is None:
         return (whole,)
+    from jobs.invoices.pdf import reminder_pdf  # with its typesetter: seldom needed, and slow to import
+
     in_its_language = replace(invoice, language=written.language)
     paid, credited = standing.paid, standing.credited
     paper = reminder_pdf(in_its_language, written.paper, paid, at.date(), credited=credited, fonts=fonts)

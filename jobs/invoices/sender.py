@@ -7,6 +7,7 @@ import logging
 from engine.invoicing.document import from_document
 from engine.model import Policy
 from jobs.invoices.creditor import fonts_of
+from jobs.invoices.papers import paper_of
 from jobs.letters import forms
 from jobs.logs import say
 from jobs.mail import Letter, MailDelayed, Mailer, MailRefused, MailUncertain, pause_seconds
@@ -75,6 +76,7 @@ class ReminderSender:
         from jobs.invoices import letters  # seldom needed, and slow to import
 
         invoice = from_document(reminder.document)
+        whole = paper_of(self.database, self.settings, reminder.invoice_id, invoice)
         standing = letters.Standing(invoice, reminder.paid, reminder.credited, reminder.to_name)
         written, paper = letters.written_letter(policy, reminder.intent, standing, self.settings, reminder.language)
         return Letter(
@@ -85,5 +87,5 @@ class ReminderSender:
             forms.text_of(paper),
             reminder.taken_at,
             forms.html_of(paper),
-            letters.attached(standing, reminder.state, written, reminder.taken_at, fonts_of(self.settings)),
+            letters.attached(standing, reminder.state, written, reminder.taken_at, whole, fonts_of(self.settings)),
         )

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     UniqueConstraint,
@@ -110,6 +111,14 @@ invoice_payments = Table(
     UniqueConstraint("source", "source_key"),
     CheckConstraint("amount <> 0", name="amount"),
     Index("invoice_payments_invoice_id", "invoice_id"),
+)
+
+invoice_papers = Table(
+    "invoice_papers",
+    metadata,
+    Column("invoice_id", Uuid, ForeignKey("invoices.id"), primary_key=True),
+    required("pdf", LargeBinary),  # as it was first drawn: by a download or a letter, never by the monthly run
+    instant("drawn_at", nullable=False, server_default=NOW),
 )
 
 invoice_runs = Table(

@@ -56,7 +56,7 @@ invoice_reminders = Table(
     instant("ended_at"),
     Column("outcome", Text),
     instant("recorded_at", nullable=False, server_default=NOW),
-    Column("paper", LargeBinary),  # of a reminder: its PDF, kept before it is sent; an invoice's is drawn anew
+    Column("paper", LargeBinary),  # of a reminder: its PDF, kept before it is sent; an invoice's is in invoice_papers
     UniqueConstraint("invoice_id", "intent", "state", "round"),
     CheckConstraint("status IN ('open', 'sending', 'sent', 'unknown', 'failed', 'dropped')", name="status"),
     Index("invoice_reminders_open", "asked_at", postgresql_where=text("status IN ('open', 'sending')")),

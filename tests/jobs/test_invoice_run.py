@@ -63,6 +63,7 @@ def test_run_gives_each_payer_by_invoice_theirs_once(books: Books) -> None:
     report = run(database, CREDITOR, books.month, by="test", tell=lambda told: done.append(told.done))
     assert done == [4]
     assert (report.issued, report.nothing, report.failed, report.total) == (3, 1, 0, Decimal("158.91"))
+    assert books.deployment.scalar("SELECT count(*) FROM invoice_papers") == 0  # nobody has asked for one yet
     again = run(database, CREDITOR, books.month, by="test")
     assert (again.issued, again.nothing) == (0, 1)
     rows = books.deployment.rows("SELECT customer_id, outcome FROM invoice_runs WHERE outcome = 'issued'")
@@ -277,7 +278,9 @@ def test_commands_preview_issue_and_show(books: Books, tmp_path: Path) -> None:
     assert "open, 52.97 CHF open; reference RF" in made.stdout
     found = call(books, "show", number, "--format", "json", "--pdf", str(tmp_path / "invoice.pdf"))
     assert (json.loads(found.stdout)["state"], json.loads(found.stdout)["total"]) == ("open", "52.97")
-    assert (tmp_path / "invoice.pdf").read_bytes().startswith(b"%PDF-")
+    drawn = (tmp_path / "invoice.pdf").read_bytes()
+    assert drawn.startswith(b"%PDF-")
+    assert bytes(books.deployment.scalar("SELECT pdf FROM invoice_papers")) == drawn
     empty = books.organisation()
     assert call(books, "issue", str(empty), "--month", month).exit_code == 1
     for wrong in ("2030-13", "0001-01", "9999-12", "2030-+1"):

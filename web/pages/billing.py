@@ -81,7 +81,7 @@ def download_invoice(request: HttpRequest, services: TheServices, number: PathId
     owner = owner_of(request)
     with services.database.begin() as conn:
         found = invoices.get(conn, number_in_path(number), customer_id=owner)
-    return paper(found.invoice, services.settings)
+    return paper(found, services)
 
 
 @get("/billing/reminders/{letter_id:str}/pdf", guards=[people_only], sync_to_thread=True)

@@ -13,13 +13,16 @@ from litestar import Response
 from engine.invoicing.days import month_of
 from engine.invoicing.invoice import Invoice
 from jobs.invoices.creditor import fonts_of
+from jobs.invoices.papers import paper_of
 from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 from web.inputs import email_address, line
 from web.problems import SAFE_HEADERS, bad_input
 
 if TYPE_CHECKING:
+    from storage.invoices import Issued
     from storage.organisations import Organisation
     from storage.settings import Settings
+    from web.services import Services
 
 # Of an invoice's state, how it looks and what it is called.
 STATES = {
@@ -135,13 +138,17 @@ def address_fields(organisation: Organisation) -> dict[str, str]:
     return {name: getattr(organisation, name) or "" for name in ADDRESS}
 
 
-def paper(invoice: Invoice, settings: Settings) -> Response[bytes]:
-    """Send an invoice, credit note or preview as a PDF."""
+def paper(found: Issued, services: Services) -> Response[bytes]:
+    """Send an invoice or credit note as a PDF: the one that was drawn first."""
+    pdf = paper_of(services.database, services.settings, found.id, found.invoice)
+    return download(f"{found.kind.replace('_', '-')}-{found.number}.pdf", pdf)
+
+
+def preview_paper(invoice: Invoice, settings: Settings) -> Response[bytes]:
+    """Send a preview as a PDF, drawn for this once."""
     from jobs.invoices.pdf import pdf_of  # with its typesetter: seldom needed, and slow to import
 
-    kind = "preview" if invoice.number is None else invoice.kind.value.replace("_", "-")
-    name = f"{kind}-{invoice.number or f'{invoice.first_on:%Y-%m}'}.pdf"
-    return download(name, pdf_of(invoice, fonts_of(settings)))
+    return download(f"preview-{invoice.first_on:%Y-%m}.pdf", pdf_of(invoice, fonts_of(settings)))
 
 
 def download(name: str, pdf: bytes) -> Response[bytes]:

@@ -68,7 +68,7 @@ def download_invoice(services: TheServices, invoice: PathId) -> Response[bytes]:
     """Download an invoice or credit note."""
     with services.database.begin() as conn:
         found = _invoice(conn, invoice)
-    return paper(found.invoice, services.settings)
+    return paper(found, services)
 
 
 @post(f"{PAGE}/invoices/{{invoice:str}}/paid", guards=[admins_only])

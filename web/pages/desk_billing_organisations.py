@@ -20,7 +20,7 @@ from storage.audit import AuditNote
 from storage.invoices_issue import Billing
 from web.auth import Caller
 from web.inputs import bounded_query, identifier, zone_name
-from web.pages.billing_words import ADDRESS, address_fields, address_of, month_named, paper
+from web.pages.billing_words import ADDRESS, address_fields, address_of, month_named, preview_paper
 from web.pages.desk_billing import PAGE, SHOWN, billing
 from web.pages.desk_words import deed, reason_of
 from web.pages.forms import form_of
@@ -114,7 +114,7 @@ def download_preview(request: HttpRequest, services: TheServices, customer_id: P
     month = month_named(bounded_query(request, "month", 10))
     with services.database.begin() as conn:
         preview = _preview(conn, services, wanted, month)
-    return paper(preview, services.settings)
+    return preview_paper(preview, services.settings)
 
 
 @post(f"{PLACE}/{{customer_id:str}}/issue", guards=[admins_only])

@@ -17,7 +17,7 @@ from engine.load import bundle, load_texts
 from jobs.controller import Controller
 from jobs.invoices.pdf import pdf_of
 from jobs.mail import Letter, MailRefused, MailUncertain
-from storage import accounts, invoices_pay, organisations, policies
+from storage import accounts, invoice_papers, invoices_pay, organisations, policies
 from storage.invoices import Issued
 from storage.settings import SHIPPED_POLICY
 from tests.jobs.floor import Floor, words_of
@@ -196,7 +196,8 @@ def test_after_a_part_is_credited_reminders_and_warnings_ask_for_what_is_left(bi
     assert "Credited -9.73" in said
     assert "Still to be paid CHF 40.00" in said
     assert "40.00" in codes(paper)[0]
-    assert whole == pdf_of(billed.invoice.invoice)  # as it was issued
+    (first, *_) = (part.get_content() for part in billed.floor.mails()[0].iter_attachments())
+    assert whole == first == pdf_of(billed.invoice.invoice)  # as it was issued
     for days in (14, 14, 10.1):
         billed.after(days)
     assert (billed.state, billed.rung) == ("overdue", "overdue_warning")
@@ -244,6 +245,17 @@ def test_a_reminder_is_kept_as_it_was_sent_whatever_is_paid_later(billed: Billed
     billed.pay("20.00")
     assert bytes(billed.floor.scalar(kept.format("first_reminder"))) == paper.get_content()
     assert billed.floor.scalar(kept.format("issued")) is None
+
+
+def test_letters_bring_the_invoice_as_somebody_first_drew_it(billed: Billed) -> None:
+    kept = b"%PDF-1.7 by an earlier typesetter"
+    with billed.floor.begin() as conn:
+        assert invoice_papers.keep(conn, billed.invoice.id, kept) == kept
+    for days in (0, 31, 7.1):
+        billed.after(days)
+    mails = [[part.get_content() for part in mail.iter_attachments()] for mail in billed.floor.mails()]
+    assert mails[0] == [kept]
+    assert mails[-1][1:] == [kept]
 
 
 class Mail:

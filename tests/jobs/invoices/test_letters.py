@@ -23,6 +23,7 @@ GENTLE = Path(__file__).resolve().parents[3] / "examples" / "policies" / "gentle
 LETTERS = sorted(name for name, each in shipped_policy().intents.items() if each.kind is IntentKind.LETTER)
 SETTINGS = Settings(database_url="", portal_url="https://portal.example", support_email="help@portal.example")
 AT = datetime(2026, 12, 20, 8, 0, tzinfo=UTC)
+PDF = b"%PDF-1.7 as it was first drawn"
 HOSTILE = "<script>alert(1)</script> @everyone {billing_url} \r\nBcc: all@example.com \u202e" + "x" * 10_000
 
 
@@ -74,7 +75,7 @@ def test_hostile_names_change_no_header_and_run_nothing() -> None:
 
 def test_a_reminder_brings_its_page_with_what_is_open_and_the_invoice_as_it_was() -> None:
     written, _ = written_letter(shipped_policy(), "send_first_reminder", standing("20.00"), SETTINGS, "en")
-    reminder, whole = attached(standing("20.00"), "first_reminder", written, AT)
+    reminder, whole = attached(standing("20.00"), "first_reminder", written, AT, PDF)
     assert [each.name for each in (reminder, whole)] == [
         "first-reminder-2026-000042.pdf", "invoice-2026-000042.pdf",
     ]  # fmt: skip
@@ -82,10 +83,11 @@ def test_a_reminder_brings_its_page_with_what_is_open_and_the_invoice_as_it_was(
     assert "First reminder: invoice 2026-000042" in said
     assert "64.32" in said
     german, _ = written_letter(load_policy(GENTLE), "send_first_reminder", standing("20.00"), SETTINGS, "de")
-    paper, beside = attached(standing("20.00"), "first_reminder", german, AT)
+    paper, beside = attached(standing("20.00"), "first_reminder", german, AT, PDF)
     said = " ".join(pypdfium2.PdfDocument(paper.pdf)[0].get_textpage().get_text_range().split())
     assert "Erste Erinnerung: Rechnung 2026-000042" in said
     assert "Noch zu bezahlen" in said
     assert beside == whole  # it was issued in English, and stays so
+    assert whole.pdf == PDF
     written, _ = written_letter(shipped_policy(), "send_invoice", standing(), SETTINGS, "en")
-    assert attached(standing(), "issued", written, AT) == (whole,)
+    assert attached(standing(), "issued", written, AT, PDF) == (whole,)

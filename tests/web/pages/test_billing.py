@@ -64,6 +64,8 @@ def test_papers_are_downloaded_by_whom_they_are_for(site: Site, bills: Bills, si
         assert answer.content.startswith(b"%PDF-")
         assert answer.headers["content-disposition"] == f'attachment; filename="{name}-{number}.pdf"'
         assert answer.headers["x-content-type-options"] == "nosniff"
+        assert browser.open(f"/billing/{number}/pdf").answer.content == answer.content
+    assert bytes(site.scalar("SELECT pdf FROM invoice_papers WHERE invoice_id = :id", id=note.id)) == answer.content
     other = signed_in(bills.payer())
     for given in (invoice.number, str(invoice.id), "F1-1", "x" * 500, "%00"):
         assert other.open(f"/billing/{given}/pdf").answer.status_code == 404

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs.invoices.ordered import run_ordered
-from storage import invoices, ledger_invoices, policies, reminders
+from storage import invoice_papers, invoices, ledger_invoices, policies, reminders
 from storage.invoices import Issued
 from tests.jobs.invoices.papers import bank_xml, entry_xml, payment_xml
 from tests.web.pages.bills import ADDRESS, Bills
@@ -121,7 +121,9 @@ def test_payments_are_booked_taken_back_and_credited_with_a_reason(site: Site, b
     desk.open(page).send(f"{page}/credit", typed=invoice.number, reason=WHY)
     assert "is taken back by" in desk.text
     assert fresh(site, invoice).credited_by is not None
-    assert desk.client.get(f"{PAGE}/invoices/{invoice.number}/pdf").content.startswith(b"%PDF-")
+    with site.database.begin() as conn:
+        kept = invoice_papers.keep(conn, invoice.id, b"%PDF-1.7 by an earlier typesetter")
+    assert desk.client.get(f"{PAGE}/invoices/{invoice.number}/pdf").content == kept
     assert desk.open(page).text.count(WHY) == 3
     assert "20.00 was paid beyond what stands" in desk.text
     desk.send(f"{page}/take-back", reason=WHY)
