@@ -15,6 +15,8 @@ from engine.model_words import LetterWords, NoticeText, NoticeWords, StateText
 from engine.notices import FIELDS, LETTER_FIELDS, FieldKind, fields_for, fields_of
 from engine.source import Node
 
+BELOW_LETTERS = ("total", "paid", "credited", "open", "pay_to", "reference")
+"""Of `engine.model_words.LetterWords`: what stands below a letter about an invoice, and below no notice."""
 ANY_BRACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 
 
@@ -35,6 +37,7 @@ def build_words(draft: Draft) -> Words:
         if node.hurt or key.hurt or not _is_known(draft, language, key):
             continue
         labels[language] = _labels(node.get("letter"))
+        _check_labels(draft, language, node)
         for name, at, words in entries(node.get("notices")):
             if not words.hurt and draft.known("intent", at, name):
                 translated.setdefault(name, {})[language] = (at, _words(draft, name, words))
@@ -60,6 +63,17 @@ def _is_known(draft: Draft, language: str, key: Node) -> bool:
     )
     draft.fault("M375", key, message, "name it as `de` or `pt-BR`")
     return False
+
+
+def _check_labels(draft: Draft, language: str, node: Node) -> None:
+    """Check that a language with a letter about invoices has the words that stand below one."""
+    intents = [draft.intents.get(name) for name, _, _ in entries(node.get("notices"))]
+    letter = node.get("letter")
+    if letter is None or not any(each is not None and each.kind is IntentKind.LETTER for each in intents):
+        return
+    if lacks := [name for name in BELOW_LETTERS if name not in letter.entries]:
+        message = f"letters about invoices in `{shown(language)}` have no {listed(lacks)} below"
+        draft.fault("M376", node.key("letter"), message, "write it here, as under the English `letter:`")
 
 
 def _labels(node: Node | None) -> LetterWords:

@@ -204,6 +204,15 @@ WRONG_COVERAGE = [
         elsewhere="intents.yaml",
     ),
     Mistake(
+        "M376",
+        "notices.yaml",
+        "\nstates:  ",
+        f"\ntranslations:\n  de:\n    {LETTER.replace('j, reference: k', 'j')}\n    notices:\n      "
+        "send_invoice: {subject: '{invoice_number}: {invoice_total}', reason: '{invoice_due_on}', text: "
+        "'{customer_name} {billing_url} {support_email} {invoice_first_on} {invoice_last_on}'}\nstates:  ",
+        "letter",
+    ),
+    Mistake(
         "M377",
         "notices.yaml",
         '    subject: "Thank you, your payment has arrived"\n',
