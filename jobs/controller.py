@@ -28,7 +28,7 @@ from jobs.isolation import made_anew_each_tick
 from jobs.letters.hooks import HookSender
 from jobs.letters.sender import LetterSender
 from jobs.logs import say
-from jobs.rounds import Rounds
+from jobs.rounds import Rounds, close_all
 from jobs.tick import Report, Steps, Tick
 from storage import clock, intents, leases, policies, processes, wakeups
 from storage.database import is_lost
@@ -82,8 +82,7 @@ class Controller:
         finally:
             self._step_down()
             self.steps.close()
-            for rounds in self.beside:
-                rounds.close()
+            close_all(self.beside)
             self._hang_up()
 
     def turn(self) -> Report | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from jobs.logs import say
@@ -39,10 +39,10 @@ class Rounds:
         if self._round is not None:
             wait([self._round], timeout=seconds)
 
-    def close(self) -> None:
-        """Begin no more, and wait for the round under way, though not for ever: what it asks may hang."""
+    def close(self) -> Future[None] | None:
+        """Begin no more; return the round under way, if there is one."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-        self.wait(CLOSE_SECONDS)
+        return self._round
 
     def _one(self) -> None:
         try:
@@ -52,3 +52,8 @@ class Rounds:
                 say(log, logging.WARNING, f"{self._what}: a round waits for the database", reason=type(error).__name__)
             else:
                 log.exception("%s: a round failed; the next goes on", self._what)
+
+
+def close_all(rounds: Iterable[Rounds], seconds: float = CLOSE_SECONDS) -> None:
+    """Begin no more of any, and wait for what is under way, though not for ever: what is asked may hang."""
+    wait([last for each in rounds if (last := each.close()) is not None], timeout=seconds)

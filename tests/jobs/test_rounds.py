@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 
-from jobs.rounds import Rounds
+from jobs.rounds import Rounds, close_all
 
 
 def test_a_round_that_fails_is_followed_by_the_next() -> None:
@@ -41,3 +42,15 @@ def test_none_begins_before_its_time() -> None:
     rounds.nudge()
     rounds.close()
     assert begun == []
+
+
+def test_those_that_hang_at_the_end_are_waited_for_together() -> None:
+    released = threading.Event()
+    hanging = [Rounds(f"trials {number}", lambda: released.wait(20)) for number in range(5)]
+    for each in hanging:
+        each.nudge()
+    began = time.monotonic()
+    close_all(hanging, 0.3)
+    took = time.monotonic() - began
+    released.set()
+    assert 0.3 <= took < 1.2

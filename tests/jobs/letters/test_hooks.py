@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from jobs.controller import Controller
 from jobs.letters.hooks import HookSender
+from jobs.rounds import close_all
 from storage import hooks
 from tests.doubles.hook import HookSink
 from tests.jobs.floor import Floor, words_of
@@ -57,8 +58,7 @@ def test_a_notice_is_posted_once_signed_and_says_what_the_mail_says(floor: Floor
         floor.run(controller)
         sender = HookSender(floor.database, "any")
         sender.send()  # beside the controller's own: each post is one sender's
-        for rounds in controller.beside:
-            rounds.close()
+        close_all(controller.beside)
     ((headers, body),) = sink.taken
     at, _, signed = headers["forbear-signature"].removeprefix("t=").partition(",v1=")
     assert hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest() == signed
