@@ -44,9 +44,9 @@ FAILED: Final = text(
 )
 # Months between the one that somebody was billed for last and this one, in which a tenant of theirs lived.
 PASSED_OVER: Final = text(
-    "SELECT CAST(m.at AS date) AS month, count(*) AS number FROM org_billing_config o CROSS JOIN LATERAL "
-    "(SELECT max(r.month) AS newest FROM invoice_runs r WHERE r.customer_id = o.customer_id AND r.month < :month) n "
-    "CROSS JOIN LATERAL "
+    "SELECT CAST(m.at AS date) AS month, count(*) AS number FROM org_billing_config o "
+    "JOIN (SELECT customer_id, max(month) AS newest FROM invoice_runs WHERE month < :month GROUP BY customer_id) n "
+    "ON n.customer_id = o.customer_id CROSS JOIN LATERAL "
     "generate_series(n.newest + interval '1 month', :month - interval '1 month', interval '1 month') AS m(at) "
     "WHERE o.pay_by_invoice AND o.auto_invoices AND NOT EXISTS (SELECT FROM invoices i "
     "WHERE i.customer_id = o.customer_id AND i.kind = 'invoice' AND i.first_on = CAST(m.at AS date)) "
