@@ -12,6 +12,8 @@ from drafthorse.models.payment import PaymentMeans, PaymentTerms
 from drafthorse.models.tradelines import LineItem
 
 from engine.invoicing.invoice import Invoice, InvoiceKind, Line, Party, VatLine
+from engine.invoicing.vat import NoVat, why_no_vat
+from jobs.invoices.labels import labels_of
 
 PROFILE = "urn:cen.eu:en16931:2017"
 SCHEMA = "FACTUR-X_EN16931"
@@ -20,6 +22,12 @@ TYPE_CODES = {InvoiceKind.INVOICE: "380", InvoiceKind.CREDIT_NOTE: "381"}
 UNIT_CODES = {"day": "DAY", "month": "MON"}
 """UN/ECE Recommendation 20; anything else is counted in pieces."""
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+ENTERPRISE = re.compile(r"CHE-?([0-9]{3})\.?([0-9]{3})\.?([0-9]{3})(?![0-9])")
+"""The number of a Swiss enterprise, with which its VAT number begins."""
+REGISTER = "0183"
+"""ISO 6523: the register of Swiss enterprises."""
+NOT_SUBJECT = "VATEX-EU-O"
+"""The code of the European list for what is outside of the VAT."""
 CREDIT_TRANSFER = "30"
 """UNTDID 4461."""
 
@@ -36,11 +44,17 @@ def e_invoice(invoice: Invoice) -> bytes:
     document.header.id = invoice.number
     document.header.type_code = TYPE_CODES[invoice.kind]
     document.header.issue_date_time = invoice.issued_on
+    without = why_no_vat(invoice)
     for position, line in enumerate(invoice.lines, start=1):
-        document.trade.items.add(_item(position, line))
-    _write_party(document.trade.agreement.seller, invoice.creditor)
-    _write_party(document.trade.agreement.buyer, invoice.debtor)
-    document.trade.agreement.buyer.id = _text(invoice.organisation)
+        document.trade.items.add(_item(position, line, without))
+    seller, buyer = document.trade.agreement.seller, document.trade.agreement.buyer
+    for party, who in ((seller, invoice.creditor), (buyer, invoice.debtor)):
+        _write_party(party, who)
+        if without is None:
+            _write_vat_number(party, who)
+    if without is not None:
+        _write_identifier(seller, invoice.creditor)
+    buyer.id = _text(invoice.organisation)
     _write_settlement(document, invoice)
     written: bytes = document.serialize(schema=SCHEMA)
     return written
@@ -54,13 +68,28 @@ def _write_party(party: TradeParty, who: Party) -> None:
     party.address.country_id = who.country
     if who.email is not None:
         party.electronic_address.uri_ID = ("EM", _text(who.email))
+
+
+def _write_vat_number(party: TradeParty, who: Party) -> None:
     if who.vat_id is not None:
         registration = TaxRegistration()
         registration.id = ("VA", _text(who.vat_id))
         party.tax_registrations.add(registration)
 
 
-def _item(position: int, line: Line) -> LineItem:
+def _write_identifier(seller: TradeParty, who: Party) -> None:
+    """Name the seller otherwise than by a VAT number, which nobody may name who charges outside of the VAT.
+
+    EN 16931, BR-O-02 and BR-CO-26: the number of the Swiss register of enterprises, which theirs holds, or the name.
+    """
+    number = ENTERPRISE.match(who.vat_id or "")
+    if number is None:
+        seller.id = _text(who.name)
+    else:
+        seller.legal_organization.id = (REGISTER, "CHE" + "".join(number.groups()))
+
+
+def _item(position: int, line: Line, without: NoVat | None) -> LineItem:
     item = LineItem()
     item.document.line_id = str(position)
     item.product.name = _text(line.text)
@@ -69,8 +98,7 @@ def _item(position: int, line: Line) -> LineItem:
     item.agreement.net.amount = line.unit_price
     item.delivery.billed_quantity = (line.quantity, UNIT_CODES.get(line.unit, "C62"))
     item.settlement.trade_tax.type_code = "VAT"
-    item.settlement.trade_tax.category_code = _category(line.vat_percent)
-    item.settlement.trade_tax.rate_applicable_percent = line.vat_percent
+    _write_category(item.settlement.trade_tax, line.vat_percent, without)
     item.settlement.period.start = line.first_on
     item.settlement.period.end = line.last_on
     item.settlement.monetary_summation.total_amount = line.amount
@@ -90,7 +118,7 @@ def _write_settlement(document: Document, invoice: Invoice) -> None:
         means.payee_account.iban = invoice.iban
         settlement.payment_means.add(means)
     for rate in invoice.vat_lines:
-        settlement.trade_tax.add(_tax(rate))
+        settlement.trade_tax.add(_tax(rate, invoice))
     if invoice.due_on is not None:
         terms = PaymentTerms()
         terms.due = invoice.due_on
@@ -106,11 +134,14 @@ def _write_settlement(document: Document, invoice: Invoice) -> None:
     sums.due_amount = invoice.total
 
 
-def _tax(rate: VatLine) -> ApplicableTradeTax:
+def _tax(rate: VatLine, invoice: Invoice) -> ApplicableTradeTax:
     tax = ApplicableTradeTax()
     tax.type_code = "VAT"
-    tax.category_code = _category(rate.percent)
-    tax.rate_applicable_percent = rate.percent
+    without = why_no_vat(invoice)
+    _write_category(tax, rate.percent, without)
+    if without is not None:
+        tax.exemption_reason = labels_of(invoice.language).no_vat[without][1]
+        tax.exemption_reason_code = NOT_SUBJECT
     tax.basis_amount = rate.net
     tax.calculated_amount = rate.vat
     return tax
@@ -121,6 +152,10 @@ def _text(words: str) -> str:
     return NO_XML.sub("\N{REPLACEMENT CHARACTER}", words)
 
 
-def _category(percent: Decimal) -> str:
-    """UNCL 5305: `S` at a rate, `Z` at none, which unlike an exemption needs no reason."""
-    return "S" if percent else "Z"
+def _write_category(tax: ApplicableTradeTax, percent: Decimal, without: NoVat | None) -> None:
+    """UNCL 5305: `S` at a rate, `Z` at a rate of zero, `O` outside of the VAT, where there is no rate at all."""
+    if without is not None:
+        tax.category_code = "O"
+        return
+    tax.category_code = "S" if percent else "Z"
+    tax.rate_applicable_percent = percent

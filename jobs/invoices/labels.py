@@ -11,6 +11,7 @@ from typing import Final
 
 from engine.invoicing.invoice import InvoiceKind
 from engine.invoicing.texts import TEXTS, written_in
+from engine.invoicing.vat import NoVat
 from engine.languages import ENGLISH
 
 
@@ -38,6 +39,8 @@ class Labels:
     price: str
     net: str
     vat: str
+    no_vat: Mapping[NoVat, tuple[str, str]]
+    """In place of a rate: what it is called among the sums, and why there is none, with the law that says so."""
     total: Mapping[InvoiceKind, str]
     paid: str
     credited: str
@@ -72,6 +75,16 @@ LABELS: Final[Mapping[str, Labels]] = {
         price="Price",
         net="Net",
         vat="VAT {percent} % on {net}",
+        no_vat={
+            NoVat.ABROAD: (
+                "No Swiss VAT",
+                "Not subject to VAT: the service is supplied abroad, where its recipient is (Swiss VAT act, art. 8).",
+            ),
+            NoVat.UNREGISTERED: (
+                "No VAT",
+                "Not subject to VAT: the sender is not in the register of VAT (Swiss VAT act, art. 10).",
+            ),
+        },
         total={InvoiceKind.INVOICE: "Total due", InvoiceKind.CREDIT_NOTE: "Total credited"},
         paid="Paid so far",
         credited="Credited",
@@ -108,6 +121,16 @@ LABELS: Final[Mapping[str, Labels]] = {
         price="Preis",
         net="Netto",
         vat="MWST {percent} % auf {net}",
+        no_vat={
+            NoVat.ABROAD: (
+                "Keine Schweizer MWST",
+                "Nicht steuerbar: Die Leistung wird im Ausland erbracht, wo ihr Empfänger ist (Art. 8 MWSTG).",
+            ),
+            NoVat.UNREGISTERED: (
+                "Keine MWST",
+                "Nicht steuerbar: Der Absender ist nicht im MWST-Register eingetragen (Art. 10 MWSTG).",
+            ),
+        },
         total={InvoiceKind.INVOICE: "Zu bezahlen", InvoiceKind.CREDIT_NOTE: "Gutgeschrieben"},
         paid="Bisher bezahlt",
         credited="Gutgeschrieben",

@@ -63,6 +63,13 @@ def invoice(*lines: Line, **changes: Any) -> Invoice:
     return replace(whole, **changes)
 
 
+def untaxed(**changes: Any) -> Invoice:
+    """An invoice of which no line has a tax."""
+    none, amount = Decimal("0.00"), Decimal("29.00")
+    sums = {"vat_lines": (VatLine(none, amount, none),), "net": amount, "vat": none, "total": amount}
+    return invoice(line("29.00", vat_percent=none), **{**sums, **changes})
+
+
 def preview(*lines: Line) -> Invoice:
     return invoice(*lines, number=None, issued_on=None, due_on=None, reference=None)
 

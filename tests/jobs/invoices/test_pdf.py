@@ -19,7 +19,7 @@ from jobs.invoices.e_invoice import e_invoice
 from jobs.invoices.labels import LABELS
 from jobs.invoices.payment_part import qr_text
 from jobs.invoices.pdf import pdf_of, reminder_pdf
-from tests.jobs.invoices.papers import codes, debtor, invoice, line, preview
+from tests.jobs.invoices.papers import codes, creditor, debtor, invoice, line, preview, untaxed
 
 
 def words(pdf: bytes) -> list[str]:
@@ -98,6 +98,22 @@ def test_every_language_has_a_whole_page_and_others_read_english() -> None:
         for paper in (preview(line("29.00")), invoice(kind=InvoiceKind.CREDIT_NOTE, corrects="2026-000041")):
             assert "None" not in words(pdf_of(replace(paper, language=language)))[0]
     assert [written_in(tag) for tag in ("de", "de-AT", "fr", "en", "x")] == ["de", "de", "en", "en", "en"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"debtor": debtor(country="DE")}, "the service is supplied abroad, where its recipient is"),
+        ({"debtor": debtor(country="DE"), "language": "de"}, "Die Leistung wird im Ausland erbracht"),
+        ({"creditor": creditor(vat_id=None)}, "the sender is not in the register of VAT"),
+        ({"creditor": creditor(vat_id=None), "language": "de"}, "nicht im MWST-Register eingetragen"),
+    ],
+)
+def test_the_page_says_in_words_why_there_is_no_vat(changes: dict[str, Any], says: str) -> None:
+    (page,) = words(pdf_of(untaxed(**changes)))
+    assert says in page
+    assert "%" not in page
+    assert "%" in words(pdf_of(untaxed()))[0]  # a rate of zero, by who is in the register, at home
 
 
 def test_a_preview_says_so_and_cannot_be_paid() -> None:
