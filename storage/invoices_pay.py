@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -15,6 +16,7 @@ from engine.invoicing.invoice import MOST, is_money
 from storage import invoices, invoices_audit
 from storage.errors_invoices import PaymentRefused
 from storage.invoices import Issued
+from storage.invoices_reversed import find_reversed
 
 HAND: Final = "hand"
 ADD: Final = text(
@@ -22,8 +24,11 @@ ADD: Final = text(
     "VALUES (:invoice, :amount, :paid_on, :source, :key, :by, :note, :reason)"
 )
 PART: Final = 500
-LOCK_BY_REFERENCE: Final = text(
-    "SELECT id, reference FROM invoices WHERE reference = ANY(:references) AND kind = 'invoice' ORDER BY id FOR UPDATE"
+LOCK_NAMED: Final = text(
+    "SELECT id, reference FROM invoices WHERE kind = 'invoice' AND id IN ("
+    "SELECT id FROM invoices WHERE reference = ANY(:references) UNION "
+    "SELECT invoice_id FROM invoice_payments WHERE source = :source AND source_key = ANY(:reversed)) "
+    "ORDER BY id FOR UPDATE"
 )
 BEFORE: Final = text(
     "SELECT p.source_key, p.amount, i.number FROM invoice_payments p "
@@ -54,6 +59,10 @@ class Transfer(Protocol):
     def reference(self) -> str | None: ...
     @property
     def payer(self) -> str | None: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def reverses(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Imported:
     """What became of a bank's file."""
 
     booked: tuple[tuple[str, Decimal], ...]
-    """Number and amount of each payment that was booked."""
+    """Number and amount of each payment that was booked; a negative one is what the bank took back."""
     repeated: int
     """Payments that were booked before."""
     unmatched: tuple[Unmatched, ...]
@@ -120,22 +129,24 @@ def import_transfers(conn: Connection, transfers: Sequence[Transfer], *, source:
     """Book what a bank reports, each payment once however often it is reported, in the caller's transaction.
 
     Money that came in is booked as it came, also where it is more than was open; what no reference leads to an invoice
-    is left for a person.
+    is left for a person. So is what the bank takes back, unless the payment is booked here that it took back.
     """
     named = {_reference_of(transfer) for transfer in transfers} - {None}
     # In one order for all: two files that name the same invoices wait for each other, and not in a ring.
-    ids = {row.reference: row.id for row in conn.execute(LOCK_BY_REFERENCE, {"references": sorted(map(str, named))})}
+    reversed_ = [transfer.reverses for transfer in transfers if transfer.reverses is not None]
+    given = {"references": sorted(map(str, named)), "source": source, "reversed": reversed_}
+    ids = {row.reference: row.id for row in conn.execute(LOCK_NAMED, given)}
+    # The payment first, also where the file tells of it after its end.
+    transfers = sorted(transfers, key=lambda transfer: transfer.reverses is not None)
     booked: list[tuple[str, Decimal]] = []
     repeated = 0
     unmatched: list[Unmatched] = []
-    for start in range(0, len(transfers), PART):
-        part = transfers[start : start + PART]
-        there = _there(conn, ids, part)
+    for part in _parts(transfers):
         keys = [transfer.identity for transfer in part]
         before = {row.source_key: row for row in conn.execute(BEFORE, {"source": source, "keys": keys})}
+        there = _there(conn, ids, part, before, source)
         fits: list[tuple[Transfer, Issued]] = []
-        for transfer in part:
-            found = _of(there, transfer)
+        for transfer, found in zip(part, there, strict=True):
             known = before.get(transfer.identity)
             if known is not None and known.amount == transfer.amount:
                 repeated += 1
@@ -152,11 +163,23 @@ def import_transfers(conn: Connection, transfers: Sequence[Transfer], *, source:
     return Imported(tuple(booked), repeated, tuple(unmatched))
 
 
-def _there(conn: Connection, ids: Mapping[str, UUID], transfers: Sequence[Transfer]) -> dict[str, Issued]:
-    """Return the invoices that payments name, by reference, as they stand now that they are locked."""
+def _parts(transfers: Sequence[Transfer]) -> Iterator[Sequence[Transfer]]:
+    """Part them by so many, payments and what takes them back apart: a part is booked before the next is looked at."""
+    for _, alike in itertools.groupby(transfers, lambda transfer: transfer.reverses is not None):
+        same = list(alike)
+        yield from (same[start : start + PART] for start in range(0, len(same), PART))
+
+
+def _there(
+    conn: Connection, ids: Mapping[str, UUID], transfers: Sequence[Transfer], before: Container[str], source: str
+) -> Sequence[Issued | str]:
+    """Return for each the invoice that it is for, as it stands now that it is locked, or why none is."""
+    if transfers[0].reverses is not None:
+        return find_reversed(conn, ids, transfers, before, source=source)
     wanted = {ids[name] for each in transfers if (name := _reference_of(each)) is not None and name in ids}
     rows = conn.execute(text(f"{invoices.FIND} WHERE i.id = ANY(:ids)"), {"ids": list(wanted)})
-    return {str(found.reference): found for found in (Issued(*row) for row in rows)}
+    there = {str(found.reference): found for found in (Issued(*row) for row in rows)}
+    return [_of(there, transfer) for transfer in transfers]
 
 
 def _of(there: Mapping[str, Issued], transfer: Transfer) -> Issued | str:

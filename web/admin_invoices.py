@@ -186,6 +186,7 @@ def import_bank_file(request: HttpRequest, services: TheServices, body: RawBody)
             "reference": each.transfer.reference,
             "payer": each.transfer.payer,
             "why": each.why,
+            "line": each.transfer.line,
         }
         for each in found.unmatched
     ]

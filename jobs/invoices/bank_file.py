@@ -25,6 +25,7 @@ AMOUNT = re.compile(r"[0-9]{1,13}(\.[0-9]{1,5})?")
 YEARS = (2000, 2200)
 NOT_PROVIDED = "NOTPROVIDED"
 """What banks write where a field is demanded and they have nothing for it."""
+TRUE = ("true", "1")
 CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -38,11 +39,13 @@ class BankFileWrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BankPayment:
-    """Money that was booked to our account.
+    """Money that was booked to our account; with a negative amount money that the bank took back from it.
 
     `identity` is the same in every file that reports this payment again. `account` is what the payer paid to: the
     QR-IBAN where the bank names it, else the account of the report. `reference` is the creditor reference that the
-    payer gave, without blanks; None when they gave none. `payer` is whom the bank names, for people to read.
+    payer gave, without blanks; None when they gave none. `payer` is whom the bank names, for people to read. `line` is
+    where the file says it. `reverses` is None, or the identity of what is taken back, where the bank calls both alike;
+    a positive amount is then a debit of the account that was given back.
     """
 
     identity: str
@@ -52,11 +55,13 @@ class BankPayment:
     currency: str
     reference: str | None
     payer: str | None
+    line: int
+    reverses: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BankFile:
-    """What one file says: `payments` in its order; `left_out` counts debits, reversals and what is not booked yet."""
+    """What one file says: `payments` in its order; `left_out` counts debits and what is not booked yet."""
 
     message: str
     payments: tuple[BankPayment, ...]
@@ -122,7 +127,7 @@ class _Reading:
         return BankFile(_text(message, "GrpHdr", "MsgId") or "", tuple(self._payments.values()), self._left_out)
 
     def _read_entry(self, element: etree._Element, account: str, position: int) -> None:
-        if not _is_booked_credit(element):
+        if not _is_told(element):
             self._left_out += 1
             return
         booked_on = self._day_of(element)
@@ -146,14 +151,18 @@ class _Reading:
                 self._take(replace(entry, position=f"{position}.{number}"), detail, amount)
 
     def _take(self, entry: _Entry, detail: etree._Element | None, amount: tuple[Decimal, str]) -> None:
+        identity = _identity(entry, detail, amount)
+        taken_back = _text(entry.element, "RvslInd") in TRUE
         payment = BankPayment(
-            identity=_identity(entry, detail, amount),
+            identity=_reversal_of(identity) if taken_back else identity,
             account=_paid_to(entry, detail),
             booked_on=entry.booked_on,
-            amount=amount[0],
+            amount=amount[0] if _text(entry.element, "CdtDbtInd") == "CRDT" else -amount[0],
             currency=amount[1],
             reference=_reference(detail),
             payer=_payer(detail),
+            line=_line_of(entry.element if detail is None else detail),
+            reverses=identity if taken_back else None,
         )
         if payment.identity in self._payments:
             self._fault(entry.element, "the same payment stands twice in the file")
@@ -188,9 +197,24 @@ class _Reading:
         self._faults.append(f"line {where.sourceline}: {what}")
 
 
-def _is_booked_credit(entry: etree._Element) -> bool:
+def _is_told(entry: etree._Element) -> bool:
+    """Whether it is booked, and either a credit or the end of one, which is a debit with the indicator.
+
+    ISO 20022, message definition report of camt.053: the way of a reversal is its own, not that of what it undoes.
+    """
     status = _text(entry, "Sts", "Cd") or _text(entry, "Sts") or "BOOK"
-    return _text(entry, "CdtDbtInd") == "CRDT" and status == "BOOK" and _text(entry, "RvslInd") not in ("true", "1")
+    way = _text(entry, "CdtDbtInd")
+    return status == "BOOK" and (way == "CRDT" or (way == "DBIT" and _text(entry, "RvslInd") in TRUE))
+
+
+def _line_of(element: etree._Element) -> int:
+    line: object = element.sourceline  # none where nothing was parsed, whatever the stubs say
+    return line if isinstance(line, int) else 0
+
+
+def _reversal_of(identity: str) -> str:
+    """Name the end of a payment, which banks often call as they called the payment."""
+    return hashlib.sha256(f"reversal\n{identity}".encode()).hexdigest()
 
 
 def _transaction_amount(detail: etree._Element) -> etree._Element | None:

@@ -333,7 +333,8 @@ def test_what_was_paid_beyond_what_stands_is_owed_back_and_can_be_paid_back(book
 def transfer(issued: Issued, identity: str, **more: Any) -> Any:
     """Return a payment as a bank reports it."""
     shown = {"identity": identity, "account": CREDITOR.iban, "booked_on": issued.issued_on, "amount": D("52.97")}
-    return SimpleNamespace(**{**shown, "currency": "CHF", "reference": issued.reference, "payer": "A", **more})
+    told = {"currency": "CHF", "reference": issued.reference, "payer": "A", "line": 1, "reverses": None}
+    return SimpleNamespace(**{**shown, **told, **more})
 
 
 def test_bank_file_books_each_payment_once_and_leaves_the_rest_to_people(books: Books) -> None:

@@ -211,6 +211,7 @@ def test_bank_file_is_booked_once_and_the_rest_of_it_is_left_to_people(site: Sit
     assert (first["repeated"], first["leftOut"]) == (0, 1)
     (left,) = first["unmatched"]
     assert (left["amount"], left["reference"], left["why"]) == ("7.00", None, "it names no reference")
+    assert left["line"] == 1
     again = site.admin.post(f"{BILLING}/import", content=bank_xml([paid], version="camt.053.001.08")).json()
     assert (again["booked"], again["repeated"]) == ([], 1)
     shown = site.admin.get(f"{BILLING}/invoices/{made['number']}").json()

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from jobs.invoices.bank_file import BankFileWrong, BankPayment, read_bank_file
 from tests.jobs.invoices.papers import ACCOUNT, QR_ACCOUNT, QR_REFERENCE, REFERENCE, bank_xml, entry_xml, payment_xml
 
+REVERSED = "<RvslInd>true</RvslInd>"
+
 
 def only_payment(content: bytes) -> BankPayment:
     (payment,) = read_bank_file(content).payments
@@ -103,11 +105,24 @@ def test_a_payment_without_reference_or_details_is_still_a_payment() -> None:
     assert only_payment(bank_xml([entry_xml()])).payer is None
 
 
-def test_debits_reversals_and_pending_bookings_are_left_out_and_counted() -> None:
-    pending = entry_xml(payment_xml()).replace("BOOK", "PDNG")
-    entries = [entry_xml(way="DBIT"), entry_xml(more="<RvslInd>true</RvslInd>"), pending, entry_xml(payment_xml())]
-    file = read_bank_file(bank_xml(entries))
-    assert (len(file.payments), file.left_out) == (1, 3)
+def test_debits_and_pending_bookings_are_left_out_and_counted() -> None:
+    pending = [entry_xml(payment_xml(), way=way, more=REVERSED).replace("BOOK", "PDNG") for way in ("CRDT", "DBIT")]
+    entries = [entry_xml(way="DBIT"), entry_xml(way="DBIT", more="<RvslInd>false</RvslInd>"), *pending]
+    file = read_bank_file(bank_xml([*entries, entry_xml(payment_xml())]))
+    assert (len(file.payments), file.left_out) == (1, 4)
+
+
+@pytest.mark.parametrize("indicator", [REVERSED, REVERSED.replace("true", "1")])
+def test_what_is_taken_back_is_negative_and_names_the_payment_that_the_bank_called_alike(indicator: str) -> None:
+    whole = bank_xml([entry_xml(payment_xml()), "\n", entry_xml(payment_xml(), way="DBIT", more=indicator)])
+    paid, back = read_bank_file(whole).payments
+    assert (paid.amount, paid.reverses, paid.line) == (Decimal("84.32"), None, 1)
+    assert (back.amount, back.reverses, back.reference, back.line) == (Decimal("-84.32"), paid.identity, REFERENCE, 2)
+    assert back.identity != paid.identity
+    again = only_payment(bank_xml([entry_xml(payment_xml(), way="DBIT", more=indicator)], version="camt.053.001.08"))
+    assert again.identity == back.identity
+    given_back = only_payment(bank_xml([entry_xml(payment_xml(), more=indicator)]))
+    assert (given_back.amount, given_back.reverses) == (Decimal("84.32"), paid.identity)
 
 
 def test_a_collective_booking_is_taken_apart() -> None:
@@ -162,4 +177,4 @@ def test_no_damage_gives_anything_but_payments_or_faults(damage: bytes, at: int)
         file = read_bank_file(content[:at] + damage + content[at + len(damage) :])
     except BankFileWrong:
         return
-    assert all(payment.amount > 0 for payment in file.payments)
+    assert all(payment.amount > 0 or payment.reverses for payment in file.payments)

@@ -262,6 +262,28 @@ def test_bank_file_is_shown_before_it_is_booked_and_booked_once(site: Site, bill
     assert "1 were booked before" in desk.text
 
 
+def test_what_the_bank_takes_back_is_shown_first_and_taken_back_once(site: Site, bills: Bills, desk: Browser) -> None:
+    invoice = bills.issue(bills.payer())
+    paid = entry_xml(payment_xml("52.97", invoice.reference, "pages-4"), amount="52.97")
+    back, unknown = (
+        entry_xml(payment_xml(amount, None, own), amount=amount, way="DBIT", more="<RvslInd>true</RvslInd>")
+        for amount, own in (("52.97", "pages-4"), ("3.00", "pages-5"))
+    )
+    upload(desk, bank_xml([paid]))
+    desk.send(f"{PAGE}/import/book")
+    assert fresh(site, invoice).state == "paid"
+    for _ in range(2):
+        upload(desk, bank_xml([back, "\n\n", unknown]))
+        if "1 to book" in desk.text:
+            assert "-52.97 taken back by the bank" in desk.text
+            desk.send(f"{PAGE}/import/book")
+            assert "1 booked, -52.97 together; 1 are left for a person" in desk.text
+    assert "0 to book" in desk.text
+    assert "takes back a payment that is not booked here" in desk.text
+    assert '<td data-label="Line">3</td>' in desk.answer.text
+    assert (fresh(site, invoice).state, fresh(site, invoice).open) == ("open", invoice.total)
+
+
 def test_hostile_bank_file_is_refused_whole_with_every_fault(site: Site, bills: Bills, desk: Browser) -> None:
     invoice = bills.issue(bills.payer())
     right = entry_xml(payment_xml("50.00", invoice.reference, "pages-3"), amount="50.00")
