@@ -18,6 +18,7 @@ from psycopg import sql
 from storage.embedded import Postgres
 
 TEMPLATE = "forbear_template"
+BETWEEN = "between two tests"  # how sessions are called that a test has left as new ones are
 LARGEST_BYTES = 4_000_000  # of tables whose rows are gone and whose pages are not: more is slow to look through
 
 # Fires in the transaction of whatever alters a table, a column, a constraint or a trigger.
@@ -29,7 +30,7 @@ CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION kept.note();
 """
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-WHERE datname = %s AND backend_type = 'client backend' AND pid <> %s
+WHERE datname = %s AND backend_type = 'client backend' AND pid <> %s AND NOT (application_name = %s AND state = 'idle')
 """
 WHETHER_SPOILT = """
 SELECT EXISTS (SELECT FROM kept.alterations) OR sum(pg_relation_size(oid)) > %s
@@ -110,7 +111,7 @@ class Databases:
         """Bring a database back to what it was. Returns False when that cannot be done."""
         try:
             session = self._session(name)
-            self._control.execute(END_SESSIONS, [name, session.info.backend_pid])
+            self._control.execute(END_SESSIONS, [name, session.info.backend_pid, BETWEEN])
             (spoilt,) = session.execute(WHETHER_SPOILT, [LARGEST_BYTES]).fetchone() or (True,)
             if not spoilt and self._empty is not None:
                 session.execute(self._empty)

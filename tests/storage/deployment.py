@@ -23,6 +23,7 @@ from storage.ledger import Recorded
 from storage.operations import Operation
 from storage.settings import Settings
 from tests.factories import HERE, small_policy
+from tests.sessions import LastingDatabase
 
 T = TypeVar("T")
 _numbers = itertools.count(1)
@@ -40,7 +41,7 @@ class Deployment:
     def __init__(self, url: str, policy: Policy | None = None) -> None:
         self.url = url
         self.settings = Settings(database_url=url, test_clock=True)
-        self.database = Database(self.settings, pool_size=8)
+        self.database: Database = LastingDatabase(self.settings, pool_size=8)
         self.policy = policy or small_deployed_policy()
 
     @contextmanager
