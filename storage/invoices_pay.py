@@ -23,6 +23,8 @@ ADD: Final = text(
     "INSERT INTO invoice_payments (invoice_id, amount, paid_on, source, source_key, by, note, reason) "
     "VALUES (:invoice, :amount, :paid_on, :source, :key, :by, :note, :reason)"
 )
+KEYED: Final = text("SELECT invoice_id, amount FROM invoice_payments WHERE source = :source AND source_key = :key")
+IN_TURN: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 PART: Final = 500
 LOCK_NAMED: Final = text(
     "SELECT id, reference FROM invoices WHERE kind = 'invoice' AND id IN ("
@@ -94,15 +96,19 @@ def pay(
     note: str = "",
     reason: str = "",
     seen: Decimal | None = None,
+    key: str | None = None,
 ) -> Issued:
     """Book a payment by hand, audited; None: all that is open.
 
     A negative amount takes back what was booked wrongly, or tells what was paid back to the customer.
 
-    seen: what was paid when somebody looked; it is refused when something was booked since. Raises UnknownInvoice,
-    PaymentRefused.
+    seen: what was paid when somebody looked; it is refused when something was booked since. key: of whoever books it,
+    new for each payment: a second one of the same key is the same payment. Raises UnknownInvoice, PaymentRefused.
     """
     there = invoices.get(conn, invoice_id)
+    own_key = None if key is None else f"{by}:{key}"
+    if own_key is not None and _is_booked(conn, there, amount, own_key):
+        return invoices.get(conn, invoice_id)
     wanted = there.open if amount is None else amount
     if not is_money(wanted):
         raise PaymentRefused(there.number, wanted, there.open, "it is no amount of money")
@@ -120,9 +126,21 @@ def pay(
         raise PaymentRefused(there.number, wanted, there.open, "it is more than that")
     if there.paid + wanted < 0:
         raise PaymentRefused(there.number, wanted, there.open, f"only {there.paid} was paid so far")
-    given = {"invoice": there.id, "amount": wanted, "paid_on": paid_on or there.today, "source": HAND, "key": None}
+    given = {"invoice": there.id, "amount": wanted, "paid_on": paid_on or there.today, "source": HAND, "key": own_key}
     conn.execute(ADD, {**given, "by": by, "note": note, "reason": reason})
     return invoices.get(conn, invoice_id)
+
+
+def _is_booked(conn: Connection, there: Issued, amount: Decimal | None, key: str) -> bool:
+    """Tell whether a payment by hand was booked before, having waited for whoever is booking it just now."""
+    conn.execute(IN_TURN, {"key": key})
+    before = conn.execute(KEYED, {"source": HAND, "key": key}).one_or_none()
+    if before is None:
+        return False
+    if before.invoice_id != there.id or amount not in {None, before.amount}:
+        why = f"its key was used before, for {before.amount}; a new payment has a new key"
+        raise PaymentRefused(there.number, amount or there.open, there.open, why)
+    return True
 
 
 def import_transfers(conn: Connection, transfers: Sequence[Transfer], *, source: str, by: str) -> Imported:

@@ -25,7 +25,19 @@ from storage.invoices_issue import Billing
 from web.admin_billing import customer_of
 from web.auth import Caller
 from web.billing_wire import plain, shown, whole
-from web.inputs import FIRST_YEAR, LAST_YEAR, Input, day, decode, given_reason, identifier_field, line, page_size, query
+from web.inputs import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    Input,
+    day,
+    decode,
+    given_reason,
+    idempotency_key,
+    identifier_field,
+    line,
+    page_size,
+    query,
+)
 from web.problems import bad_input, conflict, nothing_here
 from web.services import HttpRequest, PathId, TheServices
 
@@ -155,15 +167,16 @@ def credit_invoice(request: HttpRequest, services: TheServices, number: PathId, 
 
 @post("/billing/invoices/{number:str}/paid", opt={"takes": NewPayment}, status_code=200, sync_to_thread=True)
 def pay_invoice(request: HttpRequest, services: TheServices, number: PathId, body: RawBody) -> dict[str, Any]:
-    """Book a payment by hand, of all that is open or of a part."""
+    """Book a payment by hand, of all that is open or of a part; with an Idempotency-Key, once however often."""
     wish = decode(NewPayment, body) if body.strip() else NewPayment()
     caller: Caller = request.state.caller
     note, reason = line(wish.note, "note", 200) if wish.note else "", given_reason(wish.reason)
     paid_on = None if wish.paid_on is None else day(wish.paid_on, "paidOn")
+    key = idempotency_key(request) if "idempotency-key" in request.headers else None
 
     def write(conn: Connection) -> Issued:
         found = invoices.get(conn, _number(number))
-        more: dict[str, Any] = {"by": caller.actor, "paid_on": paid_on, "note": note, "reason": reason}
+        more: dict[str, Any] = {"by": caller.actor, "paid_on": paid_on, "note": note, "reason": reason, "key": key}
         return invoices_pay.pay(conn, found.id, wish.amount, **more)
 
     return shown(services.database.transact("the payment", write))

@@ -11,6 +11,7 @@ from jobs.operator_file import OperatorFileWrong
 from storage import invoice_orders
 from storage.database import Database
 from storage.errors import SettingWrong
+from storage.errors_invoices import MonthNotOver
 from storage.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def run_ordered(settings: Settings, database: Database) -> Report | None:
     report, outcome = None, ""
     try:
         report = run(database, creditor_of(settings), order.month, by=order.by)
-    except (OperatorFileWrong, SettingWrong) as error:
+    except (OperatorFileWrong, SettingWrong, MonthNotOver) as error:
         outcome = str(error).partition("\n")[0]
     with database.begin() as conn:
         invoice_orders.end(conn, order, outcome)

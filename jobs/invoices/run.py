@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
@@ -22,11 +22,14 @@ from engine.invoicing.days import month_of
 from storage import clock, organisations
 from storage.database import Database, is_lost
 from storage.errors import StorageError
+from storage.errors_invoices import MonthNotOver
 from storage.invoices_issue import Billing, Made
 
 PAGE: Final = 200
 BATCH: Final = 20
 FAULTS_KEPT: Final = 100
+FIRST_ZONE: Final = timedelta(hours=14)
+"""How far the first zone on Earth is ahead of UTC: there a month ends first."""
 log = logging.getLogger(__name__)
 WAITING: Final = (
     "FROM org_billing_config o WHERE o.pay_by_invoice AND (o.auto_invoices OR NOT :automatic) AND NOT EXISTS "
@@ -114,9 +117,11 @@ def run(
     """Issue the invoices of a month that is over. automatic: only for those whose invoices are issued by themselves.
 
     again: only for those for whom it failed before. tell: is called after each batch. A month that is not over yet
-    somewhere fails there, and there alone.
+    somewhere fails there, and there alone. Raises MonthNotOver where it is over nowhere.
     """
     report = Report(first_of(month))
+    with database.begin() as conn:
+        ended_somewhere(conn, month)
     billing = Billing(creditor)
     for page in _pages(database, report.month, automatic=automatic, again=again):
         for batch in (page[start : start + BATCH] for start in range(0, len(page), BATCH)):
@@ -130,6 +135,13 @@ def run(
 def first_of(month: date) -> date:
     """Return the first day of the month of a day."""
     return month_of(month.year, month.month)[0]
+
+
+def ended_somewhere(conn: Connection, month: date) -> None:
+    """Raise MonthNotOver for a month that is not over anywhere on Earth."""
+    _, last_on = month_of(month.year, month.month)
+    if (clock.now(conn) + FIRST_ZONE).date() <= last_on:
+        raise MonthNotOver(month, "any zone")
 
 
 def _pages(database: Database, month: date, *, automatic: bool, again: bool) -> Iterator[list[UUID]]:

@@ -106,6 +106,23 @@ def test_invoice_is_previewed_issued_shown_paid_and_credited(site: Site, payer: 
     assert site.admin.get(f"{BILLING}/invoices/F1-1").status_code == 404
 
 
+def test_payment_that_is_told_again_with_its_key_is_booked_once(site: Site, payer: Tenant, month: str) -> None:
+    number, other = issue(site, payer, month).json()["number"], site.tenant()
+    about, keyed = f"{BILLING}/invoices/{number}/paid", {"Idempotency-Key": f"k-{other.customer_id}"}
+
+    def pay(wish: dict[str, str]) -> httpx.Response:
+        return site.admin.post(about, json=wish, headers=keyed)
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(pay, [{"amount": "20"}] * 8))
+    assert {(each.status_code, each.json()["open"]) for each in answers} == {(200, "32.97")}
+    differs = pay({"amount": "21"})
+    assert (differs.status_code, differs.json()["code"]) == (409, "PAYMENT_REFUSED")
+    assert "used before" in differs.text
+    shown = site.admin.get(f"{BILLING}/invoices/{number}").json()
+    assert [each["amount"] for each in shown["payments"]] == ["20.00"]
+
+
 def test_who_changed_a_price_paid_or_credited_says_why_and_it_is_kept_and_audited(
     site: Site, payer: Tenant, month: str
 ) -> None:
@@ -167,6 +184,10 @@ def test_running_month_and_nothing_to_pay_for_are_409(site: Site, payer: Tenant,
     with site.database.begin() as conn:
         running = f"{clock.now(conn):%Y-%m}"
     assert issue(site, payer, running).json()["code"] == "MONTH_NOT_OVER"
+    everybody = site.admin.post(f"{BILLING}/generate", json={"month": "2099-01"})
+    assert (everybody.status_code, everybody.json()["code"]) == (409, "MONTH_NOT_OVER")
+    with site.database.begin() as conn:
+        assert conn.execute(text("SELECT count(*) FROM invoice_runs WHERE month = '2099-01-01'")).scalar_one() == 0
     assert issue(site, site.tenant(), month).json()["code"] == "NOTHING_TO_INVOICE"
 
 

@@ -10,6 +10,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from jobs.invoices.creditor import creditor_of
+from jobs.invoices.run import ended_somewhere
 from storage import clock, invoice_orders, invoices, invoices_open, reminders_review
 from web.auth import Caller
 from web.inputs import bounded_query, identifier
@@ -63,6 +64,7 @@ async def generate(request: HttpRequest, services: TheServices) -> Response[Any]
         month, _ = month_named(form.get("month", ""))
         creditor_of(services.settings)  # the controller reads the same file: who orders is told now what is wrong
         with services.database.begin() as conn:
+            ended_somewhere(conn, month)
             is_new = invoice_orders.ask(conn, month, by=caller.actor)
         if not is_new:
             return f"{month:%Y-%m} is on order already; below is how far it is."
