@@ -263,11 +263,21 @@ def _tell_impatience(context: Context, needs: Sequence[Need], now: datetime, fen
         kind = ALERT_KINDS.get(signature, "repair_failed")
         words = (
             f"{len(group)} servers on host {host} have been at `{signature}` since {since:%Y-%m-%d %H:%M} UTC, "
-            f"for one {group[0].seat.id}: {group[0].advice.reason}"
+            f"for one {group[0].seat.id}: {group[0].advice.reason}{_in_the_end(signature, group[0].seat.id)}"
         )
         with by_itself("an alert"), context.database.begin() as conn:
             check(conn, fence)
             raise_alert(conn, kind, words, key=f"{kind}:{host}:{signature}:{since.isoformat()}")
+
+
+def _in_the_end(signature: str, server_id: UUID) -> str:
+    """Return what a person has to know of a host that does not show a server: nothing is concluded from that, ever."""
+    if ALERT_KINDS.get(signature) != "host_unknown":
+        return ""
+    return (
+        "; a tenant that its host has lost is billed on until somebody deletes it, "
+        f"this one by `POST /api/admin/tenants/{server_id}/delete`"
+    )
 
 
 def boot(context: Context, policy: Policy, fence: Fence, host: str) -> int:

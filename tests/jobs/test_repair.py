@@ -7,7 +7,9 @@ from uuid import UUID
 import pytest
 
 from jobs.controller import Controller
+from storage import metering
 from tests.jobs.floor import Floor
+from tests.jobs.orders import order
 
 
 @pytest.fixture
@@ -103,6 +105,26 @@ def test_a_host_that_lists_nothing_has_lost_its_servers_not_stopped_them(
         floor.tick(controller)
     assert floor.seat(server).observed == "unknown"
     assert floor.host.made("start") == []
+
+
+def test_who_is_told_of_a_lost_tenant_reads_that_it_is_billed_on_and_what_ends_that(
+    floor: Floor, controller: Controller, server: UUID
+) -> None:
+    with floor.begin() as conn:
+        metering.created(conn, server, source="observed")
+    floor.tick(controller)
+    floor.host.hidden.add(str(server))
+    floor.tick(controller)
+    floor.advance(0.3)
+    floor.tick(controller)
+    words = floor.scalar("SELECT text FROM alerts WHERE kind = 'host_unknown'")
+    assert "is billed on until somebody deletes it" in words
+    assert f"`POST /api/admin/tenants/{server}/delete`" in words
+    ended = "SELECT count(*) FROM tenant_billing_lifecycle WHERE server_id = :id AND event = 'deleted'"
+    assert floor.scalar(ended, id=server) == 0
+    order(floor, server, "delete_server")
+    floor.run(controller)
+    assert (floor.seat(server).lifecycle, floor.scalar(ended, id=server)) == ("deleted", 1)
 
 
 def test_a_server_that_crashes_again_and_again_is_left_alone_for_longer(
