@@ -49,6 +49,8 @@ class Billed:
     def work(self) -> None:
         for _ in range(4):  # a letter that left moves its invoice on, which the next round sees
             self.floor.run(self.controller)
+            for rounds in self.controller.beside:
+                rounds.wait(30)  # a letter that a thread has taken moves its invoice on only when it has left
             self.controller.reminders.send()
 
     @property
