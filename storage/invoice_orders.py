@@ -24,7 +24,8 @@ BEGIN: Final = text("UPDATE invoice_orders SET begun_at = coalesce(begun_at, :no
 END: Final = text("UPDATE invoice_orders SET ended_at = :now, outcome = :outcome WHERE id = :id AND ended_at IS NULL")
 DONE: Final = text(
     "SELECT count(*) FILTER (WHERE r.outcome = 'issued'), count(*) FILTER (WHERE r.outcome = 'nothing'), "
-    "count(*) FILTER (WHERE r.outcome = 'failed'), coalesce(sum(i.total), 0) FROM invoice_runs r "
+    "count(*) FILTER (WHERE r.outcome = 'failed'), coalesce(sum(i.total), 0), "
+    "count(*) FILTER (WHERE r.outcome = 'issued' AND r.reason <> '') FROM invoice_runs r "
     "LEFT JOIN invoices i ON i.id = r.invoice_id WHERE r.month = :month AND r.at >= :since AND r.at <= :until"
 )
 LEFT: Final = text(
@@ -36,7 +37,8 @@ LEFT: Final = text(
 )
 FAULTS: Final = text(
     "SELECT r.customer_id, c.name, r.reason FROM invoice_runs r JOIN customers c ON c.id = r.customer_id "
-    "WHERE r.month = :month AND r.outcome = 'failed' AND r.at >= :since AND r.at <= :until "
+    "WHERE r.month = :month AND r.outcome = :what AND (r.outcome = 'failed' OR r.reason <> '') "
+    "AND r.at >= :since AND r.at <= :until "
     "ORDER BY c.name, c.id LIMIT :limit"
 )
 
@@ -56,7 +58,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An organisation whose invoice could not be issued."""
+    """An organisation whose invoice could not be issued, or was and has something wrong with it."""
 
     customer_id: UUID
     name: str
@@ -76,6 +78,9 @@ class Progress:
     left: int
     """Organisations that nobody has come to yet; none once it has ended."""
     faults: tuple[Fault, ...]
+    warned: int
+    """Of those issued, how many lack something, such as the place of their recipient."""
+    warnings: tuple[Fault, ...]
 
 
 def ask(conn: Connection, month: date, *, by: str) -> bool:
@@ -98,13 +103,16 @@ def end(conn: Connection, order: Order, outcome: str = "") -> None:
 
 
 def newest(conn: Connection, *, faults: int = 20) -> Progress | None:
-    """Return how far the newest order is, with its first faults; None: there never was one."""
+    """Return how far the newest order is, with its first faults and warnings; None: there never was one."""
     row = conn.execute(text(f"{FIND} ORDER BY asked_at DESC, id LIMIT 1")).one_or_none()
     if row is None:
         return None
     order = Order(*row)
     about = {"month": order.month, "since": order.asked_at, "until": order.ended_at or clock.now(conn)}
-    issued, nothing, failed, total = conn.execute(DONE, about).one()
+    issued, nothing, failed, total, warned = conn.execute(DONE, about).one()
     left: int = 0 if order.ended_at else conn.execute(LEFT, about).scalar_one()
-    found = tuple(Fault(*each) for each in conn.execute(FAULTS, {**about, "limit": faults}))
-    return Progress(order, issued, nothing, failed, total, left, found)
+    found, lacking = (
+        tuple(Fault(*each) for each in conn.execute(FAULTS, {**about, "what": what, "limit": faults}))
+        for what in ("failed", "issued")
+    )
+    return Progress(order, issued, nothing, failed, total, left, found, warned, lacking)

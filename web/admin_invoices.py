@@ -106,7 +106,7 @@ def issue_invoice(request: HttpRequest, services: TheServices, customer_id: Path
     if made is None:
         words = f"There is nothing to pay for in {month:%Y-%m}. No number was used."
         raise conflict("NOTHING_TO_INVOICE", words)
-    return shown(made)
+    return {**shown(made), "withoutAddress": not made.invoice.debtor.has_place}
 
 
 @post("/billing/generate", opt={"takes": GenerateWish}, status_code=200, sync_to_thread=True)
@@ -119,7 +119,9 @@ def generate_invoices(request: HttpRequest, services: TheServices, body: RawBody
     report = monthly.run(services.database, creditor, month, by=caller.actor, automatic=wish.automatic)
     faults = [{"customerId": str(customer), "reason": reason} for customer, reason in report.faults]
     counts = {"issued": report.issued, "nothing": report.nothing, "failed": report.failed}
-    return {"month": wish.month, **counts, "total": str(report.total), "faults": faults}
+    lacking = [{"customerId": str(customer), "name": name} for customer, name in report.warnings]
+    more = {"warned": report.warned, "withoutAddress": lacking, "faults": faults}
+    return {"month": wish.month, **counts, "total": str(report.total), **more}
 
 
 @get("/billing/invoices", sync_to_thread=True)

@@ -44,6 +44,14 @@ class Party:
     email: str | None = None
     vat_id: str | None = None
 
+    @property
+    def has_place(self) -> bool:
+        """Return whether it names a place: without one of its recipient an invoice is none for the tax office.
+
+        Swiss VAT act, art. 26. A street is not asked for: not every village has them.
+        """
+        return bool(self.postal_code.strip() and self.town.strip())
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

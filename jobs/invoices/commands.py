@@ -22,7 +22,7 @@ from engine.invoicing.invoice import Invoice
 from jobs.invoices import usage as usage_of
 from jobs.invoices.creditor import creditor_of, previewer_of
 from jobs.invoices.papers import paper_of
-from jobs.invoices.run import Report, waiting
+from jobs.invoices.run import NO_PLACE, Report, waiting
 from jobs.invoices.run import run as issue_all
 from storage import clock, invoices, migrate, organisations
 from storage.beside import data_option
@@ -109,13 +109,19 @@ def run(month: str | None, automatic: bool, by: str | None, form: str) -> None:
 
             report = issue_all(database, creditor, first_on, by=_who(by), automatic=automatic, tell=tell)
     counts = {"issued": report.issued, "nothing": report.nothing, "failed": report.failed, "total": str(report.total)}
+    lacking = [{"customerId": str(customer), "name": name} for customer, name in report.warnings]
     if form == "json":
         faults = [{"customerId": str(customer), "reason": reason} for customer, reason in report.faults]
-        click.echo(json.dumps({"month": f"{first_on:%Y-%m}", **counts, "faults": faults}))
+        more = {"warned": report.warned, "withoutAddress": lacking, "faults": faults}
+        click.echo(json.dumps({"month": f"{first_on:%Y-%m}", **counts, **more}))
     else:
         click.echo(f"{first_on:%Y-%m}: " + ", ".join(f"{name} {value}" for name, value in counts.items()))
         for customer, reason in report.faults:
             click.echo(f"  {customer}: {reason}")
+        if report.warned:
+            click.echo(f"{report.warned} of those issued lack something: credit and issue anew once it is known")
+        for customer, _ in report.warnings:
+            click.echo(f"  {customer}: {NO_PLACE}")
     if report.failed:
         raise SystemExit(1)
 
@@ -188,11 +194,15 @@ def _who(by: str | None) -> str:
 
 def _show(found: Issued, form: str) -> None:
     if form == "json":
-        more = {"state": found.state, "paid": str(found.paid), "open": str(found.open)}
+        more: dict[str, Any] = {"state": found.state, "paid": str(found.paid), "open": str(found.open)}
+        more["withoutAddress"] = not found.invoice.debtor.has_place
         click.echo(json.dumps({**json.loads(found.document), **more}, ensure_ascii=False, sort_keys=True))
         return
     state = f"{found.state}, {found.open} {found.currency} open" if found.kind == "invoice" else "credit note"
-    click.echo("\n".join([*_told(found.invoice), f"{state}; reference {found.reference or 'none'}"]))
+    lines = [*_told(found.invoice), f"{state}; reference {found.reference or 'none'}"]
+    if not found.invoice.debtor.has_place:
+        lines.append(f"warning: {NO_PLACE}")
+    click.echo("\n".join(lines))
 
 
 def _told(found: Invoice) -> Iterator[str]:

@@ -24,10 +24,12 @@ from storage.database import Database, is_lost
 from storage.errors import StorageError
 from storage.errors_invoices import MonthNotOver
 from storage.invoices_issue import Billing, Made
+from storage.organisations import Organisation
 
 PAGE: Final = 200
 BATCH: Final = 20
 FAULTS_KEPT: Final = 100
+NO_PLACE: Final = "it names no place of its recipient"
 FIRST_ZONE: Final = timedelta(hours=14)
 """How far the first zone on Earth is ahead of UTC: there a month ends first."""
 log = logging.getLogger(__name__)
@@ -74,7 +76,11 @@ class Report:
     nothing: int = 0
     """Organisations with nothing to pay for."""
     failed: int = 0
+    warned: int = 0
+    """Of those issued, how many name no place of their recipient."""
     total: Decimal = Decimal("0.00")
+    warnings: list[tuple[UUID, str]] = field(default_factory=list)
+    """The first hundred of these organisations, and their names."""
     faults: list[tuple[UUID, str]] = field(default_factory=list)
     """The first hundred that failed, and why; the next run tries them again."""
 
@@ -160,16 +166,22 @@ def _pages(database: Database, month: date, *, automatic: bool, again: bool) -> 
 def _issue(database: Database, billing: Billing, customers: Sequence[UUID], report: Report, by: str) -> bool:
     """Issue for some organisations in one transaction; of several, none where one of them cannot be. Tell whether."""
 
-    def work(conn: Connection) -> list[Made | None]:
+    def work(conn: Connection) -> list[tuple[Organisation, Made | None]]:
         found = organisations.of(conn, customers)
         made = billing.issue_many(conn, found, report.month, by=by)
         rows = [
-            _row(report.month, customer, "issued" if each else "nothing", each)
-            for customer, each in zip(customers, made, strict=True)
+            _row(
+                report.month,
+                organisation.customer_id,
+                "issued" if each else "nothing",
+                each,
+                _warning(organisation, each),
+            )
+            for organisation, each in zip(found, made, strict=True)
         ]
         now = clock.now(conn)
         conn.execute(NOTE, [{**row, "now": now} for row in rows])
-        return made
+        return list(zip(found, made, strict=True))
 
     try:
         made = database.transact(f"invoices of {report.month:%Y-%m}", work)
@@ -183,13 +195,22 @@ def _issue(database: Database, billing: Billing, customers: Sequence[UUID], repo
             log.exception("the invoice of organisation %s could not be made", customers[0])
         _failed(database, customers[0], report, error)
         return True
-    for each in made:
+    for organisation, each in made:
         if each is None:
             report.nothing += 1
         else:
             report.issued += 1
             report.total += each.total
+            if _warning(organisation, each):
+                report.warned += 1
+                if len(report.warnings) < FAULTS_KEPT:
+                    report.warnings.append((organisation.customer_id, organisation.name))
     return True
+
+
+def _warning(organisation: Organisation, made: Made | None) -> str:
+    """Return what is wrong with an invoice that was issued all the same; empty: nothing."""
+    return "" if made is None or organisation.party.has_place else NO_PLACE
 
 
 def _failed(database: Database, customer: UUID, report: Report, error: Exception) -> None:

@@ -128,7 +128,7 @@ invoice_runs = Table(
     Column("customer_id", Uuid, ForeignKey("customers.id"), primary_key=True),
     required("outcome"),  # a failed one is tried again by the next run
     Column("invoice_id", Uuid, ForeignKey("invoices.id")),
-    required("reason", server_default=""),
+    required("reason", server_default=""),  # why it failed; of one that was issued, what it lacks
     instant("at", nullable=False),
     CheckConstraint("outcome IN ('issued', 'nothing', 'failed')", name="outcome"),
 )

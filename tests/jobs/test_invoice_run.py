@@ -26,9 +26,10 @@ from jobs.invoices.creditor import creditor_of, read_creditor
 from jobs.invoices.ordered import run_ordered
 from jobs.invoices.run import first_of, run, waiting
 from jobs.operator_file import OperatorFileWrong
-from storage import invoice_orders, prices
+from storage import invoice_orders, invoices, prices
 from storage.errors import SettingWrong
 from storage.errors_invoices import TooLargeToInvoice
+from storage.invoices_issue import Billing
 from storage.usage import Told, take
 from tests.storage.deployment import Deployment
 from tests.storage.metered import CREDITOR, Books
@@ -68,6 +69,34 @@ def test_run_gives_each_payer_by_invoice_theirs_once(books: Books) -> None:
     assert (again.issued, again.nothing) == (0, 1)
     rows = books.deployment.rows("SELECT customer_id, outcome FROM invoice_runs WHERE outcome = 'issued'")
     assert {row["customer_id"] for row in rows} == set(with_tenants)
+
+
+def test_who_has_no_address_is_issued_and_named_in_the_report(books: Books) -> None:
+    books.organisation("alpha", postal_code="8001", town="Zürich")
+    lacking = books.organisation("beta", postal_code="8001")
+    nowhere = books.organisation("gamma", auto_invoices=True)
+    books.organisation()  # without an address too, and with nothing to pay for
+    automatic = run(books.deployment.database, CREDITOR, books.month, by="test", automatic=True)
+    assert (automatic.issued, automatic.warned, automatic.warnings) == (1, 1, [(nowhere, "A")])
+    month = f"{books.month:%Y-%m}"
+    told = call(books, "run", "--month", month, "--format", "json")
+    found = json.loads(told.stdout)
+    assert (told.exit_code, found["issued"], found["warned"], found["failed"]) == (0, 2, 1, 0)
+    assert found["withoutAddress"] == [{"customerId": str(lacking), "name": "A"}]
+    with books.deployment.begin() as conn:
+        issued = invoices.of_month(conn, lacking, books.month)
+        assert issued is not None
+        Billing(CREDITOR).credit(conn, issued.id, by="test")
+    again = call(books, "issue", str(lacking), "--month", month)
+    assert (again.exit_code, "warning: it names no place of its recipient" in again.stdout) == (0, True)
+    delta = books.organisation("delta")
+    said = call(books, "run", "--month", month).stdout
+    assert "1 of those issued lack something" in said
+    assert f"  {delta}: it names no place of its recipient" in said
+    rows = books.deployment.rows(
+        "SELECT customer_id, reason FROM invoice_runs WHERE reason <> '' AND outcome = 'issued'"
+    )
+    assert {row["customer_id"] for row in rows} == {lacking, nowhere, delta}
 
 
 def test_order_that_is_cut_short_is_gone_on_with_and_tells_how_far_it_is(books: Books) -> None:
@@ -276,6 +305,7 @@ def test_commands_preview_issue_and_show(books: Books, tmp_path: Path) -> None:
     assert made.exit_code == 0
     number = numbers(books)[0]
     assert "open, 52.97 CHF open; reference RF" in made.stdout
+    assert "warning" not in made.stdout
     found = call(books, "show", number, "--format", "json", "--pdf", str(tmp_path / "invoice.pdf"))
     assert (json.loads(found.stdout)["state"], json.loads(found.stdout)["total"]) == ("open", "52.97")
     drawn = (tmp_path / "invoice.pdf").read_bytes()

@@ -175,6 +175,7 @@ def test_month_is_generated_for_everybody_once(site: Site, payer: Tenant, month:
     first = site.admin.post(f"{BILLING}/generate", json={"month": month}).json()
     assert first["issued"] >= 1
     assert first["failed"] == 0
+    assert first["warned"] == len(first["withoutAddress"])
     second = site.admin.post(f"{BILLING}/generate", json={"month": month}).json()
     assert (second["issued"], second["failed"]) == (0, 0)
     assert site.admin.post(f"{BILLING}/generate", json={"month": "2030-13"}).status_code == 400

@@ -69,7 +69,7 @@ def test_preview_without_an_address_says_what_is_missing(bills: Bills, desk: Bro
 def test_everybody_is_issued_a_month_by_an_order_that_the_controller_carries_out(
     site: Site, bills: Bills, desk: Browser
 ) -> None:
-    tenant, lost = bills.payer(), bills.payer()
+    tenant, lost, nowhere = bills.payer(), bills.payer(), bills.payer(town="")
     settings = site.app.state.services.settings
     with site.database.begin() as conn:
         conn.execute(
@@ -89,6 +89,9 @@ def test_everybody_is_issued_a_month_by_an_order_that_the_controller_carries_out
     shown = desk.open(PAGE).text
     assert "for everybody: done" in shown
     assert "1 failed" in shown
+    assert " of those issued lack something" in shown
+    assert f'/admin/billing/organisations/{nowhere.customer_id}"' in desk.answer.text
+    assert "it names no place of its recipient" in shown
     assert invoice.number in shown
     assert "poison" in shown
     assert "<script>alert" not in desk.answer.text
