@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from storage import intents, policies
+from storage import intents, policies, processes
 from storage.gather import World
 from tests.web.site import Site
 
@@ -155,8 +155,9 @@ def test_process_of_an_older_version_or_policy_is_counted_and_named(site: Site) 
             text(
                 "INSERT INTO processes (role, pid, version, policy_digest, seen_at) VALUES "
                 "('worker repair', 7, '0.0.1', 'x', clock_timestamp()), "
-                "('controller', 8, (SELECT version FROM processes LIMIT 1), 'older', clock_timestamp())"
-            )
+                "('controller', 8, :ours, 'older', clock_timestamp())"
+            ),
+            {"ours": processes.own_version()},
         )
         conn.execute(text("UPDATE policy_in_force SET since = since - interval '1 minute'"))
         ids = list(conn.execute(text("SELECT id FROM processes WHERE pid IN (7, 8)")).scalars())
