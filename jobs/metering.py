@@ -17,9 +17,10 @@ from sqlalchemy import Connection, text
 
 from jobs.hosts.base import HostError, NotOffered, Tenant
 from jobs.logs import say
-from storage import clock, metering
+from storage import clock
 from storage.database import Database
-from storage.metering import Down, Source
+from storage.invoicing import metering
+from storage.invoicing.metering import Down, Source
 
 EVERY_SECONDS: Final = 60.0
 BATCH: Final = 200

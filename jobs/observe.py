@@ -23,11 +23,12 @@ from jobs.context import Context
 from jobs.hosts.base import HostError, HostUnavailable, Observation
 from jobs.isolation import by_itself, made_anew_each_tick
 from jobs.logs import say
-from storage import clock, metering, policies, servers
+from storage import clock, policies, servers
+from storage.invoicing import metering
+from storage.invoicing.metering import Down
 from storage.leases import Fence
 from storage.ledger_batch import lock
 from storage.ledger_servers import Moved, due_servers, move_server
-from storage.metering import Down
 from storage.servers import Change, Known
 from storage.stale_locks import HOLDERS
 

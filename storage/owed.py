@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from engine.model import OVERDUE, Policy
-from storage.invoices import CREDITED
+from storage.invoicing.invoices import CREDITED
 from storage.settings import Settings
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from storage.errors import AlreadyTaken
-from storage.errors_invoices import RequestSettled, UnknownRequest
+from storage.invoicing.errors import RequestSettled, UnknownRequest
 
 
 @dataclass(frozen=True, slots=True)

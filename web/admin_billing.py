@@ -13,9 +13,9 @@ from litestar import delete, get, patch, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
 
-from storage import organisations, prices
-from storage.organisations import Organisation
-from storage.prices import FIELDS
+from storage.invoicing import organisations, prices
+from storage.invoicing.organisations import Organisation
+from storage.invoicing.prices import FIELDS
 from web.auth import Caller
 from web.billing_wire import plain
 from web.inputs import (

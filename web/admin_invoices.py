@@ -18,10 +18,11 @@ from jobs.invoices import run as monthly
 from jobs.invoices.bank_file import read_bank_file
 from jobs.invoices.creditor import creditor_of, previewer_of
 from jobs.invoices.usage import read_csv, read_json
-from storage import clock, invoices, invoices_pay, organisations, usage
+from storage import clock
 from storage.database import Database
-from storage.invoices import Issued
-from storage.invoices_issue import Billing
+from storage.invoicing import invoices, invoices_pay, organisations, usage
+from storage.invoicing.invoices import Issued
+from storage.invoicing.invoices_issue import Billing
 from web.admin_billing import customer_of
 from web.auth import Caller
 from web.billing_wire import plain, shown, whole

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from jobs.metering import mirror
 from storage.intents_outbox import Outbox
-from storage.metering import TenantRow
+from storage.invoicing.metering import TenantRow
 from web.auth import Caller
 from web.backups import ordered
 from web.gates import Permitted

@@ -10,7 +10,7 @@ import msgspec
 
 from engine.invoicing.document import to_document
 from engine.invoicing.invoice import Invoice
-from storage.invoices import Issued
+from storage.invoicing.invoices import Issued
 from web.wire import camel, on_the_wire
 
 HIDDEN = frozenset({"id", "customer_id", "corrects", "document", "today"})

@@ -12,8 +12,8 @@ from jobs.invoices.bank_file import BankFileWrong
 from jobs.operator_file import OperatorFileWrong
 from jobs.stripe.checkout import CheckoutRefused, PaymentAway
 from storage import errors as storage
-from storage import errors_invoices as invoices
 from storage.database import is_lost, is_passing
+from storage.invoicing import errors as invoices
 from web.problems import Problem, log, sentence
 
 AGAIN_SOON = {"Retry-After": "2"}

@@ -10,11 +10,12 @@ from litestar.params import RawBody
 from sqlalchemy import Connection, text
 
 from engine.snapshot import Command
-from storage import ledger, metering, policies
+from storage import ledger, policies
 from storage.audit import AuditNote
-from storage.errors_invoices import UnknownTenant
 from storage.intents_outbox import Outbox
-from storage.metering import TenantRow
+from storage.invoicing import metering
+from storage.invoicing.errors import UnknownTenant
+from storage.invoicing.metering import TenantRow
 from web.auth import Caller, signed_in
 from web.gates import permitted
 from web.inputs import Input, decode, line, page_size, query

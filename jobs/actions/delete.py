@@ -11,8 +11,9 @@ from jobs.actions.progress import operation_of, show
 from jobs.actions.targets import locked_server, spec_of, still_permitted
 from jobs.context import Context
 from jobs.hosts.base import HostBusy, HostError, StillRunning
-from storage import metering, operations, operations_settle, policies
+from storage import operations, operations_settle, policies
 from storage.intents import Again, Claim, Done, GiveUp, Outcome
+from storage.invoicing import metering
 from storage.ledger_servers import move_server
 from storage.servers import Server
 

@@ -12,9 +12,10 @@ from jobs.actions.targets import locked_server, spec_of, still_wanted
 from jobs.context import Context
 from jobs.hosts.base import HostBusy, HostError, Observation, ServerMissing
 from jobs.observe import note_observation
-from storage import metering, servers
+from storage import servers
 from storage.intents import Again, Claim, Done, Outcome
-from storage.metering import Down
+from storage.invoicing import metering
+from storage.invoicing.metering import Down
 from storage.servers import Server
 
 STOP_SECONDS = 20.0  # a world is saved in far less; the process that stops us waits a little longer than this

@@ -18,11 +18,12 @@ from jobs.actions.targets import locked_server, may_run, spec_of, still_wanted
 from jobs.context import Context
 from jobs.faults import Moment, pause
 from jobs.hosts.base import HostBusy, HostError, Observation
-from storage import metering, operations, operations_settle, policies, servers
+from storage import operations, operations_settle, policies, servers
 from storage.errors import OperationRefused
 from storage.intents import Again, Claim, Done, GiveUp, Outcome
+from storage.invoicing import metering
+from storage.invoicing.metering import Down
 from storage.ledger_servers import move_server
-from storage.metering import Down
 from storage.operations import Operation
 from storage.slots import slot
 

@@ -24,14 +24,15 @@ from jobs.invoices.creditor import creditor_of, previewer_of
 from jobs.invoices.papers import paper_of
 from jobs.invoices.run import NO_PLACE, Report, waiting
 from jobs.invoices.run import run as issue_all
-from storage import clock, invoices, migrate, organisations
+from storage import clock, migrate
 from storage.beside import data_option
 from storage.commands.terminal import opened
 from storage.database import Database
-from storage.invoices import Issued
-from storage.invoices_issue import Billing
+from storage.invoicing import invoices, organisations
+from storage.invoicing.invoices import Issued
+from storage.invoicing.invoices_issue import Billing
+from storage.invoicing.usage import take
 from storage.settings import Settings
-from storage.usage import take
 
 YEARS: Final = (2000, 2200)
 NAME_CHARACTERS: Final = 40

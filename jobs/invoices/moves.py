@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from engine.model import Policy
 from jobs.context import Context
 from jobs.isolation import by_itself
-from storage import clock, ledger, reminders
+from storage import clock, ledger
+from storage.invoicing import reminders
 from storage.leases import Fence
 
 MOST_A_PASS = 200

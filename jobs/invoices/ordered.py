@@ -8,10 +8,10 @@ from jobs.invoices.creditor import creditor_of
 from jobs.invoices.run import Report, run
 from jobs.logs import say
 from jobs.operator_file import OperatorFileWrong
-from storage import invoice_orders
 from storage.database import Database
 from storage.errors import SettingWrong
-from storage.errors_invoices import MonthNotOver
+from storage.invoicing import invoice_orders
+from storage.invoicing.errors import MonthNotOver
 from storage.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from engine.invoicing.invoice import Invoice
 from jobs.invoices.creditor import fonts_of
-from storage import invoice_papers
 from storage.database import Database
+from storage.invoicing import invoice_papers
 from storage.settings import Settings
 
 

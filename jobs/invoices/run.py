@@ -19,12 +19,13 @@ from sqlalchemy.exc import IntegrityError
 
 from engine.invoicing.creditor import Creditor
 from engine.invoicing.days import month_of
-from storage import clock, organisations
+from storage import clock
 from storage.database import Database, is_lost
 from storage.errors import StorageError
-from storage.errors_invoices import MonthNotOver
-from storage.invoices_issue import Billing, Made
-from storage.organisations import Organisation
+from storage.invoicing import organisations
+from storage.invoicing.errors import MonthNotOver
+from storage.invoicing.invoices_issue import Billing, Made
+from storage.invoicing.organisations import Organisation
 
 PAGE: Final = 200
 BATCH: Final = 20

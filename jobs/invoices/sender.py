@@ -11,9 +11,10 @@ from jobs.invoices.papers import paper_of
 from jobs.letters import forms
 from jobs.logs import say
 from jobs.mail import Letter, MailDelayed, Mailer, MailRefused, MailUncertain, pause_seconds
-from storage import policies, reminders
+from storage import policies
 from storage.database import Database
-from storage.reminders import Reminder
+from storage.invoicing import reminders
+from storage.invoicing.reminders import Reminder
 from storage.settings import Settings
 
 AT_ONCE = 20

@@ -12,8 +12,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.invoicing.metered import UsageKind
-from storage.errors_invoices import UsageRefused
-from storage.usage import MOST_FAULTS, Told
+from storage.invoicing.errors import UsageRefused
+from storage.invoicing.usage import MOST_FAULTS, Told
 
 if TYPE_CHECKING:
     import httpx

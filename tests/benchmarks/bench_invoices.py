@@ -18,8 +18,8 @@ import psycopg
 from engine.invoicing.days import month_of
 from jobs.invoices.run import Report
 from jobs.invoices.run import run as issue_all
-from storage import prices
 from storage.embedded import Postgres
+from storage.invoicing import prices
 from storage.migrate import upgrade
 from tests.benchmarks.table import Row
 from tests.storage.deployment import Deployment

@@ -26,11 +26,11 @@ from jobs.invoices.creditor import creditor_of, read_creditor
 from jobs.invoices.ordered import run_ordered
 from jobs.invoices.run import first_of, run, waiting
 from jobs.operator_file import OperatorFileWrong
-from storage import invoice_orders, invoices, prices
 from storage.errors import SettingWrong
-from storage.errors_invoices import TooLargeToInvoice
-from storage.invoices_issue import Billing
-from storage.usage import Told, take
+from storage.invoicing import invoice_orders, invoices, prices
+from storage.invoicing.errors import TooLargeToInvoice
+from storage.invoicing.invoices_issue import Billing
+from storage.invoicing.usage import Told, take
 from tests.storage.deployment import Deployment
 from tests.storage.metered import CREDITOR, Books
 

@@ -15,7 +15,7 @@ from jobs.controller import Controller
 from jobs.hosts.base import HostUnavailable, Tenant
 from jobs.invoices.automatic import run_by_itself
 from jobs.metering import Mirrored, mirror
-from storage import metering, organisations
+from storage.invoicing import metering, organisations
 from tests.jobs.floor import Floor
 from tests.jobs.orders import order, ordered
 from tests.storage.metered import Books

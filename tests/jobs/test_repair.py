@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from jobs.controller import Controller
-from storage import metering
+from storage.invoicing import metering
 from tests.jobs.floor import Floor
 from tests.jobs.orders import order
 

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from engine.invoicing.creditor import Creditor
-from storage import organisations, prices
-from storage.invoices_issue import Billing
+from storage.invoicing import organisations, prices
+from storage.invoicing.invoices_issue import Billing
 from tests.factories import party
 from tests.storage.deployment import Deployment
 

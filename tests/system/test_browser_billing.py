@@ -12,9 +12,10 @@ import pytest
 from playwright.sync_api import Browser
 from sqlalchemy import text
 
-from storage import invoice_orders, invoices_pay, logins
+from storage import logins
 from storage.embedded import Redis
-from storage.invoices_issue import Billing
+from storage.invoicing import invoice_orders, invoices_pay
+from storage.invoicing.invoices_issue import Billing
 from tests.databases import Databases
 from tests.jobs.invoices.papers import bank_xml, entry_xml, payment_xml
 from tests.system.people import Person

@@ -20,8 +20,9 @@ from sqlalchemy import text
 from jobs.certificates import certificates
 from jobs.hosts.base import ServerSpec
 from jobs.hosts.local.host import LocalHost, default_commands, stop_everything
-from storage import accounts, metering, policies, servers
+from storage import accounts, policies, servers
 from storage.database import Database
+from storage.invoicing import metering
 from storage.settings import SHIPPED_POLICY, Settings
 from web.app import create_app
 from web.auth import FailureLimit

@@ -9,7 +9,8 @@ from uuid import UUID
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from storage import accounts, invoices, invoices_open, organisations, reminders_review
+from storage import accounts
+from storage.invoicing import invoices, invoices_open, organisations, reminders_review
 from web.inputs import bounded_query, identifier
 from web.pages.billing_words import ADDRESS, address_fields, address_of, download, paper, words
 from web.pages.forms import form_of

@@ -19,8 +19,8 @@ from web.inputs import email_address, line
 from web.problems import SAFE_HEADERS, bad_input
 
 if TYPE_CHECKING:
-    from storage.invoices import Issued
-    from storage.organisations import Organisation
+    from storage.invoicing.invoices import Issued
+    from storage.invoicing.organisations import Organisation
     from storage.settings import Settings
     from web.services import Services
 

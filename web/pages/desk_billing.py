@@ -11,7 +11,8 @@ from litestar.handlers import HTTPRouteHandler
 
 from jobs.invoices.creditor import creditor_of
 from jobs.invoices.run import ended_somewhere
-from storage import clock, invoice_orders, invoices, invoices_open, reminders_review
+from storage import clock
+from storage.invoicing import invoice_orders, invoices, invoices_open, reminders_review
 from web.auth import Caller
 from web.inputs import bounded_query, identifier
 from web.pages.billing_words import month_named, words

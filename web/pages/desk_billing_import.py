@@ -17,9 +17,10 @@ from litestar.handlers import HTTPRouteHandler
 
 from jobs.invoices.bank_file import MOST_BYTES, BankFileWrong, read_bank_file
 from jobs.invoices.words import amount_text
-from storage import clock, invoices, invoices_pay
-from storage.invoices import Issued
-from storage.invoices_pay import Imported
+from storage import clock
+from storage.invoicing import invoices, invoices_pay
+from storage.invoicing.invoices import Issued
+from storage.invoicing.invoices_pay import Imported
 from web.auth import Caller
 from web.pages.desk_billing import PAGE, billing
 from web.pages.desk_words import deed

@@ -14,17 +14,10 @@ from sqlalchemy import Connection
 from engine.invoicing.crediting import left_of
 from jobs.invoices.creditor import creditor_of
 from jobs.invoices.words import amount_text
-from storage import (
-    clock,
-    invoices,
-    invoices_audit,
-    invoices_pay,
-    ledger_invoices,
-    policies,
-    reminders_review,
-)
-from storage.invoices import Issued
-from storage.invoices_issue import Billing
+from storage import clock, ledger_invoices, policies
+from storage.invoicing import invoices, invoices_audit, invoices_pay, reminders_review
+from storage.invoicing.invoices import Issued
+from storage.invoicing.invoices_issue import Billing
 from web.auth import Caller
 from web.inputs import line
 from web.pages.billing import number_in_path

@@ -15,9 +15,10 @@ from sqlalchemy import Connection
 from engine.invoicing.invoice import Invoice
 from jobs.invoices.creditor import creditor_of, previewer_of
 from jobs.invoices.words import amount_text
-from storage import accounts, audit, clock, invoices, organisations
+from storage import accounts, audit, clock
 from storage.audit import AuditNote
-from storage.invoices_issue import Billing
+from storage.invoicing import invoices, organisations
+from storage.invoicing.invoices_issue import Billing
 from web.auth import Caller
 from web.inputs import bounded_query, identifier, zone_name
 from web.pages.billing_words import ADDRESS, address_fields, address_of, month_named, preview_paper

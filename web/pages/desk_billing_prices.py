@@ -8,7 +8,8 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from storage import clock, prices
+from storage import clock
+from storage.invoicing import prices
 from web.auth import Caller
 from web.inputs import line
 from web.pages.billing_words import amount_of, day_of

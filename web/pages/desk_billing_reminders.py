@@ -9,7 +9,8 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection
 
-from storage import clock, policies, reminders_review
+from storage import clock, policies
+from storage.invoicing import reminders_review
 from storage.ledger_invoices import InvoiceMoved
 from web.auth import Caller
 from web.inputs import identifier

@@ -17,8 +17,9 @@ from engine.load import bundle, load_texts
 from jobs.controller import Controller
 from jobs.invoices.pdf import pdf_of
 from jobs.mail import Letter, MailRefused, MailUncertain
-from storage import accounts, invoice_papers, invoices_pay, organisations, policies
-from storage.invoices import Issued
+from storage import accounts, policies
+from storage.invoicing import invoice_papers, invoices_pay, organisations
+from storage.invoicing.invoices import Issued
 from storage.settings import SHIPPED_POLICY
 from tests.jobs.floor import Floor, words_of
 from tests.jobs.invoices.papers import codes

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from engine.invoicing.metered import UsageKind
 from jobs.invoices import usage
 from jobs.invoices.commands import invoice
-from storage.errors_invoices import UsageRefused
-from storage.usage import take
+from storage.invoicing.errors import UsageRefused
+from storage.invoicing.usage import take
 from tests.storage.deployment import Deployment
 from tests.storage.metered import Books
 

@@ -11,9 +11,10 @@ from uuid import UUID
 from sqlalchemy import text
 
 from jobs.invoices.creditor import read_creditor
-from storage import clock, ledger_invoices, organisations, policies, prices
-from storage.invoices import Issued
-from storage.invoices_issue import Billing
+from storage import clock, ledger_invoices, policies
+from storage.invoicing import organisations, prices
+from storage.invoicing.invoices import Issued
+from storage.invoicing.invoices_issue import Billing
 from tests.web.site import Site, Tenant
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "deploy" / "invoice.yaml"

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from storage import invoices_pay, organisations
-from storage.invoices_issue import Billing
+from storage.invoicing import invoices_pay, organisations
+from storage.invoicing.invoices_issue import Billing
 from tests.web.pages.bills import ADDRESS, Bills
 from tests.web.pages.browser import Browser
 from tests.web.site import Site, Tenant

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from jobs.invoices.ordered import run_ordered
-from storage import invoice_papers, invoices, ledger_invoices, policies, reminders
-from storage.invoices import Issued
+from storage import ledger_invoices, policies
+from storage.invoicing import invoice_papers, invoices, reminders
+from storage.invoicing.invoices import Issued
 from tests.jobs.invoices.papers import bank_xml, entry_xml, payment_xml
 from tests.web.pages.bills import ADDRESS, Bills
 from tests.web.pages.browser import Browser

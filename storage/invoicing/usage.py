@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 
 from engine.invoicing.metered import UsageKind
 from storage import clock
-from storage.errors_invoices import UsageRefused
-from storage.invoices import STANDS
+from storage.invoicing.errors import UsageRefused
+from storage.invoicing.invoices import STANDS
 
 MOST_FAULTS: Final = 20
 TENANTS: Final = text(

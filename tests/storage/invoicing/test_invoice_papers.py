@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from storage import invoice_papers
+from storage.invoicing import invoice_papers
 from tests.storage.deployment import Deployment, together
 from tests.storage.metered import Books
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from storage import clock
 from storage.alerts import raise_alert
-from storage.invoices import STANDS
+from storage.invoicing.invoices import STANDS
 
 MOST_NAMED: Final = 5
 # Months that were billed, and those that a run found to hold nothing to pay for.

@@ -10,9 +10,10 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from engine.model import Policy
-from storage import clock, invoices_audit
-from storage.errors_invoices import LetterSettled, UnknownLetter
+from storage import clock
 from storage.gather import World
+from storage.invoicing import invoices_audit
+from storage.invoicing.errors import LetterSettled, UnknownLetter
 from storage.ledger_invoices import InvoiceMoved, move_invoice
 
 STUCK: Final = ("unknown", "failed")

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from storage import invoices, invoices_pay
-from storage.invoices import Issued
-from storage.invoices_pay import Imported
+from storage.invoicing import invoices, invoices_pay
+from storage.invoicing.invoices import Issued
+from storage.invoicing.invoices_pay import Imported
 from tests.storage.deployment import Deployment, together
+from tests.storage.invoicing.test_invoices import issue, transfer
 from tests.storage.metered import Books
-from tests.storage.test_invoices import issue, transfer
 
 D = Decimal
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from storage import organisations
+from storage.invoicing import organisations
 from tests.storage.deployment import Deployment
 
 GROWING = (

@@ -16,7 +16,7 @@ from engine.invoicing.days import Days, month_of
 from engine.invoicing.document import to_document
 from engine.invoicing.metered import Switch, Tenant, Usage, UsageKind
 from engine.invoicing.tariff import Tariff
-from storage import organisations, prices
+from storage.invoicing import organisations, prices
 from tests.storage.deployment import Deployment
 from tests.storage.metered import CREDITOR, Books
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from engine.invoicing.metered import PlatformPrice, Prices, SkillPrice
 from storage import audit, clock
 from storage.audit import AuditNote
-from storage.errors_invoices import PriceRefused
+from storage.invoicing.errors import PriceRefused
 
 FIELDS: Final = ("monthly_fee", "setup_fee", "per_message_price", "model_spend_factor", "vat_rate_chli")
 NAMES: Final = ", ".join(FIELDS)

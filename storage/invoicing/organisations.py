@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from engine.invoicing.invoice import Party
 from storage.accounts import require_zone
 from storage.errors import UnknownCustomer
-from storage.errors_invoices import ZoneFixed
+from storage.invoicing.errors import ZoneFixed
 
 CHANGEABLE: Final = frozenset(
     {

@@ -18,9 +18,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from engine.model import STOPPED_BILLING_STATES
-from storage import clock, metering_late, policies
+from storage import clock, policies
 from storage.database import is_lost
-from storage.errors_invoices import UnknownTenant
+from storage.invoicing import metering_late
+from storage.invoicing.errors import UnknownTenant
 
 Source = Literal["observed", "reconcile", "backfill"]
 HOST: Final = "host"

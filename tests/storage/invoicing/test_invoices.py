@@ -18,9 +18,10 @@ from sqlalchemy.exc import IntegrityError
 from engine.invoicing.days import month_of
 from engine.invoicing.document import from_document, to_document
 from engine.invoicing.invoice import Invoice
-from storage import accounts, invoices, invoices_open, invoices_pay, organisations, prices
+from storage import accounts
 from storage.errors import ZoneUnknown
-from storage.errors_invoices import (
+from storage.invoicing import invoices, invoices_open, invoices_pay, organisations, prices
+from storage.invoicing.errors import (
     AlreadyIssued,
     MonthNotOver,
     NotCreditable,
@@ -29,9 +30,9 @@ from storage.errors_invoices import (
     VatNumberMissing,
     ZoneFixed,
 )
-from storage.invoices import Issued
-from storage.invoices_issue import Billing
-from storage.invoices_open import Sum
+from storage.invoicing.invoices import Issued
+from storage.invoicing.invoices_issue import Billing
+from storage.invoicing.invoices_open import Sum
 from tests.storage.deployment import Deployment, together
 from tests.storage.metered import CREDITOR, Books
 

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from storage import invoices
-from storage.invoices import Issued
+from storage.invoicing import invoices
+from storage.invoicing.invoices import Issued
 
 if TYPE_CHECKING:
-    from storage.invoices_pay import Transfer
+    from storage.invoicing.invoices_pay import Transfer
 
 ORIGINALS: Final = text(
     "SELECT source_key, invoice_id, amount FROM invoice_payments WHERE source = :source AND source_key = ANY(:keys)"

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from storage import clock
-from storage.invoices import FIND, Issued, Payment
+from storage.invoicing.invoices import FIND, Issued, Payment
 
 # A payment or a credit note counts from its commit on: where an invoice stands (`invoice_states`) follows later.
 OPEN: Final = (

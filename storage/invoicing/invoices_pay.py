@@ -13,10 +13,10 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from engine.invoicing.invoice import MOST, is_money
-from storage import invoices, invoices_audit
-from storage.errors_invoices import PaymentRefused
-from storage.invoices import Issued
-from storage.invoices_reversed import find_reversed
+from storage.invoicing import invoices, invoices_audit
+from storage.invoicing.errors import PaymentRefused
+from storage.invoicing.invoices import Issued
+from storage.invoicing.invoices_reversed import find_reversed
 
 HAND: Final = "hand"
 ADD: Final = text(

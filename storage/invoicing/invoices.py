@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from engine.invoicing.document import from_document
 from engine.invoicing.invoice import Invoice
 from storage import clock
-from storage.errors_invoices import UnknownInvoice
+from storage.invoicing.errors import UnknownInvoice
 
 State = Literal["open", "partly_paid", "overdue", "paid", "credited", "credit_note"]
 

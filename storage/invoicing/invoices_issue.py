@@ -28,19 +28,20 @@ from engine.invoicing.metered import Prices, Tenant
 from engine.invoicing.reference import reference_of
 from engine.invoicing.tariff import Tariff
 from engine.invoicing.texts import written_in
-from storage import clock, invoices, invoices_audit, organisations
+from storage import clock
 from storage.database import raw
-from storage.errors_invoices import (
+from storage.invoicing import invoices, invoices_audit, organisations
+from storage.invoicing.errors import (
     AlreadyIssued,
     MonthNotOver,
     NotCreditable,
     TooLargeToInvoice,
     VatNumberMissing,
 )
-from storage.invoices import Issued
-from storage.invoices_gather import tenants_of
-from storage.organisations import Organisation
-from storage.prices import PriceBook
+from storage.invoicing.invoices import Issued
+from storage.invoicing.invoices_gather import tenants_of
+from storage.invoicing.organisations import Organisation
+from storage.invoicing.prices import PriceBook
 
 TARIFFS_KEPT: Final = 50
 MOST_QUANTITY: Final = Decimal(10_000_000_000)
