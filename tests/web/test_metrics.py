@@ -157,7 +157,7 @@ def test_process_of_an_older_version_or_policy_is_counted_and_named(site: Site) 
                 "('worker repair', 7, '0.0.1', 'x', clock_timestamp()), "
                 "('controller', 8, :ours, 'older', clock_timestamp())"
             ),
-            {"ours": processes.own_version()},
+            {"ours": processes.own_code()},
         )
         conn.execute(text("UPDATE policy_in_force SET since = since - interval '1 minute'"))
         ids = list(conn.execute(text("SELECT id FROM processes WHERE pid IN (7, 8)")).scalars())
