@@ -19,7 +19,7 @@ setup: ## make .venv with the locked dependencies (every other target does this 
 demo: setup ## show a late customer being warned, suspended, paid for and restored, on real parts (under a minute)
 	@$(PYTHON_IN_VENV) -m forbear demo
 
-test: setup ## prove it: every test that Python and PyPI alone can run (seven to eight minutes on two cores)
+test: setup ## prove it: every test that Python and PyPI alone can run (six to seven minutes on two cores)
 	@$(PYTHON_IN_VENV) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: setup contracts ## ruff: faults and format; import contracts

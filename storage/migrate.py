@@ -12,6 +12,11 @@ from storage.errors import NotMigrated
 HEAD = "0026"
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 LOCK = 7_203_114  # any number: two that start at once migrate one after the other
+# Not `to_regclass`: a session remembers that a name meant nothing, and waiting for the lock above does not remind it.
+THERE = text(
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables "
+    "WHERE tablename = 'alembic_version' AND schemaname = ANY(current_schemas(false)))"
+)
 
 
 def upgrade(url: str) -> bool:
@@ -32,7 +37,7 @@ def upgrade(url: str) -> bool:
 
 def current(conn: Connection) -> str | None:
     """Return the migration that the database is at; None when it has no tables."""
-    if conn.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
+    if not conn.execute(THERE).scalar_one():
         return None
     version: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     return version

@@ -84,7 +84,9 @@ def test_newcomer_clicks_from_subscribing_to_being_restored(system: System, brow
     shows(browser, "/", "Everything is in order")
     (account,) = (each["accountId"] for each in accounts_of(system))
     happened = [each["action"] for each in system.events(account) if each["kind"] == "transition"]
-    assert [each for each in happened if each in ("suspend", "paid")] == ["suspend", "paid"]
+    # Before that, shuffled events may have said for a moment that nothing was owed.
+    assert happened.count("suspend") == 1
+    assert [each for each in happened[happened.index("suspend") :] if each == "paid"] == ["paid"]
 
 
 def accounts_of(system: System) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -55,6 +56,16 @@ def test_migrating_is_quick_and_needs_no_second_time(empty_database_url: str) ->
 
 def test_two_that_start_at_once_migrate_once(empty_database_url: str) -> None:
     assert sorted(together(4, lambda _: migrate.upgrade(empty_database_url))) == [False, False, False, True]
+
+
+def test_tables_that_another_has_made_meanwhile_are_seen(empty_database_url: str) -> None:
+    engine = engine_of(empty_database_url, pool_size=1)
+    with engine.begin() as conn:
+        assert migrate.current(conn) is None
+        with psycopg.connect(empty_database_url) as another:
+            another.execute(f"CREATE TABLE alembic_version AS SELECT '{migrate.HEAD}' AS version_num")
+        assert migrate.current(conn) == migrate.HEAD
+    engine.dispose()
 
 
 def test_empty_database_is_named_as_such(empty_database_url: str) -> None:
