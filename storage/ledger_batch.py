@@ -6,8 +6,7 @@ Called through `storage.ledger`; nothing else writes an account's states.
 from __future__ import annotations
 
 import contextlib
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -25,6 +24,7 @@ from storage.alerts import raise_alert
 from storage.audit import AuditNote, Chain, Link, instant_text
 from storage.database import raw
 from storage.errors import UnknownAccount
+from storage.garbage import no_collecting
 from storage.gather import Clock, Known, Moment, Questions, World, array_of
 from storage.intents_outbox import Outbox
 from storage.ledger_write import Writer, held_until_of, waiting_text
@@ -125,7 +125,7 @@ def record_batch(
         leases.require(held, fence)
     moment = clock.moment(world)
     batch = _Batch(conn, policies.deciding(conn, policy, moment.digest), moment, world, changes)
-    with _no_collecting() if len(chunks) > 1 else contextlib.nullcontext():
+    with no_collecting() if len(chunks) > 1 else contextlib.nullcontext():
         return batch.run(actor if command is None else command.actor, command, chunks, questions)
 
 
@@ -142,18 +142,6 @@ def record_change(
     """Decide one account to which something happened: `record_batch` of one."""
     (recorded,) = record_batch(conn, policy, [account_id], {account_id: change}, actor=actor, fence=fence, world=world)
     return recorded
-
-
-@contextlib.contextmanager
-def _no_collecting() -> Iterator[None]:
-    """Keep Python from looking for cycles while a large batch makes its many small objects: a sixth of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 Chunk = Sequence[tuple[UUID, str]]

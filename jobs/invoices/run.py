@@ -22,6 +22,7 @@ from engine.invoicing.days import month_of
 from storage import clock
 from storage.database import Database, is_lost
 from storage.errors import StorageError
+from storage.garbage import no_collecting
 from storage.invoicing import organisations
 from storage.invoicing.errors import MonthNotOver
 from storage.invoicing.invoices_issue import Billing, Made
@@ -169,7 +170,8 @@ def _issue(database: Database, billing: Billing, customers: Sequence[UUID], repo
 
     def work(conn: Connection) -> list[tuple[Organisation, Made | None]]:
         found = organisations.of(conn, customers)
-        made = billing.issue_many(conn, found, report.month, by=by)
+        with no_collecting():
+            made = billing.issue_many(conn, found, report.month, by=by)
         rows = [
             _row(
                 report.month,
