@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 
@@ -77,7 +78,7 @@ def stretches(switches: Sequence[Switch]) -> Iterator[tuple[datetime, datetime |
     Turning on what is on, or off what is off, changes nothing.
     """
     since: datetime | None = None
-    for at, on in sorted(switches, key=_at):
+    for at, on in sorted(switches, key=itemgetter(0)):  # stable: of two at one instant the later in the list counts
         if on and since is None:
             since = at
         elif not on and since is not None:
@@ -85,7 +86,3 @@ def stretches(switches: Sequence[Switch]) -> Iterator[tuple[datetime, datetime |
             since = None
     if since is not None:
         yield since, None
-
-
-def _at(switch: Switch) -> datetime:
-    return switch.at
