@@ -135,7 +135,10 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     try:
         yield home / "data"
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        for _ in polling(5):  # a process that is just ending may write a last file meanwhile
+            shutil.rmtree(home, ignore_errors=True)
+            if not home.exists():
+                break
 
 
 @contextlib.contextmanager
