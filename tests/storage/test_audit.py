@@ -162,10 +162,8 @@ def hashed_anew(seq: int) -> str:
 COPY = "INSERT INTO audit SELECT {{columns}} FROM audit WHERE {{a}} AND seq = {seq}"
 AFTER_THE_END = "account_id, 7, at, kind, replace(canonical, '\"seq\":6', '\"seq\":7'), hash"
 FOR_NOBODY = "gen_random_uuid(), 1, at, kind, canonical, hash"
-SWAP = (
-    "UPDATE audit SET seq = CASE seq WHEN 2 THEN 30 ELSE 2 END WHERE {a} AND seq IN (2, 3);"
-    "UPDATE audit SET seq = 3 WHERE {a} AND seq = 30"
-)
+# A statement for each row: within one, PostgreSQL chooses the order, and row 3 may come to 2 while 2 is there.
+SWAP = ";".join(f"UPDATE audit SET seq = {to} WHERE {{a}} AND seq = {seq}" for seq, to in ((2, 30), (3, 2), (30, 3)))
 TAMPERING: dict[str, tuple[str, list[tuple[int, str]]]] = {
     "text edited": (
         "UPDATE audit SET canonical = replace(canonical, 'who', 'nobody') WHERE {a} AND seq = 3",
