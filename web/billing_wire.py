@@ -10,6 +10,7 @@ import msgspec
 
 from engine.invoicing.document import to_document
 from engine.invoicing.invoice import Invoice
+from jobs.invoices.labels import untaxed
 from storage.invoicing.invoices import Issued
 from web.wire import camel, on_the_wire
 
@@ -24,9 +25,10 @@ def shown(found: Issued) -> dict[str, Any]:
 
 
 def whole(found: Invoice) -> dict[str, Any]:
-    """Write an invoice or a preview for the wire, with everything that is on it."""
+    """Write an invoice or a preview for the wire, with everything that is on it, and why there is no VAT on it."""
     shown: dict[str, Any] = _camels(msgspec.json.decode(to_document(found)))
-    return shown
+    without = untaxed(found)
+    return {**shown, "noVat": None if without is None else without.reason}
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from engine.invoicing.document import to_document
 from engine.invoicing.invoice import Invoice
 from jobs.invoices import usage as usage_of
 from jobs.invoices.creditor import creditor_of, previewer_of
+from jobs.invoices.labels import untaxed
 from jobs.invoices.papers import paper_of
 from jobs.invoices.run import NO_PLACE, Report, waiting
 from jobs.invoices.run import run as issue_all
@@ -211,6 +212,10 @@ def _told(found: Invoice) -> Iterator[str]:
     yield head + (f"  due {found.due_on}" if found.due_on else "")
     for line in found.lines:
         yield f"  {line.text:<40} {line.quantity:>10f} {line.unit:<8} x {line.unit_price:>12f} {line.amount:>12f}"
+    without = untaxed(found)
     for vat in found.vat_lines:
-        yield f"  {f'VAT {vat.percent} % of {vat.net}':<75} {vat.vat:>11f}"
+        called = f"VAT {vat.percent} % of {vat.net}" if without is None else f"{without.name}, of {vat.net}"
+        yield f"  {called:<75} {vat.vat:>11f}"
     yield f"  {'total':<75} {found.total:>11f} {found.currency}"
+    if without is not None:
+        yield f"  {without.reason}"

@@ -12,8 +12,7 @@ from drafthorse.models.payment import PaymentMeans, PaymentTerms
 from drafthorse.models.tradelines import LineItem
 
 from engine.invoicing.invoice import Invoice, InvoiceKind, Line, Party, VatLine
-from engine.invoicing.vat import NoVat, why_no_vat
-from jobs.invoices.labels import labels_of
+from jobs.invoices.labels import Untaxed, untaxed
 
 PROFILE = "urn:cen.eu:en16931:2017"
 SCHEMA = "FACTUR-X_EN16931"
@@ -44,7 +43,7 @@ def e_invoice(invoice: Invoice) -> bytes:
     document.header.id = invoice.number
     document.header.type_code = TYPE_CODES[invoice.kind]
     document.header.issue_date_time = invoice.issued_on
-    without = why_no_vat(invoice)
+    without = untaxed(invoice)
     for position, line in enumerate(invoice.lines, start=1):
         document.trade.items.add(_item(position, line, without))
     seller, buyer = document.trade.agreement.seller, document.trade.agreement.buyer
@@ -89,7 +88,7 @@ def _write_identifier(seller: TradeParty, who: Party) -> None:
         seller.legal_organization.id = (REGISTER, "CHE" + "".join(number.groups()))
 
 
-def _item(position: int, line: Line, without: NoVat | None) -> LineItem:
+def _item(position: int, line: Line, without: Untaxed | None) -> LineItem:
     item = LineItem()
     item.document.line_id = str(position)
     item.product.name = _text(line.text)
@@ -137,10 +136,10 @@ def _write_settlement(document: Document, invoice: Invoice) -> None:
 def _tax(rate: VatLine, invoice: Invoice) -> ApplicableTradeTax:
     tax = ApplicableTradeTax()
     tax.type_code = "VAT"
-    without = why_no_vat(invoice)
+    without = untaxed(invoice)
     _write_category(tax, rate.percent, without)
     if without is not None:
-        tax.exemption_reason = labels_of(invoice.language).no_vat[without][1]
+        tax.exemption_reason = without.reason
         tax.exemption_reason_code = NOT_SUBJECT
     tax.basis_amount = rate.net
     tax.calculated_amount = rate.vat
@@ -152,7 +151,7 @@ def _text(words: str) -> str:
     return NO_XML.sub("\N{REPLACEMENT CHARACTER}", words)
 
 
-def _write_category(tax: ApplicableTradeTax, percent: Decimal, without: NoVat | None) -> None:
+def _write_category(tax: ApplicableTradeTax, percent: Decimal, without: Untaxed | None) -> None:
     """UNCL 5305: `S` at a rate, `Z` at a rate of zero, `O` outside of the VAT, where there is no rate at all."""
     if without is not None:
         tax.category_code = "O"

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from engine.invoicing.invoice import InvoiceKind
+from engine.invoicing.invoice import Invoice, InvoiceKind
 from engine.invoicing.texts import TEXTS, written_in
-from engine.invoicing.vat import NoVat
+from engine.invoicing.vat import NoVat, why_no_vat
 from engine.languages import ENGLISH
+
+
+class Untaxed(NamedTuple):
+    """What stands where a rate would."""
+
+    name: str
+    """What it is called among the sums."""
+    reason: str
+    """Why there is no VAT, with the law that says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +48,7 @@ class Labels:
     price: str
     net: str
     vat: str
-    no_vat: Mapping[NoVat, tuple[str, str]]
-    """In place of a rate: what it is called among the sums, and why there is none, with the law that says so."""
+    no_vat: Mapping[NoVat, Untaxed]
     total: Mapping[InvoiceKind, str]
     paid: str
     credited: str
@@ -76,11 +84,11 @@ LABELS: Final[Mapping[str, Labels]] = {
         net="Net",
         vat="VAT {percent} % on {net}",
         no_vat={
-            NoVat.ABROAD: (
+            NoVat.ABROAD: Untaxed(
                 "No Swiss VAT",
                 "Not subject to VAT: the service is supplied abroad, where its recipient is (Swiss VAT act, art. 8).",
             ),
-            NoVat.UNREGISTERED: (
+            NoVat.UNREGISTERED: Untaxed(
                 "No VAT",
                 "Not subject to VAT: the sender is not in the register of VAT (Swiss VAT act, art. 10).",
             ),
@@ -122,11 +130,11 @@ LABELS: Final[Mapping[str, Labels]] = {
         net="Netto",
         vat="MWST {percent} % auf {net}",
         no_vat={
-            NoVat.ABROAD: (
+            NoVat.ABROAD: Untaxed(
                 "Keine Schweizer MWST",
                 "Nicht steuerbar: Die Leistung wird im Ausland erbracht, wo ihr Empfänger ist (Art. 8 MWSTG).",
             ),
-            NoVat.UNREGISTERED: (
+            NoVat.UNREGISTERED: Untaxed(
                 "Keine MWST",
                 "Nicht steuerbar: Der Absender ist nicht im MWST-Register eingetragen (Art. 10 MWSTG).",
             ),
@@ -154,3 +162,9 @@ assert LABELS.keys() == TEXTS.keys(), "a page has one language"
 def labels_of(language: str) -> Labels:
     """Return the words for who reads this language; English where there are no others."""
     return LABELS[written_in(language)]
+
+
+def untaxed(invoice: Invoice) -> Untaxed | None:
+    """Return what papers, pages, programs and commands say in place of a rate; None: the invoice has a rate."""
+    without = why_no_vat(invoice)
+    return None if without is None else labels_of(invoice.language).no_vat[without]

@@ -19,12 +19,11 @@ from babel.numbers import format_decimal
 
 from engine.invoicing.invoice import Invoice, InvoiceKind, Line, Party
 from engine.invoicing.texts import written_in
-from engine.invoicing.vat import why_no_vat
 from jobs.invoices.e_invoice import e_invoice
 from jobs.invoices.factur_x import mark_as_factur_x
 from jobs.invoices.fonts import fonts_with, payment_typeface
 from jobs.invoices.glyphs import readable
-from jobs.invoices.labels import Labels, labels_of
+from jobs.invoices.labels import Labels, labels_of, untaxed
 from jobs.invoices.payment_part import has_payment_part, payment_part
 from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 
@@ -105,7 +104,7 @@ def _words_of(invoice: Invoice) -> dict[str, Any]:
     """Return what the page says, each in its final form: the page itself only places it."""
     labels = labels_of(invoice.language)
     title = labels.titles[invoice.kind]
-    home, without = invoice.creditor.country, why_no_vat(invoice)
+    home, without = invoice.creditor.country, untaxed(invoice)
     return {
         "language": written_in(invoice.language),
         "words": {name: getattr(labels, name) for name in ("to", "days", "quantity", "price", "page", "pages")},
@@ -119,7 +118,7 @@ def _words_of(invoice: Invoice) -> dict[str, Any]:
         "currency": invoice.currency,
         "total_name": labels.total[invoice.kind],
         "total": amount_text(invoice.total),
-        "note": "" if without is None else labels.no_vat[without][1],
+        "note": "" if without is None else without.reason,
         "payment": _how_to_pay(invoice),
     }
 
@@ -190,8 +189,8 @@ def _quantity(line: Line, labels: Labels) -> str:
 def _sums_of(invoice: Invoice) -> list[tuple[str, str]]:
     labels = labels_of(invoice.language)
     sums = [(labels.net, amount_text(invoice.net))]
-    if (without := why_no_vat(invoice)) is not None:
-        return [*sums, (labels.no_vat[without][0], amount_text(invoice.vat))]
+    if (without := untaxed(invoice)) is not None:
+        return [*sums, (without.name, amount_text(invoice.vat))]
     for rate in invoice.vat_lines:
         percent = format_decimal(rate.percent, "0.0#", LOCALE)
         sums.append((labels.vat.format(percent=percent, net=amount_text(rate.net)), amount_text(rate.vat)))

@@ -311,6 +311,11 @@ def test_commands_preview_issue_and_show(books: Books, tmp_path: Path) -> None:
     drawn = (tmp_path / "invoice.pdf").read_bytes()
     assert drawn.startswith(b"%PDF-")
     assert bytes(books.deployment.scalar("SELECT pdf FROM invoice_papers")) == drawn
+    for abroad in (call(books, "issue", str(books.organisation("beta", country="DE")), "--month", month),
+                   call(books, "show", numbers(books)[1])):  # fmt: skip
+        assert "No Swiss VAT, of 49.00" in abroad.stdout
+        assert "Not subject to VAT: the service is supplied abroad" in abroad.stdout
+    assert "VAT 8.10 % of 49.00" in call(books, "show", number).stdout
     empty = books.organisation()
     assert call(books, "issue", str(empty), "--month", month).exit_code == 1
     for wrong in ("2030-13", "0001-01", "9999-12", "2030-+1"):

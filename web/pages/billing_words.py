@@ -13,6 +13,7 @@ from litestar import Response
 from engine.invoicing.days import month_of
 from engine.invoicing.invoice import Invoice
 from jobs.invoices.creditor import fonts_of
+from jobs.invoices.labels import untaxed
 from jobs.invoices.papers import paper_of
 from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 from web.inputs import email_address, line
@@ -50,7 +51,7 @@ GROUPING = str.maketrans("", "", " '\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK S
 def words() -> dict[str, Any]:
     """Return what templates write money and days with."""
     return {"money": amount_text, "unit_price": unit_text, "day": day_text, "short_day": short_day,
-            "period": period, "days": days, "code": grouped, "invoice_states": STATES}  # fmt: skip
+            "period": period, "days": days, "code": grouped, "untaxed": untaxed, "invoice_states": STATES}  # fmt: skip
 
 
 def short_day(day: date | None) -> str:

@@ -50,6 +50,25 @@ def test_what_is_due_stands_first_with_how_to_pay_it(site: Site, bills: Bills, s
     assert "23.24" in said
 
 
+def test_why_there_is_no_vat_is_said_wherever_the_invoice_is_shown(
+    site: Site, bills: Bills, signed_in: SignIn, desk: Browser
+) -> None:
+    tenant = bills.payer(country="DE")
+    about = f"organisations/{tenant.customer_id}/preview?month={bills.month:%Y-%m}"
+    previewed = desk.open(f"/admin/billing/{about}").text, site.admin.get(f"/api/admin/billing/{about}").json()["noVat"]
+    invoice = bills.issue(tenant)
+    page = desk.open(f"/admin/billing/invoices/{invoice.number}").text
+    told = site.admin.get(f"/api/admin/billing/invoices/{invoice.number}").json()["invoice"]["noVat"]
+    for said in (*previewed, page, told, signed_in(tenant).open("/billing").text):
+        assert "Not subject to VAT: the service is supplied abroad" in said
+    for said in (previewed[0], page):
+        assert "No Swiss VAT" in said
+        assert "0.00 %" not in said
+    taxed = bills.issue(bills.payer())
+    assert "VAT 8.10 % of 49.00" in desk.open(f"/admin/billing/invoices/{taxed.number}").text
+    assert site.admin.get(f"/api/admin/billing/invoices/{taxed.number}").json()["invoice"]["noVat"] is None
+
+
 def test_papers_are_downloaded_by_whom_they_are_for(site: Site, bills: Bills, signed_in: SignIn) -> None:
     tenant = bills.payer()
     invoice = bills.issue(tenant)
