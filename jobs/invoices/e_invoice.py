@@ -54,6 +54,8 @@ def e_invoice(invoice: Invoice) -> bytes:
     if without is not None:
         _write_identifier(seller, invoice.creditor)
     buyer.id = _text(invoice.organisation)
+    # BT-72: a service of a period is supplied when it ends. Without it the part would be empty, which nothing may be.
+    document.trade.delivery.event.occurrence = invoice.last_on
     _write_settlement(document, invoice)
     written: bytes = document.serialize(schema=SCHEMA)
     return written

