@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -13,23 +13,29 @@ from storage import clock
 from storage.invoicing.invoices import FIND, Issued, Payment
 
 # A payment or a credit note counts from its commit on: where an invoice stands (`invoice_states`) follows later.
-OPEN: Final = (
-    f"SELECT f.* FROM ({FIND} WHERE i.kind = 'invoice' "
-    "AND (CAST(:customer AS uuid) IS NULL OR i.customer_id = :customer) "
-    ") f WHERE f.paid + f.credited < f.total"
+OPEN: Final = text(
+    f"SELECT f.* FROM ({FIND} WHERE i.kind = 'invoice' AND i.customer_id = :customer) f "
+    "WHERE f.paid + f.credited < f.total ORDER BY f.due_on, f.number LIMIT :limit"
 )
 # All invoices at once: payments and credit notes are each added up in one pass, not invoice by invoice.
-SUMS: Final = text(
-    "WITH asking AS (SELECT i.currency, i.total - coalesce(p.paid, 0) - coalesce(k.credited, 0) AS open, "
+ASKING: Final = (
+    "SELECT i.id, i.number, i.due_on, i.currency, i.total - coalesce(p.paid, 0) - coalesce(k.credited, 0) AS open, "
     f"i.due_on < CAST({clock.NOW} AT TIME ZONE coalesce(o.zone, c.zone) AS date) AS is_late "
     "FROM invoices i JOIN customers c ON c.id = i.customer_id "
     "LEFT JOIN org_billing_config o ON o.customer_id = i.customer_id "
     "LEFT JOIN (SELECT invoice_id, sum(amount) AS paid FROM invoice_payments GROUP BY invoice_id) p "
     "ON p.invoice_id = i.id "
     "LEFT JOIN (SELECT corrects, sum(total) AS credited FROM invoices WHERE kind = 'credit_note' GROUP BY corrects) k "
-    "ON k.corrects = i.id WHERE i.kind = 'invoice') "
+    "ON k.corrects = i.id WHERE i.kind = 'invoice'"
+)
+SUMS: Final = text(
+    f"WITH asking AS ({ASKING}) "
     "SELECT currency, count(*), sum(open), count(*) FILTER (WHERE is_late), "
     "coalesce(sum(open) FILTER (WHERE is_late), 0) FROM asking WHERE open > 0 GROUP BY currency ORDER BY currency"
+)
+OVERDUE: Final = text(
+    f"{FIND} WHERE i.id = ANY(ARRAY(SELECT a.id FROM ({ASKING}) a WHERE a.open > 0 AND a.is_late "
+    "ORDER BY a.due_on, a.number LIMIT :limit)) ORDER BY i.due_on, i.number"
 )
 
 
@@ -44,14 +50,14 @@ class Sum:
     overdue: Decimal
 
 
-def listed(
-    conn: Connection, *, customer_id: UUID | None = None, overdue: bool = False, limit: int = 100
-) -> list[Issued]:
-    """Return invoices that ask for money, the one that is due first before the others; overdue: those alone."""
-    more = " AND f.due_on < f.today" if overdue else ""
-    given: dict[str, Any] = {"customer": customer_id, "limit": limit}
-    find = f"{OPEN}{more} ORDER BY f.due_on, f.number LIMIT :limit"
-    return [Issued(*row) for row in conn.execute(text(find), given)]
+def of_customer(conn: Connection, customer_id: UUID, *, limit: int = 100) -> list[Issued]:
+    """Return the invoices of a customer that ask for money, the one that is due first before the others."""
+    return [Issued(*row) for row in conn.execute(OPEN, {"customer": customer_id, "limit": limit})]
+
+
+def overdue(conn: Connection, *, limit: int = 100) -> list[Issued]:
+    """Return the invoices of all customers that are overdue, longest first."""
+    return [Issued(*row) for row in conn.execute(OVERDUE, {"limit": limit})]
 
 
 def sums(conn: Connection) -> list[Sum]:

@@ -45,7 +45,7 @@ def _page(
         given = {
             "organisation": organisation,
             "zone": accounts.customer(conn, owner).zone,
-            "due": invoices_open.listed(conn, customer_id=owner),
+            "due": invoices_open.of_customer(conn, owner),
             "invoices": invoices.listed(
                 conn, customer_id=owner, after=UUID(identifier(after, "invoice")) if after else None, limit=SHOWN
             ),

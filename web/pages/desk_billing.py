@@ -45,7 +45,7 @@ def show_billing(request: HttpRequest, services: TheServices) -> Response[Any]:
         now = clock.now(conn)
         given = {
             "sums": invoices_open.sums(conn),
-            "overdue": [] if after else invoices_open.listed(conn, overdue=True, limit=SHOWN),
+            "overdue": [] if after else invoices_open.overdue(conn, limit=SHOWN),
             "invoices": invoices.listed(conn, after=UUID(identifier(after, "invoice")) if after else None, limit=SHOWN),
             "progress": invoice_orders.newest(conn),
             "stuck": reminders_review.count_stuck(conn),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -119,10 +120,10 @@ def test_part_credited_and_the_rest_paid_is_paid(books: Books) -> None:
     first = issue(books, books.organisation("alpha"))
     with books.deployment.begin() as conn:
         books.billing.credit(conn, first.id, by="test", wish={1: D("9.00")})
-        (asking,) = invoices_open.listed(conn)
+        (asking,) = invoices_open.of_customer(conn, first.customer_id)
         (asked,) = invoices_open.sums(conn)
         paid = invoices_pay.pay(conn, first.id, None, by="test")
-        assert invoices_open.listed(conn) == []
+        assert invoices_open.of_customer(conn, first.customer_id) == []
     assert (asking.open, asked.open, asked.count) == (D("43.24"), D("43.24"), 1)
     assert (paid.paid, paid.open, paid.state) == (D("43.24"), D("0.00"), "paid")
 
@@ -138,12 +139,33 @@ def test_sums_count_what_is_open_in_each_currency_and_what_is_late_of_it(books: 
         invoices_pay.pay(conn, paid.id, None, by="test")
         books.billing.credit(conn, gone.id, by="test")
         found = invoices_open.sums(conn)
-        open_ = {each.number: each.open for each in invoices_open.listed(conn)}
+        (overdue,) = invoices_open.overdue(conn)
+        assert invoices_open.overdue(conn, limit=0) == []
     assert found == [
         Sum("CHF", 1, D("52.97"), 1, D("52.97")),
         Sum("EUR", 1, D("50.00"), 0, D(0)),
     ]
-    assert open_ == {late.number: D("52.97"), part.number: D("50.00")}
+    assert (overdue.number, overdue.open, overdue.state) == (late.number, D("52.97"), "overdue")
+
+
+def test_overdue_ones_are_found_in_one_pass_over_payments_and_not_invoice_by_invoice(books: Books) -> None:
+    organisations = [books.organisation(f"tenant-{number}") for number in range(8)]
+    made = [issue(books, each) for each in organisations]
+    with books.deployment.begin() as conn:
+        conn.execute(text("ALTER TABLE invoices DISABLE TRIGGER invoices_stay"))
+        conn.execute(
+            text("UPDATE invoices SET due_on = due_on - 60 WHERE number = :number"), {"number": made[0].number}
+        )
+        (row,) = conn.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {invoices_open.OVERDUE.text}"), {"limit": 50}).one()
+    scans = [each for each in nodes(row[0]["Plan"]) if each.get("Relation Name") == "invoice_payments"]
+    assert len(scans) >= 2
+    assert max(each["Actual Loops"] for each in scans) == 1
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for each in plan.get("Plans", []):
+        yield from nodes(each)
 
 
 def test_credit_notes_of_an_invoice_are_found_by_their_index(books: Books) -> None:
