@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+CREDIT_NOTE: Final = "send_credit_note"
+"""The letter that takes a credit note to its customer: asked for when one is issued, by no rule."""
 IMPLEMENTED = frozenset(
     {
         "block_backups",
@@ -26,6 +30,7 @@ IMPLEMENTED = frozenset(
         "restore_backup",
         "send_billing_warning",
         "send_confirmation_notice",
+        CREDIT_NOTE,
         "send_deletion_ended_notice",
         "send_deletion_notice",
         "send_dispute_lost_notice",

@@ -8,7 +8,7 @@ from engine.analyse.guard import GuardJudge
 from engine.analyse.machine import Listing, check_rules
 from engine.builders.draft import Draft, each
 from engine.consent import may_destroy
-from engine.effects import IMPLEMENTED
+from engine.effects import CREDIT_NOTE, IMPLEMENTED
 from engine.faults import listed, meant, shown
 from engine.meaning_ladder import check_machine
 from engine.model import (
@@ -177,8 +177,8 @@ class Meaning:
 
     def _must_be_asked(self, intent: Intent) -> bool:
         """Tell whether only the policy could ask for it, and all of the policy could be read."""
-        if intent.kind is IntentKind.COMMAND or intent.destructive:
-            return False  # people ask for commands; what is destructive is declared to be refused
+        if intent.kind is IntentKind.COMMAND or intent.destructive or intent.name == CREDIT_NOTE:
+            return False  # people ask for commands, and credit notes for theirs; what is destructive is refused
         root = self.draft.tree("repairs")
         permits = self.draft.tree("permits")
         parts_whole = root is not None and not root.hurt and permits is not None and not permits.hurt

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
+from engine.effects import CREDIT_NOTE
 from engine.errors import NoticeIncomplete
 from engine.languages import ENGLISH, written_day, written_instant
 from engine.letter_blocks import Block, blocks_of
@@ -58,6 +59,12 @@ LETTER_FIELDS: Mapping[str, FieldKind] = {
     "invoice_open": "text",  # what is still to be paid of it
     "billing_url": "text",  # where all invoices of the customer are
     "support_email": "text",
+}
+
+# And what the one about a credit note may name beside: `invoice_*` is the invoice that it takes back.
+CREDIT_FIELDS: Mapping[str, FieldKind] = {
+    "credit_number": "text",
+    "credit_total": "text",
 }
 
 SUBJECT_CHARACTERS = 200  # mail programs cut longer subjects at places of their own choosing
@@ -127,8 +134,10 @@ def write(
     )
 
 
-def fields_for(kind: IntentKind) -> Mapping[str, FieldKind]:
-    """Return the fields that a text of this kind may name."""
+def fields_for(intent: str, kind: IntentKind) -> Mapping[str, FieldKind]:
+    """Return the fields that the text of an intent of this kind may name."""
+    if intent == CREDIT_NOTE:
+        return {**LETTER_FIELDS, **CREDIT_FIELDS}
     return LETTER_FIELDS if kind is IntentKind.LETTER else FIELDS
 
 

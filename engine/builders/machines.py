@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from engine.builders.draft import Draft, MachineDraft, each, entries, text_of
 from engine.builders.guards import GuardReader
+from engine.effects import CREDIT_NOTE
 from engine.faults import meant, shown
 from engine.model import (
     All,
@@ -266,6 +267,10 @@ class MachineReader:
                 message = f"`{intent.name}` is of kind {intent.kind.value}"
                 hint = "a machine of invoices asks for letters, and no other machine does"
                 self.draft.fault("M354", at, message, hint)
+                continue
+            if intent.name == CREDIT_NOTE:
+                hint = "remove it: it is asked for when a credit note is issued"
+                self.draft.fault("M354", at, f"no rule asks for `{intent.name}`", hint)
                 continue
             found.append(Ask(intent.name, each_server, at.place))
         return tuple(found)

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.builders.draft import Draft, entries, text_of
+from engine.effects import CREDIT_NOTE
 from engine.faults import listed, meant, shown
 from engine.languages import ENGLISH, is_language
 from engine.model import IntentKind, Place
 from engine.model_words import LetterWords, NoticeText, NoticeWords, StateText
-from engine.notices import FIELDS, LETTER_FIELDS, FieldKind, fields_for, fields_of
+from engine.notices import CREDIT_FIELDS, FIELDS, LETTER_FIELDS, FieldKind, fields_for, fields_of
 from engine.source import Node
 
 BELOW_LETTERS = ("total", "paid", "credited", "open", "pay_to", "reference")
@@ -87,9 +88,10 @@ def _words(draft: Draft, name: str, node: Node) -> NoticeWords:
     intent = draft.intents.get(name)
     kind = IntentKind.NOTICE if intent is None else intent.kind
     for _, _, value in node.pairs():
-        check_fields(draft, value, fields_for(kind))
-    if "paper" in node.entries and kind is not IntentKind.LETTER:
-        message = f"nothing comes along with `{shown(name)}`, which is of kind {kind.value}"
+        check_fields(draft, value, fields_for(name, kind))
+    if "paper" in node.entries and (kind is not IntentKind.LETTER or name == CREDIT_NOTE):
+        what = "but the credit note itself" if name == CREDIT_NOTE else f"which is of kind {kind.value}"
+        message = f"nothing comes along with `{shown(name)}`, {what}"
         draft.fault("M377", node.key("paper"), message, "remove `paper:`")
     subject, text = text_of(node, "subject") or "", text_of(node, "text") or ""
     return NoticeWords(subject, text, text_of(node, "reason"), text_of(node, "next"), text_of(node, "paper"))
@@ -101,7 +103,7 @@ def _check_same(draft: Draft, at: Node, language: str, words: NoticeWords, engli
         has = "has no" if words.paper is None else "has a"
         message = f"the letter in `{shown(language)}` {has} `paper:`, unlike the English text"
         draft.fault("M376", at, message, "give it in both, or in neither")
-    known = FIELDS.keys() | LETTER_FIELDS.keys()
+    known = FIELDS.keys() | LETTER_FIELDS.keys() | CREDIT_FIELDS.keys()
     told, wanted = (set(fields_of(each.whole)) & known for each in (words, english))
     if told == wanted:
         return

@@ -20,6 +20,7 @@ from jobs.mail import Attachment
 from storage.settings import Settings
 
 PAGE = "/billing"
+NOTHING = Decimal("0.00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,13 @@ class Standing:
     paid: Decimal
     credited: Decimal
     customer_name: str
+    note: Invoice | None = None
+    """The credit note that the letter brings, where it brings one."""
 
     @property
     def open(self) -> Decimal:
         """Return what is still to be paid."""
-        return self.invoice.total - self.paid - self.credited
+        return max(self.invoice.total - self.paid - self.credited, NOTHING)
 
     def amount(self, amount: Decimal) -> str:
         """Write an amount of it with its currency."""
@@ -56,9 +59,9 @@ def written_letter(
 def attached(
     standing: Standing, state: str, written: Written, at: datetime, pdf: bytes, fonts: Path | None = None
 ) -> tuple[Attachment, ...]:
-    """Return what comes along: the invoice as it was issued (`pdf`), and before it the page that the letter names."""
-    invoice = standing.invoice
-    whole = Attachment(_file(invoice, "invoice"), pdf)
+    """Return what comes along: what was issued (`pdf`), and before an invoice the page that the letter names."""
+    invoice, issued = standing.invoice, standing.note or standing.invoice
+    whole = Attachment(_file(issued, issued.kind), pdf)
     if written.paper is None:
         return (whole,)
     from jobs.invoices.pdf import reminder_pdf  # with its typesetter: seldom needed, and slow to import
@@ -70,7 +73,7 @@ def attached(
 
 
 def _fields(standing: Standing, settings: Settings) -> dict[str, FieldValue]:
-    invoice = standing.invoice
+    invoice, note = standing.invoice, standing.note
     return {
         "customer_name": standing.customer_name,
         "invoice_number": invoice.number,
@@ -80,6 +83,8 @@ def _fields(standing: Standing, settings: Settings) -> dict[str, FieldValue]:
         "invoice_due_on": invoice.due_on,
         "invoice_total": standing.amount(invoice.total),
         "invoice_open": standing.amount(standing.open),
+        "credit_number": None if note is None else note.number,
+        "credit_total": None if note is None else standing.amount(note.total),
         "billing_url": f"{settings.portal_url}{PAGE}",
         "support_email": settings.support_email,
     }

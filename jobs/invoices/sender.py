@@ -1,4 +1,4 @@
-"""Sends invoices and reminders by mail, each with its PDF and at most once, beside the controller's tick."""
+"""Sends invoices, reminders and credit notes by mail, each with its PDF and at most once, beside the tick."""
 
 from __future__ import annotations
 
@@ -77,8 +77,9 @@ class ReminderSender:
         from jobs.invoices import letters  # seldom needed, and slow to import
 
         invoice = from_document(reminder.document)
-        whole = paper_of(self.database, self.settings, reminder.invoice_id, invoice)
-        standing = letters.Standing(invoice, reminder.paid, reminder.credited, reminder.to_name)
+        note = None if reminder.note is None else from_document(reminder.note)
+        whole = paper_of(self.database, self.settings, reminder.invoice_id, note or invoice)
+        standing = letters.Standing(invoice, reminder.paid, reminder.credited, reminder.to_name, note)
         written, paper = letters.written_letter(policy, reminder.intent, standing, self.settings, reminder.language)
         return Letter(
             reminder.key,

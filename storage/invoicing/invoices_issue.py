@@ -30,7 +30,7 @@ from engine.invoicing.tariff import Tariff
 from engine.invoicing.texts import written_in
 from storage import clock
 from storage.database import raw
-from storage.invoicing import invoices, invoices_audit, organisations
+from storage.invoicing import invoices, invoices_audit, organisations, reminders
 from storage.invoicing.errors import (
     AlreadyIssued,
     MonthNotOver,
@@ -175,7 +175,7 @@ class Billing:
         reason: str = "",
         wish: Mapping[int, Decimal | None] | None = None,
     ) -> Issued:
-        """Take an invoice back by a credit note, audited; its month may be invoiced again once all of it is.
+        """Take an invoice back by a credit note, audited and mailed; its month may be invoiced anew once all of it is.
 
         wish: of which lines, by their positions from 1, an amount or None for all that is left of it; None: all of all.
         Raises UnknownInvoice, NotCreditable.
@@ -205,6 +205,7 @@ class Billing:
         about = (there.customer_id, today.year, numbered(""), numbered, there.revision, there.id, reason)
         draft = _Draft(uuid.uuid4(), *about, tuple(wanted))
         self._write(conn, [draft], now, by)
+        reminders.ask_for_credit_note(conn, draft.id)
         return invoices.get(conn, draft.id)
 
     def _draft(self, preview: Invoice, organisation: Organisation, now: datetime, revision: int) -> _Draft:

@@ -1,6 +1,7 @@
-"""What customers are told of their invoices: the outbox of invoices and reminders by mail, each at most once.
+"""What customers are told of their invoices: the outbox of invoices, reminders and credit notes, each at most once.
 
-Asked for by the invoice's own machine (`storage.ledger_invoices`); what becomes of it is told back to that machine.
+Asked for by the invoice's own machine (`storage.ledger_invoices`); what becomes of it is told back to that machine. The
+letter with a credit note, which has no life of its own, is asked for when that is issued.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from engine.effects import CREDIT_NOTE
 from engine.model import Policy
-from storage import clock
+from storage import clock, policies
 from storage.alerts import raise_alert
 from storage.ledger_invoices import InvoiceMoved, move_invoice
 
@@ -26,14 +28,20 @@ TAKE: Final = text(
     "AND (not_before IS NULL OR not_before <= clock_timestamp()) "
     "ORDER BY asked_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, invoice_id, intent, state, round, tries"
 )
+ASK: Final = text(
+    "INSERT INTO invoice_reminders (invoice_id, intent, state, round, asked_at) "
+    "VALUES (:id, :intent, 'credit_note', 1, :now) ON CONFLICT DO NOTHING"
+)
+# Of a credit note `n`, `i` is the invoice that it takes back; any other letter is about the invoice itself.
 WHAT: Final = text(
-    "SELECT i.number, i.document, i.customer_id, c.name, coalesce(o.email, c.email) AS email, "
-    "c.language, i.total, "
-    "NOT EXISTS (SELECT FROM invoice_reminders o WHERE o.invoice_id = i.id AND o.id <> :letter) AS is_first, "
+    "SELECT n.number, i.document, i.customer_id, c.name, coalesce(o.email, c.email) AS email, "
+    "c.language, i.total, CASE WHEN n.corrects IS NOT NULL THEN n.document END AS note, "
+    "NOT EXISTS (SELECT FROM invoice_reminders o WHERE o.invoice_id = n.id AND o.id <> :letter) AS is_first, "
     "(SELECT coalesce(sum(p.amount), 0) FROM invoice_payments p WHERE p.invoice_id = i.id) AS paid, "
     "(SELECT coalesce(sum(k.total), 0) FROM invoices k WHERE k.corrects = i.id) AS credited, s.state "
-    "FROM invoices i JOIN customers c ON c.id = i.customer_id JOIN invoice_states s ON s.invoice_id = i.id "
-    "LEFT JOIN org_billing_config o ON o.customer_id = i.customer_id WHERE i.id = :id"
+    "FROM invoices n JOIN invoices i ON i.id = coalesce(n.corrects, n.id) JOIN customers c ON c.id = i.customer_id "
+    "LEFT JOIN invoice_states s ON s.invoice_id = i.id "
+    "LEFT JOIN org_billing_config o ON o.customer_id = i.customer_id WHERE n.id = :id"
 )
 END: Final = text(
     "UPDATE invoice_reminders SET status = :status, outcome = :outcome, ended_at = :now "
@@ -53,12 +61,16 @@ class Reminder:
 
     id: UUID
     invoice_id: UUID
+    """Of what it brings: of the invoice, or of the credit note."""
     intent: str
     state: str
     round: int
     tries: int
     number: str
     document: str
+    """Of the invoice that it is about."""
+    note: str | None
+    """The document of the credit note that it brings; None: it is about the invoice alone."""
     customer_id: UUID
     to_name: str
     to_email: str
@@ -69,7 +81,7 @@ class Reminder:
     """What credit notes took back of it."""
     wanted: bool
     """Whether it is still true: the invoice asks for money, and stands where it was asked for or has no other letter:
-    the first one brings it, however late."""
+    the first one brings it, however late. A credit note always stays true."""
     taken_at: datetime
 
     @property
@@ -78,12 +90,19 @@ class Reminder:
         return f"{self.intent}:{self.invoice_id}:{self.state}:{self.round}"
 
 
+def ask_for_credit_note(conn: Connection, note_id: UUID) -> None:
+    """Ask for the letter with a credit note that is issued just now; where the policy in force has none, nothing."""
+    if policies.digest_in_force(conn) is not None and CREDIT_NOTE in policies.in_force(conn).notices:
+        conn.execute(ASK, {"id": note_id, "intent": CREDIT_NOTE, "now": clock.now(conn)})
+
+
 def take(conn: Connection) -> Reminder | None:
     """Take the oldest that may go now and note it as being sent: if this process dies, it is unknown, not repeated."""
     row = conn.execute(TAKE).one_or_none()
     if row is None:
         return None
     what = conn.execute(WHAT, {"id": row.invoice_id, "letter": row.id}).one()
+    asks = (what.state == row.state or what.is_first) and what.paid + what.credited < what.total
     return Reminder(
         id=row.id,
         invoice_id=row.invoice_id,
@@ -93,13 +112,14 @@ def take(conn: Connection) -> Reminder | None:
         tries=row.tries,
         number=what.number,
         document=what.document,
+        note=what.note,
         customer_id=what.customer_id,
         to_name=what.name,
         to_email=what.email,
         language=what.language,
         paid=what.paid,
         credited=what.credited,
-        wanted=(what.state == row.state or what.is_first) and what.paid + what.credited < what.total,
+        wanted=what.note is not None or asks,
         taken_at=clock.now(conn),
     )
 
@@ -112,7 +132,7 @@ def keep(conn: Connection, reminder: Reminder, paper: bytes) -> None:
 
 def sent(conn: Connection, policy: Policy, reminder: Reminder, proof: str) -> InvoiceMoved | None:
     """Note that it left, and let its invoice go on from there."""
-    if not _end(conn, reminder, "sent", proof):
+    if not _end(conn, reminder, "sent", proof) or reminder.note is not None:
         return None
     return move_invoice(conn, policy, reminder.invoice_id, "reminder_sent", actor="mail")
 
@@ -152,5 +172,5 @@ def _end(conn: Connection, reminder: Reminder, status: str, outcome: str) -> boo
 
 
 def _tell(conn: Connection, reminder_id: UUID, tries: int, number: str, why: str) -> None:
-    words = f"a letter about invoice {number} did not surely leave, and its reminders wait for a person: {why}"
+    words = f"a letter about {number} did not surely leave, and those after it wait for a person: {why}"
     raise_alert(conn, "notice_unknown", words, key=f"notice_unknown:{reminder_id}:{tries}")

@@ -220,6 +220,20 @@ WRONG_COVERAGE = [
         "paper",
     ),
     Mistake(
+        "M377",
+        "notices.yaml",
+        "  send_credit_note:\n",
+        "  send_credit_note:\n    paper: Receipt\n",
+        "paper",
+    ),
+    Mistake(
+        "M354",
+        "invoice.yaml",
+        "do: [send_first_reminder]}\n  - {id: remind_second",
+        "do: [send_credit_note]}\n  - {id: remind_second",
+        "send_credit_note",
+    ),
+    Mistake(
         "M376",
         "notices.yaml",
         "\nstates:  ",

@@ -310,7 +310,7 @@ def test_every_word_to_customers_is_plain_and_complete(policy: Policy) -> None:
     assert told == set(policy.notices)
     assert {(m.name, state) for m in policy.account_machines for state in m.ladder} == set(policy.state_texts)
     for notice in policy.notices.values():
-        assert set(fields_of(notice.words.whole)) <= set(fields_for(kinds[notice.intent]))
+        assert set(fields_of(notice.words.whole)) <= set(fields_for(notice.intent, kinds[notice.intent]))
         assert notice.words.text.startswith("Hello {customer_name},\n")
         assert max(len(line) for line in notice.words.text.splitlines()) <= 120
         harsh = r"(?i)\b(delinquent|violation|failure to|immediately|must|terminate|!!)\b|!"

@@ -10,6 +10,7 @@ from typing import Any
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from engine.effects import CREDIT_NOTE
 from engine.invoicing.days import month_of
 from engine.invoicing.invoice import Invoice, InvoiceKind, Party
 from engine.languages import ENGLISH
@@ -92,7 +93,7 @@ def preview(policy: Policy, name: str, settings: Settings, now: datetime, langua
 def paper_of(policy: Policy, name: str, settings: Settings, now: datetime, language: str) -> Paper:
     """Write one notice of a policy as it would be sent; what is owed stands below those that are about a debt."""
     if policy.intents[name].kind is IntentKind.LETTER:
-        return written_letter(policy, name, made_up_invoice(now), settings, language)[1]
+        return written_letter(policy, name, made_up_invoice(now, name), settings, language)[1]
     used, words = words_in(policy.notices[name], language)
     written = write(policy, name, made_up(settings, now, used), language=used)
     owed = OWED if "pay_url" in fields_of(words.whole) else ()
@@ -120,8 +121,8 @@ def made_up(settings: Settings, now: datetime, language: str = ENGLISH) -> dict[
     return values | known
 
 
-def made_up_invoice(now: datetime) -> Standing:
-    """Return an invoice of last month, of which a part is paid."""
+def made_up_invoice(now: datetime, letter: str) -> Standing:
+    """Return an invoice of last month, of which a part is paid; for the letter about one, with a credit note."""
     first_on, last_on = month_of(*((now.year, now.month - 1) if now.month > 1 else (now.year - 1, 12)))
     sender = Party("Example Hosting AG", "Seestrasse", "12a", "8001", "Zürich", "CH")
     invoice = Invoice(
@@ -144,7 +145,10 @@ def made_up_invoice(now: datetime) -> Standing:
         vat=Decimal("3.97"),
         total=Decimal("52.97"),
     )
-    return Standing(invoice, Decimal("20.00"), Decimal(0), CUSTOMER)
+    if letter != CREDIT_NOTE:
+        return Standing(invoice, Decimal("20.00"), Decimal(0), CUSTOMER)
+    note = replace(invoice, kind=InvoiceKind.CREDIT_NOTE, number=f"F{last_on.year}-00043", total=Decimal("9.73"))
+    return Standing(invoice, Decimal("20.00"), note.total, CUSTOMER, note)
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (show_notices, show_letter)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pypdfium2
@@ -18,7 +21,7 @@ from jobs.controller import Controller
 from jobs.invoices.pdf import pdf_of
 from jobs.mail import Letter, MailRefused, MailUncertain
 from storage import accounts, policies
-from storage.invoicing import invoice_papers, invoices_pay, organisations
+from storage.invoicing import invoice_papers, invoices_pay, organisations, reminders_review
 from storage.invoicing.invoices import Issued
 from storage.settings import SHIPPED_POLICY
 from tests.jobs.floor import Floor, words_of
@@ -136,6 +139,68 @@ def test_the_policy_in_force_says_what_a_letter_says_in_the_language_of_the_cust
     (mail,) = billed.floor.mails()
     assert str(mail["Subject"]).startswith(f"Rechnung {billed.invoice.number}: CHF 52.97, zahlbar bis ")
     assert "Guten Tag" in words_of(mail)
+
+
+def mails(billed: Billed) -> list[EmailMessage]:
+    return sorted(billed.floor.mails(), key=lambda mail: str(mail["Subject"]))
+
+
+def credited(billed: Billed, **wish: Any) -> Issued:
+    with billed.floor.begin() as conn:
+        return billed.books.billing.credit(conn, billed.invoice.id, by="test", **wish)
+
+
+def test_each_credit_note_leaves_by_mail_once_with_its_pdf(billed: Billed) -> None:
+    billed.after(0)
+    part = credited(billed, wish={1: Decimal("9.00")})
+    billed.work()
+    rest = credited(billed)
+    billed.after(1)
+    billed.after(1)
+    first, second = (mail for mail in mails(billed) if "Credit note" in str(mail["Subject"]))
+    assert str(first["Subject"]) == f"Credit note {part.number}: CHF 9.73 of invoice {billed.invoice.number}"
+    assert "CHF 43.24 is still to be paid" in words_of(first)
+    assert "CHF 0.00 is still to be paid" in words_of(second)
+    for mail, note in ((first, part), (second, rest)):
+        (attached,) = mail.iter_attachments()
+        assert attached.get_filename() == f"credit-note-{note.number}.pdf"
+        with billed.floor.begin() as conn:
+            assert attached.get_content() == invoice_papers.find(conn, note.id)
+    assert billed.letters() == [("issued", "sent"), ("credit_note", "sent"), ("credit_note", "sent")]
+    assert billed.state == "settled"
+
+
+def test_a_credit_note_that_may_have_left_waits_for_a_person_and_holds_up_no_reminder(billed: Billed) -> None:
+    billed.after(0)
+    mailer, mail = billed.controller.reminders.mailer, Mail(MailUncertain("no answer"))
+    billed.controller.reminders.mailer = mail
+    note = credited(billed, wish={1: Decimal("9.00")})
+    billed.after(1)
+    billed.after(1)
+    assert (billed.letters()[1:], mail.tried) == ([("credit_note", "unknown")], 1)
+    assert note.number in str(billed.floor.scalar("SELECT text FROM alerts WHERE kind = 'notice_unknown'"))
+    with billed.floor.begin() as conn:
+        (stuck,) = reminders_review.listed(conn, stuck=True)
+        policy = policies.in_force(conn)
+        reminders_review.resolve(conn, policy, stuck.id, "again", by="ada", reason="the server was down")
+    billed.controller.reminders.mailer = mailer
+    billed.after(29)
+    billed.after(7)
+    assert [str(each["Subject"]).partition(" F")[0] for each in mails(billed)] == [
+        "Credit note", "First reminder: invoice", "Invoice",
+    ]  # fmt: skip
+
+
+def test_a_policy_without_that_letter_mails_no_credit_note(billed: Billed) -> None:
+    texts = bundle(SHIPPED_POLICY)
+    before, _, after = texts["notices.yaml"].partition("  send_credit_note:")
+    texts["notices.yaml"] = f"{before.rstrip()}\n\nletter: {after.partition('letter: ')[2]}"
+    texts["intents.yaml"] = re.sub("(?m)^send_credit_note:.*\n", "", texts["intents.yaml"])
+    with billed.floor.begin() as conn:
+        policies.deploy(conn, load_texts(texts), texts, {}, "test")
+    credited(billed, wish={1: Decimal("9.00")})
+    billed.after(0)
+    assert billed.letters() == [("issued", "sent")]
 
 
 def test_unpaid_it_is_reminded_of_three_times_and_then_its_account_is_late_from_that_day(billed: Billed) -> None:
