@@ -14,13 +14,14 @@ from litestar.params import RawBody
 from sqlalchemy import Connection
 
 from engine.invoicing.days import MOST_DAYS, month_of
-from jobs.invoices import run as monthly
 from jobs.invoices.bank_file import read_bank_file
 from jobs.invoices.creditor import creditor_of, previewer_of
+from jobs.invoices.run import ended_somewhere
 from jobs.invoices.usage import read_csv, read_json
 from storage import clock
 from storage.database import Database
-from storage.invoicing import invoices, invoices_pay, organisations, usage
+from storage.invoicing import invoice_orders, invoices, invoices_pay, organisations, usage
+from storage.invoicing.invoice_orders import Progress
 from storage.invoicing.invoices import Issued
 from storage.invoicing.invoices_issue import Billing
 from web.admin_billing import customer_of
@@ -34,6 +35,7 @@ from web.inputs import (
     decode,
     given_reason,
     idempotency_key,
+    identifier,
     identifier_field,
     line,
     page_size,
@@ -110,19 +112,41 @@ def issue_invoice(request: HttpRequest, services: TheServices, customer_id: Path
     return {**shown(made), "withoutAddress": not made.invoice.debtor.has_place}
 
 
-@post("/billing/generate", opt={"takes": GenerateWish}, status_code=200, sync_to_thread=True)
+@post("/billing/generate", opt={"takes": GenerateWish}, status_code=202, sync_to_thread=True)
 def generate_invoices(request: HttpRequest, services: TheServices, body: RawBody) -> dict[str, Any]:
-    """Issue a month's invoice for everybody who pays by invoice and has none yet. Repeat it at will."""
+    """Order a month's invoice for everybody who pays by invoice and has none yet; `url` tells how far it is.
+
+    The controller issues them. A month that is on order already keeps its order: repeat it at will.
+    """
     wish = decode(GenerateWish, body)
     month = _month(wish.month)
     caller: Caller = request.state.caller
-    creditor = creditor_of(services.settings)
-    report = monthly.run(services.database, creditor, month, by=caller.actor, automatic=wish.automatic)
-    faults = [{"customerId": str(customer), "reason": reason} for customer, reason in report.faults]
-    counts = {"issued": report.issued, "nothing": report.nothing, "failed": report.failed}
-    lacking = [{"customerId": str(customer), "name": name} for customer, name in report.warnings]
-    more = {"warned": report.warned, "withoutAddress": lacking, "faults": faults}
-    return {"month": wish.month, **counts, "total": str(report.total), **more}
+    creditor_of(services.settings)  # the controller reads the same file: who orders is told now what is wrong
+    with services.database.begin() as conn:
+        ended_somewhere(conn, month)
+        order, _ = invoice_orders.ask(conn, month, by=caller.actor, automatic=wish.automatic)
+        return _order(invoice_orders.progress(conn, order.id))
+
+
+@get("/billing/orders/{order_id:str}", sync_to_thread=True)
+def show_order(services: TheServices, order_id: PathId) -> dict[str, Any]:
+    """Show how far an order of a month's invoices is: `waiting`, `under_way`, `done`, or `refused` with the reason."""
+    wanted = UUID(identifier(order_id, "order"))
+    with services.database.begin() as conn:
+        return _order(invoice_orders.progress(conn, wanted))
+
+
+def _order(found: Progress) -> dict[str, Any]:
+    """Write an order for the wire: the first hundred faults and invoices without an address are named."""
+    order = found.order
+    times = {name: getattr(order, name) for name in ("by", "asked_at", "begun_at", "ended_at")}
+    about = {"orderId": str(order.id), "url": f"/api/admin/billing/orders/{order.id}", "month": f"{order.month:%Y-%m}"}
+    counts = {"issued": found.issued, "nothing": found.nothing, "failed": found.failed, "left": found.left}
+    lacking = [{"customerId": str(each.customer_id), "name": each.name} for each in found.warnings]
+    faults = [{"customerId": str(each.customer_id), "reason": each.reason} for each in found.faults]
+    more = {"warned": found.warned, "withoutAddress": lacking, "faults": faults, "outcome": order.outcome}
+    state = {"automatic": order.automatic, "state": order.state}
+    return {**about, **state, **plain(times), **counts, "total": str(found.total), **more}
 
 
 @get("/billing/invoices", sync_to_thread=True)
@@ -259,6 +283,7 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (
     preview_invoice,
     issue_invoice,
     generate_invoices,
+    show_order,
     list_invoices,
     show_invoice,
     credit_invoice,

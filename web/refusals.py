@@ -57,6 +57,7 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (storage.ClockFixed, 409, "TEST_CLOCK_OFF"),
     (storage.DestructiveRefused, 409, "DESTRUCTIVE_ACTION_REJECTED"),
     (invoices.UnknownInvoice, 404, "NOT_FOUND"),
+    (invoices.UnknownOrder, 404, "NOT_FOUND"),
     (invoices.UnknownTenant, 404, "NOT_FOUND"),
     (invoices.UnknownRequest, 404, "NOT_FOUND"),
     (invoices.RequestSettled, 409, "ALREADY_SETTLED"),

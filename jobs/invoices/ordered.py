@@ -1,4 +1,4 @@
-"""Months that were ordered at the desk, issued for everybody: beside the controller's tick, as the automatic run."""
+"""Months that were ordered, issued for everybody: beside the controller's tick, as the automatic run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run_ordered(settings: Settings, database: Database) -> Report | None:
         return None
     report, outcome = None, ""
     try:
-        report = run(database, creditor_of(settings), order.month, by=order.by)
+        report = run(database, creditor_of(settings), order.month, by=order.by, automatic=order.automatic)
     except (OperatorFileWrong, SettingWrong, MonthNotOver) as error:
         outcome = str(error).partition("\n")[0]
     with database.begin() as conn:

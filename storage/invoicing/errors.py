@@ -20,6 +20,14 @@ class UnknownInvoice(InvoiceError):
         super().__init__(f"there is no invoice `{invoice}`")
 
 
+class UnknownOrder(InvoiceError):
+    """No order of a month's invoices has this id."""
+
+    def __init__(self, order_id: object) -> None:
+        self.order_id = order_id
+        super().__init__(f"there is no order `{order_id}` of a month's invoices")
+
+
 class UnknownTenant(InvoiceError):
     """No tenant has this name."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -143,6 +144,7 @@ invoice_orders = Table(
     instant("begun_at"),
     instant("ended_at"),
     required("outcome", server_default=""),  # why it ended without a run
+    required("automatic", Boolean, server_default=text("false")),  # only whose invoices are issued by themselves
     Index("invoice_orders_asked_at", "asked_at"),
-    Index("invoice_orders_open", "month", unique=True, postgresql_where=text("ended_at IS NULL")),
+    Index("invoice_orders_open", "month", "automatic", unique=True, postgresql_where=text("ended_at IS NULL")),
 )

@@ -104,8 +104,7 @@ def test_order_that_is_cut_short_is_gone_on_with_and_tells_how_far_it_is(books: 
         books.organisation(f"tenant-{number}", auto_invoices=number == 1)
     settings, database = replace(books.deployment.settings, invoice_file=EXAMPLE), books.deployment.database
     with database.begin() as conn:
-        assert invoice_orders.ask(conn, books.month, by="ada")
-        assert not invoice_orders.ask(conn, books.month, by="bob")
+        asked = [invoice_orders.ask(conn, books.month, by=who) for who in ("ada", "bob")]
         taken = invoice_orders.next_open(conn)
     run(database, CREDITOR, books.month, by="ada", automatic=True)  # so far it came, and died
     with database.begin() as conn:
@@ -113,7 +112,8 @@ def test_order_that_is_cut_short_is_gone_on_with_and_tells_how_far_it_is(books: 
         again = invoice_orders.next_open(conn)
     assert taken is not None
     assert again is not None
-    assert again.id == taken.id
+    assert again.id == taken.id == asked[0][0].id == asked[1][0].id
+    assert [is_new for _, is_new in asked] == [True, False]
     assert midway is not None
     assert (midway.issued, midway.left, midway.order.by) == (1, 2, "ada")
     assert run_ordered(settings, database) is not None

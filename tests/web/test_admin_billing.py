@@ -12,6 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from jobs.invoices.ordered import run_ordered
 from storage import accounts, audit, clock, ledger, policies
 from storage.errors import ZoneUnknown
 from tests.jobs.invoices.papers import bank_xml, entry_xml, payment_xml
@@ -172,13 +173,28 @@ def test_some_lines_of_an_invoice_are_credited(site: Site, payer: Tenant, month:
 
 
 def test_month_is_generated_for_everybody_once(site: Site, payer: Tenant, month: str) -> None:
-    first = site.admin.post(f"{BILLING}/generate", json={"month": month}).json()
-    assert first["issued"] >= 1
-    assert first["failed"] == 0
+    answer = site.admin.post(f"{BILLING}/generate", json={"month": month})
+    order = answer.json()
+    assert (answer.status_code, order["state"], order["month"], order["issued"]) == (202, "waiting", month, 0)
+    assert order["left"] >= 1
+    again = site.admin.post(f"{BILLING}/generate", json={"month": month}).json()
+    assert again["orderId"] == order["orderId"]
+    automatic = site.admin.post(f"{BILLING}/generate", json={"month": month, "automatic": True}).json()
+    assert (automatic["orderId"] == order["orderId"], automatic["left"]) == (False, 0)
+    assert site.admin.get(order["url"]).json() == order
+    for _ in range(2):
+        assert run_ordered(site.app.state.services.settings, site.database) is not None
+    first = site.admin.get(order["url"]).json()
+    assert (first["state"], first["failed"], first["left"], first["outcome"]) == ("done", 0, 0, "")
+    assert first["issued"] == order["left"] - first["nothing"] >= 1
     assert first["warned"] == len(first["withoutAddress"])
     second = site.admin.post(f"{BILLING}/generate", json={"month": month}).json()
-    assert (second["issued"], second["failed"]) == (0, 0)
+    assert second["orderId"] != order["orderId"]
+    run_ordered(site.app.state.services.settings, site.database)
+    second = site.admin.get(second["url"]).json()
+    assert (second["state"], second["issued"], second["failed"]) == ("done", 0, 0)
     assert site.admin.post(f"{BILLING}/generate", json={"month": "2030-13"}).status_code == 400
+    assert site.admin.get(f"{BILLING}/orders/{payer.customer_id}").status_code == 404
 
 
 def test_running_month_and_nothing_to_pay_for_are_409(site: Site, payer: Tenant, month: str) -> None:

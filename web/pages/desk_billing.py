@@ -66,7 +66,7 @@ async def generate(request: HttpRequest, services: TheServices) -> Response[Any]
         creditor_of(services.settings)  # the controller reads the same file: who orders is told now what is wrong
         with services.database.begin() as conn:
             ended_somewhere(conn, month)
-            is_new = invoice_orders.ask(conn, month, by=caller.actor)
+            _, is_new = invoice_orders.ask(conn, month, by=caller.actor)
         if not is_new:
             return f"{month:%Y-%m} is on order already; below is how far it is."
         return f"{month:%Y-%m} is ordered for everybody; below is how far it is."
