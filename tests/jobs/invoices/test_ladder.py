@@ -29,6 +29,7 @@ from tests.jobs.invoices.papers import codes
 from tests.storage.metered import Books
 
 DAY = 24
+DUE_DAYS = 31.1  # until the thirtieth day after its issue is over, also where clocks are put back in the meantime
 GENTLE = Path(__file__).resolve().parents[3] / "examples" / "policies" / "gentle"
 
 
@@ -79,7 +80,7 @@ class Billed:
 
     def overdue(self) -> Billed:
         """Wait until reminders have come to their end."""
-        for days in (0, 31, 7, 14, 14, 10.1):
+        for days in (0, DUE_DAYS, 7, 14, 14, 10.1):
             self.after(days)
         assert self.state == "overdue"
         return self
@@ -121,7 +122,7 @@ def test_the_invoice_leaves_by_mail_once_with_its_pdf(billed: Billed) -> None:
 
 
 def test_the_invoice_leaves_however_late_as_long_as_nothing_else_has(billed: Billed) -> None:
-    billed.after(31)
+    billed.after(DUE_DAYS)
     assert (billed.state, billed.letters()) == ("due", [("issued", "sent")])
     assert len(billed.floor.mails()) == 1
 
@@ -252,7 +253,7 @@ def test_a_credit_note_settles_like_a_payment(billed: Billed) -> None:
 
 
 def test_after_a_part_is_credited_reminders_and_warnings_ask_for_what_is_left(billed: Billed) -> None:
-    billed.after(31)
+    billed.after(DUE_DAYS)
     with billed.floor.begin() as conn:
         billed.books.billing.credit(conn, billed.invoice.id, by="test", wish={1: Decimal("9.00")})
     billed.pay("3.24")
@@ -296,7 +297,7 @@ def test_paid_in_time_nobody_is_reminded(billed: Billed) -> None:
 def test_who_is_not_reminded_by_itself_waits_for_a_person(billed: Billed) -> None:
     with billed.floor.begin() as conn:
         organisations.change(conn, billed.customer, {"auto_reminders": False})
-    billed.after(31)
+    billed.after(DUE_DAYS)
     billed.after(300)
     assert (billed.state, billed.rung) == ("due", "active")
     with billed.floor.begin() as conn:
@@ -306,7 +307,7 @@ def test_who_is_not_reminded_by_itself_waits_for_a_person(billed: Billed) -> Non
 
 
 def test_a_reminder_is_kept_as_it_was_sent_whatever_is_paid_later(billed: Billed) -> None:
-    billed.after(31)
+    billed.after(DUE_DAYS)
     billed.after(7)
     paper, _ = billed.floor.mails()[-1].iter_attachments()
     kept = "SELECT paper FROM invoice_reminders WHERE state = '{}'"
@@ -319,7 +320,7 @@ def test_letters_bring_the_invoice_as_somebody_first_drew_it(billed: Billed) -> 
     kept = b"%PDF-1.7 by an earlier typesetter"
     with billed.floor.begin() as conn:
         assert invoice_papers.keep(conn, billed.invoice.id, kept) == kept
-    for days in (0, 31, 7.1):
+    for days in (0, DUE_DAYS, 7.1):
         billed.after(days)
     mails = [[part.get_content() for part in mail.iter_attachments()] for mail in billed.floor.mails()]
     assert mails[0] == [kept]
@@ -344,7 +345,7 @@ class Mail:
 def test_a_reminder_that_did_not_surely_leave_goes_no_further_and_a_person_is_told(
     billed: Billed, error: Exception, status: str
 ) -> None:
-    billed.after(31)
+    billed.after(DUE_DAYS)
     mail = billed.controller.reminders.mailer = Mail(error)
     billed.after(7)
     assert billed.letters()[-1] == ("first_reminder", status)
@@ -355,7 +356,7 @@ def test_a_reminder_that_did_not_surely_leave_goes_no_further_and_a_person_is_to
 
 
 def test_a_sender_that_dies_in_the_middle_leaves_it_unknown_and_never_sent_twice(billed: Billed) -> None:
-    billed.after(31)
+    billed.after(DUE_DAYS)
 
     class Killed(BaseException):
         pass
@@ -374,7 +375,7 @@ def test_a_sender_that_dies_in_the_middle_leaves_it_unknown_and_never_sent_twice
 
 
 def test_a_reminder_that_waits_while_the_invoice_is_paid_is_dropped(billed: Billed) -> None:
-    billed.after(31)
+    billed.after(DUE_DAYS)
     billed.floor.advance(7 * DAY)
     sender = billed.controller.reminders
     mail = sender.mailer = Mail(MailRefused("never tried"))

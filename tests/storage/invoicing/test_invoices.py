@@ -286,9 +286,10 @@ def test_two_that_issue_the_same_month_at_once_make_one(books: Books) -> None:
 
 def test_price_from_the_first_of_days_takes_the_place_of_the_first_one(books: Books) -> None:
     with books.deployment.begin() as conn:
-        prices.change(conn, {"setup_fee": D(7)}, by="test", valid_from=date.min)
-    customer = books.organisation("alpha", days=70)
-    assert issue(books, customer, books.ago(70).date()).net > D(7)
+        prices.change(conn, {"monthly_fee": D(7)}, by="test", valid_from=date.min)
+    customer = books.organisation("alpha", days=700)
+    before_the_next_one = (books.month - timedelta(days=450)).replace(day=1)
+    assert issue(books, customer, before_the_next_one).net == D("7.00")
 
 
 def test_issued_month_keeps_its_prices(books: Books) -> None:
