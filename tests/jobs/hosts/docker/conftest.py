@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -16,13 +17,19 @@ SPEC = ServerSpec("server-1", "Ada's world", "game", 0)
 NAME = "forbear-server-1"
 
 
-def host_of(
-    engine: DockerDouble, folder: Path, *, timeout_seconds: float = 5.0, kind: type[DockerHost] = DockerHost
-) -> DockerHost:
-    """Make a host that is soon out of patience."""
+PATIENCE_SECONDS = 30.0
+
+
+def host_of(engine: DockerDouble, folder: Path, *, kind: type[DockerHost] = DockerHost) -> DockerHost:
+    """Make a host with much patience: a machine that runs other tests is slow, and no fault."""
     kinds = {"game": KindOptions("game:1", port=25565, environment={"EULA": "true"}, memory_mb=512, cpus=2)}
-    options = DockerOptions(engine.url, folder, kinds, timeout_seconds=timeout_seconds, settle_seconds=0.1)
+    options = DockerOptions(engine.url, folder, kinds, timeout_seconds=PATIENCE_SECONDS, settle_seconds=0.1)
     return kind("docker1", options)
+
+
+def wait_for(host: DockerHost, seconds: float = PATIENCE_SECONDS) -> None:
+    """Let a host have little patience, where it is sure to be waited out, or much again."""
+    host._engine.client.timeout = cast("int", seconds)  # the stubs know no fractions
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -22,14 +21,15 @@ from jobs.hosts.base import (
 )
 from jobs.hosts.docker.host import DockerHost
 from tests.doubles.docker import Container, DockerDouble
-from tests.jobs.hosts.docker.conftest import NAME, SPEC, host_of
+from tests.jobs.hosts.docker.conftest import NAME, SPEC, wait_for
+from tests.jobs.hosts.docker.faults import HANG_SECONDS
 from tests.jobs.hosts.waiting import eventually
 
 CHANGES = {"start", "stop", "kill", "update", "remove", "rename", "unpause", "archive_put", "volume_remove"}
 
 
 def hang(engine: DockerDouble) -> None:
-    engine.hang_seconds = dict.fromkeys(("list", "inspect"), 5.0)
+    engine.hang_seconds = dict.fromkeys(("list", "inspect"), HANG_SECONDS)
 
 
 def broken(engine: DockerDouble) -> None:
@@ -66,42 +66,40 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("begin", "told"), UNKNOWN, ids=[begin.__name__ for begin, _ in UNKNOWN])
 def test_an_engine_that_cannot_be_asked_is_unknown_and_not_empty(
-    engine: DockerDouble, host: DockerHost, tmp_path: Path, begin: Callable[[DockerDouble], None], told: str
+    engine: DockerDouble, host: DockerHost, begin: Callable[[DockerDouble], None], told: str
 ) -> None:
-    asking = host_of(engine, tmp_path / "kept apart", timeout_seconds=0.2 if begin is hang else 5.0)
+    if begin is hang:
+        wait_for(host, 0.2)
     begin(engine)
     began = time.monotonic()
-    for ask in (asking.observe_all, lambda: asking.observe(SPEC), lambda: asking.stop(SPEC, 0)):
+    for ask in (host.observe_all, lambda: host.observe(SPEC), lambda: host.stop(SPEC, 0)):
         with pytest.raises(HostUnavailable, match=told):
             ask()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < HANG_SECONDS / 2
     engine.hang_seconds.clear()
 
 
 @pytest.mark.parametrize("verb", ["archive_stat", "archive_get", "archive_put", "logs", "create", "start", "stop"])
-def test_no_answer_is_waited_for_without_a_bound(
-    engine: DockerDouble, host: DockerHost, tmp_path: Path, verb: str
-) -> None:
+def test_no_answer_is_waited_for_without_a_bound(engine: DockerDouble, host: DockerHost, verb: str) -> None:
     host.start(SPEC)
     host.write_file(SPEC, "world", "x")
-    asking = host_of(engine, tmp_path / "kept apart", timeout_seconds=0.15)
-    asking.observe(SPEC)
     ask: dict[str, Callable[[], object]] = {
-        "archive_stat": lambda: asking.read_file(SPEC, "world"),
-        "archive_get": lambda: asking.create_backup(SPEC, "b-1"),
-        "archive_put": lambda: asking.write_file(SPEC, "new", "x"),
-        "logs": lambda: asking.read_console(SPEC, None),
-        "create": lambda: asking.create(replace(SPEC, server_id="other")),
-        "start": lambda: asking.start(SPEC),
-        "stop": lambda: asking.stop(SPEC, 0),
+        "archive_stat": lambda: host.read_file(SPEC, "world"),
+        "archive_get": lambda: host.create_backup(SPEC, "b-1"),
+        "archive_put": lambda: host.write_file(SPEC, "new", "x"),
+        "logs": lambda: host.read_console(SPEC, None),
+        "create": lambda: host.create(replace(SPEC, server_id="other")),
+        "start": lambda: host.start(SPEC),
+        "stop": lambda: host.stop(SPEC, 0),
     }
     if verb == "start":
         host.stop(SPEC, 0)
-    engine.hang_seconds = {verb: 5.0}
+    engine.hang_seconds = {verb: HANG_SECONDS}
+    wait_for(host, 0.15)
     began = time.monotonic()
     with pytest.raises(HostUnavailable, match="did not answer in time"):
         ask[verb]()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < HANG_SECONDS / 2
     engine.hang_seconds.clear()
 
 

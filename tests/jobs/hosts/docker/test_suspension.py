@@ -22,7 +22,7 @@ from storage.embedded import Redis
 from tests.databases import Databases
 from tests.doubles.docker import LIVING, Container, DockerDouble
 from tests.jobs.floor import Floor
-from tests.jobs.hosts.docker.conftest import host_of
+from tests.jobs.hosts.docker.conftest import host_of, wait_for
 from tests.jobs.hosts.docker.faults import ROWS, Row
 
 ALERTS = {"enforcement_failed", "suspended_running", "host_unknown"}
@@ -140,9 +140,7 @@ def cases(
         for number, row in enumerate(ROWS):
             (root := folder / f"volumes-{number}").mkdir()
             engines[row.name] = stack.enter_context(DockerDouble(root))
-            patience = 0.15 if "hangs" in row.name else 5.0  # little only where it is sure to be waited out
-            made = host_of(engines[row.name], folder / f"kept-{number}", timeout_seconds=patience, kind=HastyHost)
-            hosts[row.name] = made
+            hosts[row.name] = host_of(engines[row.name], folder / f"kept-{number}", kind=HastyHost)
         url = stack.enter_context(databases.lend())
         floor = Floor(url, redis_server.url, tmp_path_factory.mktemp("suspension"), hosts=hosts)
         stack.callback(floor.close)
@@ -164,6 +162,8 @@ def play(floor: Floor, engines: dict[str, DockerDouble], hosts: dict[str, Docker
     floor.advance(1)  # whoever is busy still is busy for long
     for case in cases:
         case.row.begin(case.engine, case.container)
+        if "hangs" in case.row.name:
+            wait_for(hosts[case.row.name], 0.15)
     for _ in range(intents.TRIES_UNTIL_TOLD):
         floor.carry_out()
         floor.advance(1)
@@ -174,6 +174,7 @@ def play(floor: Floor, engines: dict[str, DockerDouble], hosts: dict[str, Docker
         find = "SELECT a.kind FROM alerts a JOIN intents i ON a.key = 'trying:' || i.id WHERE i.server_id = :id"
         case.alerts = [row["kind"] for row in floor.rows(find, id=case.server)]
         mend(case)
+        wait_for(hosts[case.row.name])
     floor.run(controller)
     for case in cases:
         case.engine.restart_daemon()
