@@ -13,6 +13,11 @@ from tests.jobs.floor import Floor
 from tests.jobs.processes import eventually
 
 
+def asked(floor: Floor) -> int:
+    """Count how often the host was asked about all of its servers."""
+    return [verb for verb, _ in floor.host.calls].count("observe_all")
+
+
 def test_one_call_a_host_for_a_whole_tick(floor: Floor, controller: Controller) -> None:
     for number in range(5):
         floor.machine(floor.known_account(email=f"{number}@example.com"))
@@ -28,9 +33,10 @@ def test_a_host_that_hangs_is_unknown_and_not_asked_twice(floor: Floor, controll
     lookout = Lookout(controller.context)
     assert controller.fence is not None
     lookout.look(controller.fence, seconds=0.1)
+    eventually(lambda: asked(floor) == 2, "its thread has come to ask")
     lookout.look(controller.fence, seconds=0.1)
     assert floor.seat(server).observed == "unknown"
-    assert [verb for verb, _ in floor.host.calls].count("observe_all") == 2
+    assert asked(floor) == 2
     floor.host.before.pop("observe_all")
     released.set()
     fence = controller.fence
