@@ -46,11 +46,11 @@ def test_none_begins_before_its_time() -> None:
 
 def test_those_that_hang_at_the_end_are_waited_for_together() -> None:
     released = threading.Event()
-    hanging = [Rounds(f"trials {number}", lambda: released.wait(20)) for number in range(5)]
+    hanging = [Rounds(f"trials {number}", lambda: released.wait(60)) for number in range(60)]
     for each in hanging:
         each.nudge()
     began = time.monotonic()
     close_all(hanging, 0.3)
     took = time.monotonic() - began
     released.set()
-    assert 0.3 <= took < 1.2
+    assert 0.3 <= took < 15, "one after the other they would take 18"
