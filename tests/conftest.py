@@ -34,9 +34,11 @@ sys.dont_write_bytecode = False
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No deadline for single examples: a machine that is busy is no fault. The seed is printed, and may be given. The long
-# searches are in `make soak`.
-hypothesis.settings.register_profile("forbear", deadline=None, max_examples=50)
+# No deadline for single examples, nor for drawing them: a machine that is busy is no fault. The seed is printed, and
+# may be given. The long searches are in `make soak`.
+hypothesis.settings.register_profile(
+    "forbear", deadline=None, max_examples=50, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("forbear")
 
 

@@ -157,7 +157,7 @@ SCHEDULES = st.lists(HAPPENING, min_size=2, max_size=4)
 FOUR_DAYS = ["fails_later", "renew", "nothing", "charge"]
 
 
-@settings(max_examples=1, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(schedule=SCHEDULES, seed=st.integers(0, 999))
 @example(schedule=FOUR_DAYS, seed=1)
 def test_whatever_way_events_come_the_account_ends_the_same(floor: Floor, schedule: Schedule, seed: int) -> None:
