@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from jobs.forked import Forked, can_fork
 from storage.embedded import logs
 from storage.embedded.process import Child, signals_held
 
@@ -21,13 +23,13 @@ ASK_AGAIN_SECONDS = 3.0
 
 
 class Service:
-    """One process that has to be there."""
+    """One process that has to be there, of another program."""
 
     def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
         self.name = name
         self.command = tuple(command)
         self.log = log
-        self.child: Child | None = None
+        self.child: Child | Forked | None = None
         self.started_at = 0.0
         self.log_start = 0
         self.crashes_in_a_row = 0
@@ -37,8 +39,12 @@ class Service:
         """Start it; secrets go by environment, never by argument."""
         self.log_start = logs.size_bytes(self.log)
         with signals_held():
-            self.child = Child(self.command, log=self.log, environment=environment)
+            self.child = self.begin(environment)
         self.started_at = time.monotonic()
+
+    def begin(self, environment: Mapping[str, str]) -> Child | Forked:
+        """Make the process, while no signal breaks that off."""
+        return Child(self.command, log=self.log, environment=environment)
 
     def exit_status(self) -> int | None:
         """Return how it ended; None while it runs or before it was started."""
@@ -55,6 +61,20 @@ class Service:
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self.crashes_in_a_row - 1, 10))
         self.start_again_at = now + pause
         return pause
+
+
+class Part(Service):
+    """One process of `forbear` itself, which need not import anything again where that can be spared."""
+
+    def __init__(self, words: Sequence[str], log: Path) -> None:
+        self.words = tuple(words)
+        super().__init__(" ".join(words), [sys.executable, "-m", "forbear", *words], log)
+
+    def begin(self, environment: Mapping[str, str]) -> Child | Forked:
+        """Fork it off, or start it anew where that is not safe."""
+        if can_fork():
+            return Forked(self.words, log=self.log, environment=environment)
+        return super().begin(environment)
 
 
 class Supervisor:

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import os
 import secrets
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,9 +14,10 @@ from pathlib import Path
 import click
 
 from jobs import up_double
+from jobs.forked import can_fork, load
 from jobs.interrupts import Interrupted, Interrupts
 from jobs.queues import QUEUES
-from jobs.supervisor import Service, Supervisor
+from jobs.supervisor import Part, Supervisor
 from storage.embedded import EmbeddedError, Postgres, Redis
 from storage.embedded.folder import is_free, write_private
 from storage.embedded.locks import LockHeld, take_lock
@@ -122,7 +122,9 @@ def start(
     up_double.tell_commands(data, double)
     prepare_database(environment)
     beside = [up_double.service_of(environment, data, stripe_double)] if stripe_double is not None else []
-    supervisor = Supervisor([*beside, *services(data)], environment, say)
+    if can_fork():
+        load()
+    supervisor = Supervisor([*beside, *parts(data)], environment, say)
     stack.callback(stop_game_servers, data)
     stack.callback(supervisor.stop, interrupts.is_hurried)
     supervisor.start()
@@ -224,13 +226,10 @@ def prepare_database(environment: dict[str, str]) -> None:
     deploy_folder(settings.database_url, settings.policy_dir, settings.policy_overrides, by="forbear up")
 
 
-def services(data: Path) -> list[Service]:
+def parts(data: Path) -> list[Part]:
     """Return the processes that make up the system, each with its log."""
     commands = [["serve"], *(["worker", queue] for queue in QUEUES), ["controller"]]
-    return [
-        Service(" ".join(words), [sys.executable, "-m", "forbear", *words], data / "logs" / f"{'-'.join(words)}.log")
-        for words in commands
-    ]
+    return [Part(words, data / "logs" / f"{'-'.join(words)}.log") for words in commands]
 
 
 def wait_until_ready(supervisor: Supervisor, port: int) -> None:

@@ -109,6 +109,9 @@ class QueueWorker(SimpleWorker):
         finally:
             self.busy = False
 
+    def procline(self, message: str) -> None:
+        """Leave the process its name: RQ's says neither that it is ours nor of which system."""
+
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Show RQ that the worker lives, and, between jobs, PostgreSQL too."""
         if not self.busy:

@@ -57,29 +57,36 @@ def become(uid: int, libc: ctypes.CDLL) -> None:
         libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
 
 
+def settle(death_signal: int, parent: int) -> bool:
+    """Tie this process's life to its parent's, and forget how that one takes signals. Returns False when it has died.
+
+    Used both before another program takes over and in a process that was forked and goes on as it is.
+    """
+    if sys.platform == "linux":
+        # After a change of uid, which would clear it. The parent may have died before this line: look afterwards.
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+        if os.getppid() != parent:
+            return False
+    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with contextlib.suppress(OSError):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.umask(0o077)
+    return True
+
+
 def main(arguments: list[str]) -> None:
     """Prepare this process and replace it by the program."""
     uid, death_signal, parent = (int(word) for word in arguments[:3])
     program = arguments[3:]
-    on_linux = sys.platform == "linux"
-    libc = ctypes.CDLL(None, use_errno=True) if on_linux else None
-    if uid >= 0 and libc is not None:
-        become(uid, libc)
+    if uid >= 0 and sys.platform == "linux":
+        become(uid, ctypes.CDLL(None, use_errno=True))
     elif uid >= 0:
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
-    if libc is not None:
-        # After the change of uid, which would clear it. The parent may have died before this line: look afterwards.
-        libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
-        if os.getppid() != parent:
-            return
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with contextlib.suppress(OSError):
-            signal.signal(number, signal.SIG_DFL)
-    os.umask(0o077)
-    os.execv(program[0], program)  # noqa: S606 - no shell is the point
+    if settle(death_signal, parent):
+        os.execv(program[0], program)  # noqa: S606 - no shell is the point
 
 
 if __name__ == "__main__":

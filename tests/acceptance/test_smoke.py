@@ -39,11 +39,8 @@ def accounts(system: System) -> list[dict[str, Any]]:
 def worker(system: System, queue: str) -> int:
     """Return the process id of the worker of a queue."""
     for entry in Path("/proc").glob("[0-9]*"):
-        words = (entry / "cmdline").read_bytes().split(b"\0")
-        if words[-3:-1] == [b"worker", queue.encode()]:
-            environment = (entry / "environ").read_bytes().decode(errors="replace")
-            if f"FORBEAR_DATA={system.data}" in environment:
-                return int(entry.name)
+        if f"forbear worker {queue} of {system.data}" in (entry / "cmdline").read_text():
+            return int(entry.name)
     raise AssertionError(f"no worker of {queue} runs")
 
 

@@ -12,13 +12,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
 import httpx
 import psycopg
 import pytest
+import redis
 from click.testing import CliRunner
+from rq import Worker
 
 from jobs.certificates import certificates
 from jobs.commands import controller
@@ -306,15 +309,20 @@ def test_databases_from_the_environment_are_used_instead(
 ) -> None:
     up = Up(tmp_path, free_port(), FORBEAR_DATABASE_URL=empty_database_url, FORBEAR_REDIS_URL=redis_url)
     wait_until(lambda: any("forbear controller" in command for command in processes_of(tmp_path).values()))
-    commands = "\n".join(processes_of(tmp_path).values())
-    assert "postgres -D" not in commands
-    assert "redis-server" not in commands
-    told = Path(f"/proc/{child(tmp_path, 'forbear controller')}/environ").read_text().split("\0")
-    assert {f"FORBEAR_DATABASE_URL={empty_database_url}", f"FORBEAR_REDIS_URL={redis_url}"} <= set(told)
     with psycopg.connect(empty_database_url) as session:
         in_force = session.execute("SELECT digest FROM policy_in_force").fetchone()
     assert in_force is not None
     assert in_force[0] is not None, "tables and policy are there before any process starts"
+    up.wait_ready()
+    commands = processes_of(tmp_path)
+    assert not any("postgres -D" in command or "redis-server" in command for command in commands.values())
+    with psycopg.connect(empty_database_url) as session:
+        at_work = {pid for (pid,) in session.execute("SELECT pid FROM processes")}
+    assert {
+        pid for pid, command in commands.items() if command.startswith(("forbear worker", "forbear contr"))
+    } <= at_work
+    with closing(redis.Redis.from_url(redis_url)) as client:
+        assert len(Worker.all(connection=client)) == 3
     assert up.end(signal.SIGTERM) == 0
     assert processes_of(tmp_path) == {}
 
