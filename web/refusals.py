@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from engine.errors import CommandRefused
 from jobs.hosts import errors as host
 from jobs.invoices.bank_file import BankFileWrong
+from jobs.invoices.drawing import DrawingBusy
 from jobs.operator_file import OperatorFileWrong
 from jobs.stripe.checkout import CheckoutRefused, PaymentAway
 from storage import errors as storage
@@ -17,6 +18,7 @@ from storage.invoicing import errors as invoices
 from web.problems import Problem, log, sentence
 
 AGAIN_SOON = {"Retry-After": "2"}
+AWAY = 503
 
 # The first class that fits answers: narrower ones stand before their bases.
 ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
@@ -72,6 +74,7 @@ ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (invoices.PaymentRefused, 409, "PAYMENT_REFUSED"),
     (invoices.PriceRefused, 400, "PRICE_REFUSED"),
     (invoices.UsageRefused, 400, "USAGE_REFUSED"),
+    (DrawingBusy, AWAY, "DRAWING_BUSY"),
     (BankFileWrong, 400, "BANK_FILE_WRONG"),
     (OperatorFileWrong, 409, "INVOICE_FILE_WRONG"),
     (storage.SettingWrong, 409, "NOT_CONFIGURED"),
@@ -90,7 +93,7 @@ def from_lower_layer(error: Exception) -> Problem | None:
     """Return the answer to an exception of storage, jobs or engine; None when nobody foresaw it."""
     for kind, status, code in ANSWERS:
         if isinstance(error, kind):
-            return Problem(status, code, sentence(str(error)))
+            return Problem(status, code, sentence(str(error)), headers=AGAIN_SOON if status == AWAY else None)
     if isinstance(error, CheckoutRefused):
         return Problem(409, error.code, sentence(str(error)))
     if isinstance(error, PaymentAway):

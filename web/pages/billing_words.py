@@ -12,9 +12,8 @@ from litestar import Response
 
 from engine.invoicing.days import month_of
 from engine.invoicing.invoice import Invoice
-from jobs.invoices.creditor import fonts_of
+from jobs.invoices import papers
 from jobs.invoices.labels import untaxed
-from jobs.invoices.papers import paper_of
 from jobs.invoices.words import LOCALE, amount_text, day_text, grouped
 from web.inputs import email_address, line
 from web.problems import SAFE_HEADERS, bad_input
@@ -141,15 +140,13 @@ def address_fields(organisation: Organisation) -> dict[str, str]:
 
 def paper(found: Issued, services: Services) -> Response[bytes]:
     """Send an invoice or credit note as a PDF: the one that was drawn first."""
-    pdf = paper_of(services.database, services.settings, found.id, found.invoice)
+    pdf = papers.paper_of(services.database, services.settings, found.id, found.invoice)
     return download(f"{found.kind.replace('_', '-')}-{found.number}.pdf", pdf)
 
 
 def preview_paper(invoice: Invoice, settings: Settings) -> Response[bytes]:
     """Send a preview as a PDF, drawn for this once."""
-    from jobs.invoices.pdf import pdf_of  # with its typesetter: seldom needed, and slow to import
-
-    return download(f"preview-{invoice.first_on:%Y-%m}.pdf", pdf_of(invoice, fonts_of(settings)))
+    return download(f"preview-{invoice.first_on:%Y-%m}.pdf", papers.preview_paper(settings, invoice))
 
 
 def download(name: str, pdf: bytes) -> Response[bytes]:

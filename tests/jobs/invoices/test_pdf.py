@@ -66,6 +66,8 @@ def test_the_metadata_declares_pdf_a_and_the_profile_of_the_xml() -> None:
     assert "<pdfaid:part>3</pdfaid:part>" in metadata
     assert "<fx:ConformanceLevel>EN 16931</fx:ConformanceLevel>" in metadata
     assert "Factur-X PDFA Extension Schema" in metadata
+    assert pdf.count(b"%%EOF") == 2  # said anew behind what was drawn, which is not written out again
+    assert len(PdfReader(io.BytesIO(pdf), strict=True).pages) == 1
     assert root["/AF"][0].get_object()["/AFRelationship"] == "/Alternative"
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from jobs.invoices.drawing import TURNS
 from storage.invoicing import invoices_pay, organisations
 from storage.invoicing.invoices_issue import Billing
 from tests.web.pages.bills import ADDRESS, Bills
@@ -89,6 +90,27 @@ def test_papers_are_downloaded_by_whom_they_are_for(site: Site, bills: Bills, si
     for given in (invoice.number, str(invoice.id), "F1-1", "x" * 500, "%00"):
         assert other.open(f"/billing/{given}/pdf").answer.status_code == 404
     assert signed_in("bills@desk.example").open("/billing").answer.status_code == 404
+
+
+def test_who_asks_for_a_paper_while_too_many_are_drawn_is_told_when_to_come_again(
+    bills: Bills, signed_in: SignIn
+) -> None:
+    tenant = bills.payer()
+    browser, number = signed_in(tenant), bills.issue(tenant).number
+    held, TURNS.left = TURNS.left, 0
+    try:
+        answer = browser.open(f"/billing/{number}/pdf").answer
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert "ask for this one again in a few seconds" in answer.text
+    finally:
+        TURNS.left = held
+    drawn = browser.open(f"/billing/{number}/pdf").answer
+    assert drawn.content.startswith(b"%PDF-")
+    TURNS.left = 0
+    try:
+        assert browser.open(f"/billing/{number}/pdf").answer.content == drawn.content  # what is kept waits for nobody
+    finally:
+        TURNS.left = held
 
 
 def test_customers_and_the_desk_see_what_is_paid_with(
