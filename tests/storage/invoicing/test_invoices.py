@@ -267,9 +267,10 @@ def test_numbers_have_no_gap_whoever_issues_at_once_and_whatever_is_rolled_back(
             return None
 
     made = sorted(number for number in together(20, one) if number is not None)
-    year = books.deployment.now().year
+    kept = books.deployment.rows("SELECT number, issued_on FROM invoices ORDER BY number")
+    year = kept[0]["issued_on"].year  # the organisation's: UTC has another one for some hours
     assert made == [f"F{year}-{number:05d}" for number in range(1, 15)]
-    assert sorted(row["number"] for row in books.deployment.rows("SELECT number FROM invoices")) == made
+    assert [row["number"] for row in kept] == made
 
 
 def test_two_that_issue_the_same_month_at_once_make_one(books: Books) -> None:
