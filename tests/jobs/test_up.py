@@ -33,11 +33,17 @@ from storage.commands.explain import explain
 from storage.commands.operations import operations
 from storage.commands.policy import history as policy_history
 from storage.commands.policy import impact as policy_impact
+from storage.embedded.addresses import addresses_of
 from storage.errors import SettingWrong
 from storage.settings import SHIPPED_POLICY
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
+# Whoever lives holds an advisory lock by its number.
+LED = """
+SELECT EXISTS (SELECT FROM leases l JOIN pg_locks p ON p.locktype = 'advisory' AND p.classid = 7203116
+WHERE l.name = 'controller' AND l.holder = 'controller:' || p.objid AND l.expires_at > clock_timestamp())
+"""
 NOBODY = "00000000-0000-0000-0000-000000000001"
 
 
@@ -47,7 +53,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come about in time"
@@ -161,8 +167,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def child(data: Path, words: str) -> int:
-    (pid,) = [pid for pid, command in processes_of(data).items() if re.search(words, command)]
+    """Find the process of this command. One that it has just forked still has its command line too."""
+    found = {pid for pid, command in processes_of(data).items() if re.search(words, command)}
+    (pid,) = [pid for pid in found if parent_of(pid) not in found | {None}]
     return pid
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the process that started this one; None when it has ended meanwhile."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def is_led(data: Path) -> bool:
+    """Tell whether a controller that lives leads: for a moment after a start, and after a kill, none does."""
+    with closing(psycopg.connect(addresses_of(data)["FORBEAR_DATABASE_URL"])) as session:
+        return session.execute(LED).fetchone() == (True,)
 
 
 def test_every_process_is_there_once_it_is_ready(running: Up) -> None:
@@ -222,6 +244,7 @@ def test_link_for_an_admin_leads_to_the_system_beside_it(running: Up) -> None:
 
 
 def test_a_controller_beside_it_says_that_another_leads(running: Up) -> None:
+    wait_until(lambda: is_led(running.data))
     command = [sys.executable, "-m", "forbear", "controller", "--once", "--data", str(running.data)]
     told = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (told.returncode, told.stderr) == (1, "another controller leads; nothing was done\n")
