@@ -53,10 +53,14 @@ class Billed:
 
     def work(self) -> None:
         for _ in range(4):  # a letter that left moves its invoice on, which the next round sees
-            self.floor.run(self.controller)
-            for rounds in self.controller.beside:
-                rounds.wait(30)  # a letter that a thread has taken moves its invoice on only when it has left
+            self.run()
             self.controller.reminders.send()
+
+    def run(self) -> None:
+        """Let controller and workers work, and the controller's threads come to their end."""
+        self.floor.run(self.controller)
+        for rounds in self.controller.beside:
+            rounds.wait(30)  # a letter that a thread has taken moves its invoice on only when it has left
 
     @property
     def state(self) -> str:
@@ -363,13 +367,13 @@ def test_a_sender_that_dies_in_the_middle_leaves_it_unknown_and_never_sent_twice
 
     billed.controller.reminders.mailer = Mail(Killed())  # type: ignore[arg-type]
     billed.floor.advance(7 * DAY)
-    billed.floor.run(billed.controller)
+    billed.run()
     with contextlib.suppress(Killed):  # unless the controller's own round has met with it already
         billed.controller.reminders.send()
     assert billed.letters()[-1] == ("first_reminder", "sending")
     with billed.floor.begin() as conn:
         conn.execute(text("UPDATE invoice_reminders SET claimed_at = claimed_at - interval '11 minutes'"))
-    billed.floor.run(billed.controller)
+    billed.run()
     assert billed.letters()[-1] == ("first_reminder", "unknown")
     assert billed.controller.reminders.send() == 0
 
