@@ -33,21 +33,23 @@ class TestLocalHost(HostContract, PortContract, TenancyContract):
 
 def test_the_port_is_the_one_that_was_asked_for_where_a_server_listens_on_several(data_dir: Path) -> None:
     program = (
-        "import os, socket, time; a = [socket.create_server(('127.0.0.1', int(p))) for p in (os.environ['PORT'], 0)];"
+        "import os, socket, time; ports = (os.environ['PORT'], 0);"
+        "a = [socket.create_server(('127.0.0.1', int(p)), reuse_port=True) for p in ports];"
         "open('ready', 'w').close(); time.sleep(60)"
     )
     host = LocalHost(data_dir, {"game": [sys.executable, "-S", "-c", program]})
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        free = reserved.getsockname()[1]
-    for wanted in (free, 0):
-        spec = ServerSpec(f"server-{wanted}", "x", "game", wanted)
-        host.create(spec)
-        host.start(spec)
-        eventually(lambda spec=spec: host.list_files(spec, "/").entries)  # type: ignore[misc]
-        port = host.observe(spec).port
-        assert port
-        assert wanted in {0, port}
-        host.kill(spec)
+    with socket.socket() as kept:  # so that nobody else is given the port meanwhile
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        kept.bind(("127.0.0.1", 0))
+        for wanted in (kept.getsockname()[1], 0):
+            spec = ServerSpec(f"server-{wanted}", "x", "game", wanted)
+            host.create(spec)
+            host.start(spec)
+            eventually(lambda spec=spec: host.list_files(spec, "/").entries)  # type: ignore[misc]
+            port = host.observe(spec).port
+            assert port
+            assert wanted in {0, port}
+            host.kill(spec)
 
 
 def test_what_a_server_writes_about_its_port_is_not_believed(data_dir: Path) -> None:

@@ -12,16 +12,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from jobs.hosts.base import HostBusy, LaunchFailed
 from jobs.hosts.local.host import LocalHost
 from jobs.hosts.local.identity import launched_processes
 from tests.jobs.hosts.local import programs
 from tests.jobs.hosts.local.conftest import PROJECT, SPEC
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.jobs.hosts.waiting import eventually
 
 
 def copies_of(data_dir: Path) -> int:
@@ -122,20 +121,16 @@ def test_supervisors_that_are_killed_all_the_time_never_lead_to_two_servers(data
 
 
 def test_who_waits_too_long_for_another_command_is_told_that_the_server_is_busy(data_dir: Path) -> None:
-    host = LocalHost(data_dir, {"game": programs.STUBBORN}, lock_seconds=0.1)
+    host, hasty = (LocalHost(data_dir, {"game": programs.STUBBORN}, lock_seconds=seconds) for seconds in (60, 0.1))
     host.create(SPEC)
     host.start(SPEC)
-    calls: list[Callable[[], object]] = [lambda: host.stop(SPEC, 1.0), lambda: host.start(SPEC)]
     with ThreadPoolExecutor(1) as pool:
-        stopping = pool.submit(calls[0])
-        while "[host] asked to stop" not in host.read_console(SPEC, None)[1]:
-            continue
+        stopping = pool.submit(host.stop, SPEC, 600)
+        eventually(lambda: "[host] asked to stop" in host.read_console(SPEC, None)[1])
         try:
-            calls[1]()
-        except HostBusy as busy:
-            refused = str(busy)
-        else:
-            refused = ""
+            with pytest.raises(HostBusy, match="busy"):
+                hasty.start(SPEC)
+        finally:
+            host.kill(SPEC)  # cuts the stop short
         stopping.result()
-    assert "busy" in refused
     assert host.observe(SPEC).observed == "stopped"

@@ -99,8 +99,8 @@ def test_a_server_that_does_not_end_when_asked_is_ended_by_force(running: Runnin
     begin = time.monotonic()
     seen = host.stop(SPEC, 0.3)
     assert (seen.observed, seen.detail) == ("stopped", "ended by SIGKILL, as asked")
-    assert 0.3 <= time.monotonic() - begin < 5
-    assert "no" in host.read_console(SPEC, None)[1]
+    assert 0.3 <= time.monotonic() - begin < 20
+    assert "[host] asked to stop" in host.read_console(SPEC, None)[1]  # it says so; the program may have had no turn
 
 
 def test_a_kill_cuts_a_patient_stop_short(data_dir: Path, running: Running) -> None:
