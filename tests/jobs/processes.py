@@ -8,16 +8,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from jobs.faults import Moment, marker
 from tests.jobs.floor import Floor
-
-PATIENCE_SECONDS = 40.0
+from tests.storage.deployment import PATIENCE_SECONDS, eventually
 
 forks = multiprocessing.get_context("forkserver")
 forks.set_forkserver_preload(["tests.jobs.preloaded"])
@@ -32,15 +30,6 @@ def be_forbear(words: Sequence[str], environment: dict[str, str], log: Path) -> 
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     main(list(words))
-
-
-def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until a condition holds."""
-    until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.02)
 
 
 class Crew:
@@ -96,7 +85,7 @@ class Crew:
 
     def ended(self, process: BaseProcess) -> int:
         """Wait until it has ended; return its status."""
-        process.join(20)
+        process.join(PATIENCE_SECONDS)
         assert process.exitcode is not None, self.log()
         self.running.remove(process)
         return process.exitcode

@@ -10,7 +10,7 @@ from jobs.discord import Discord
 from storage.alerts import raise_alert
 from tests.doubles.discord import DiscordSink
 from tests.jobs.floor import Floor
-from tests.jobs.processes import eventually
+from tests.storage.deployment import eventually
 
 
 def raised(floor: Floor, kind: str, words: str = "something") -> None:

@@ -19,8 +19,9 @@ from storage.errors import FenceLost
 from storage.leases import Fence
 from storage.settings import SHIPPED_POLICY
 from tests.jobs.floor import Floor
-from tests.jobs.processes import crew_on, eventually
+from tests.jobs.processes import crew_on
 from tests.jobs.rounds import grown_bytes
+from tests.storage.deployment import eventually
 
 
 def expire(floor: Floor) -> None:
@@ -128,11 +129,11 @@ def test_a_request_wakes_a_controller_that_sleeps(floor: Floor) -> None:
             with floor.begin() as conn:
                 return wakeups.read(conn, "controller").done >= number
 
-        eventually(answered, "it looks when it is asked", 10)
-        assert time.monotonic() - began < 5
+        eventually(answered, "it looks when it is asked")
+        assert time.monotonic() - began < 20, "by itself it would after thirty"
     finally:
         controller.stopping.set()
-        thread.join(10)
+        thread.join(60)
     assert not thread.is_alive()
 
 

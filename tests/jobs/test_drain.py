@@ -33,7 +33,8 @@ def at_work(floor: Floor) -> Iterator[None]:
         ended.set()
         controller.stopping.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 def test_it_returns_at_rest(floor: Floor) -> None:
@@ -91,7 +92,7 @@ def test_it_is_bounded_when_nobody_leads(floor: Floor) -> None:
     done = drain(floor.database, patience_seconds=0.5)
     assert not done.settled
     assert done.waiting == 1
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("times", [3])
@@ -101,4 +102,4 @@ def test_it_is_quick_when_there_is_nothing_to_do(floor: Floor, times: int) -> No
         began = time.monotonic()
         for _ in range(times):
             assert drain(floor.database).waiting == 0
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20  # a tenth of a second each on a quiet machine

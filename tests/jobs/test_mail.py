@@ -81,7 +81,7 @@ def test_same_intent_has_same_message_id_and_another_round_another() -> None:
 def test_each_failure_is_told_apart(behaviour: Behaviour, error: type[Exception], kept: int) -> None:
     with SmtpSink(behaviour) as sink:
         with pytest.raises(error):
-            SmtpMailer(sink.url, SENDER, timeout_seconds=5).send(letter())
+            SmtpMailer(sink.url, SENDER, timeout_seconds=30).send(letter())
         assert len(sink.taken) == kept
 
 
@@ -115,7 +115,7 @@ def test_server_that_dies_within_the_content_has_no_letter() -> None:
         thread = threading.Thread(target=converse, daemon=True)
         thread.start()
         with pytest.raises(MailDelayed):
-            SmtpMailer(f"smtp://127.0.0.1:{listener.getsockname()[1]}", SENDER, timeout_seconds=5).send(letter())
+            SmtpMailer(f"smtp://127.0.0.1:{listener.getsockname()[1]}", SENDER, timeout_seconds=30).send(letter())
         thread.join(5)
 
 

@@ -10,7 +10,7 @@ from jobs.controller import Controller
 from jobs.hosts.base import Observation
 from jobs.observe import Lookout, as_known, note_observation
 from tests.jobs.floor import Floor
-from tests.jobs.processes import eventually
+from tests.storage.deployment import eventually
 
 
 def asked(floor: Floor) -> int:

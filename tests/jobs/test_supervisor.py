@@ -27,7 +27,7 @@ while True:
 """
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 15) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come about in time"
@@ -113,7 +113,7 @@ def test_a_hurried_stop_does_not_wait(family: Family) -> None:
     (pid,) = family.supervisor.pids()
     began = time.monotonic()
     family.supervisor.stop(lambda: True)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "it would take 25"
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

@@ -11,10 +11,11 @@ import pytest
 
 from tests.benchmarks.bench_controller import fill
 from tests.jobs.floor import Floor
-from tests.jobs.processes import crew_on, eventually
+from tests.jobs.processes import crew_on
 from tests.jobs.races import races
 from tests.jobs.rounds import grown_bytes
 from tests.jobs.test_controller import takes_over
+from tests.storage.deployment import eventually
 
 TRIES = 200
 TICKS = 1_000

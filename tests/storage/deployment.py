@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from tests.factories import HERE, small_policy
 from tests.sessions import LastingDatabase
 
 T = TypeVar("T")
+PATIENCE_SECONDS = 60.0
 _numbers = itertools.count(1)
 
 
@@ -209,6 +211,15 @@ class Deployment:
     def alerts(self) -> list[str]:
         """Return the kinds of the alerts that were raised."""
         return [row["kind"] for row in self.rows("SELECT kind FROM alerts ORDER BY id")]
+
+
+def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until a condition holds."""
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.01)
 
 
 def together(count: int, act: Callable[[int], T]) -> list[T]:

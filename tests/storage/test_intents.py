@@ -16,7 +16,7 @@ from storage import accounts, audit_verify, intents, processes, servers
 from storage.errors import IntentSettled, UnknownIntent
 from storage.intents import Again, Done, GiveUp, Unknown
 from tests.storage.asked import about_to_be_told, ask, claimed, status, suspended, the, warned
-from tests.storage.deployment import Deployment, together
+from tests.storage.deployment import Deployment, eventually, together
 from tests.storage.mortal import Mortal
 
 # ---- claiming --------------------------------------------------------------------------------------------------------
@@ -276,10 +276,12 @@ def test_worker_is_dead_the_moment_its_session_ends(deployment: Deployment) -> N
         with deployment.begin() as conn:
             assert intents.requeue_dead(conn, deployment.policy) == []
             assert [process.alive for process in processes.listed(conn)] == [True]
-    for _ in range(2000):  # the server notices the end of a session in its own time
+
+    def taken_back() -> bool:
         with deployment.begin() as conn:
-            if intents.requeue_dead(conn, deployment.policy):
-                break
+            return bool(intents.requeue_dead(conn, deployment.policy))
+
+    eventually(taken_back, "the server notices the end of a session in its own time")
     assert status(deployment, shutdown) == "open"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -16,7 +15,7 @@ from engine.snapshot import Command
 from storage import audit_verify, clock, ledger
 from storage.audit import AuditNote
 from storage.errors import UnknownAccount
-from tests.storage.deployment import Deployment, together
+from tests.storage.deployment import Deployment, eventually, together
 from tests.storage.mortal import Mortal
 
 
@@ -101,19 +100,12 @@ def test_payment_that_commits_while_a_decision_waits_for_its_lock_is_seen(deploy
         ledger.lock(paying, [account])
         waiting = threading.Thread(target=deployment.record, args=(account,))
         waiting.start()
-        wait_until_locked(watcher)
+        some = "SELECT 1 FROM pg_locks WHERE NOT granted"
+        eventually(lambda: watcher.execute(some).fetchone(), "some session waits for a lock")
         paying.execute(text("UPDATE accounts SET overdue_invoices = 0, past_due_since = NULL"))
         paying.commit()
-    waiting.join(20)
+    waiting.join(60)
     assert deployment.row(account)["billing_status"] == "active"
-
-
-def wait_until_locked(watcher: psycopg.Connection[Any]) -> None:
-    """Return once some session waits for a lock."""
-    for _ in range(20_000):
-        if watcher.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
-            return
-    raise AssertionError("nobody waits for a lock")
 
 
 def test_evidence_is_audited_before_what_follows_from_it(deployment: Deployment) -> None:

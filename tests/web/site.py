@@ -79,7 +79,7 @@ class Site:
         self.server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.server.run, name="site")
         self._thread.start()
-        for _ in polling(20):
+        for _ in polling(60):
             if self.server.started or not self._thread.is_alive():
                 break
         assert self.server.started
@@ -93,7 +93,7 @@ class Site:
         for client in self._clients:
             client.close()
         self.server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(60)
         stop_everything(self.settings.data_dir)
         self.database.close()
         assert not self._thread.is_alive()
@@ -101,7 +101,7 @@ class Site:
     def client(self, token: str | None) -> httpx.Client:
         """Return a client with a bearer token, or without."""
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        made = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, verify=certificates())
+        made = httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False, verify=certificates())
         self._clients.append(made)
         return made
 

@@ -38,7 +38,7 @@ def raw_stream(site: Site, tenant: Tenant, port: int) -> Iterator[socket.socket]
     """Open a stream by hand: who holds the socket reads nothing and answers no ping unless told to."""
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
-        connection.settimeout(10)
+        connection.settimeout(30)
         connection.connect(("127.0.0.1", port))
         key = base64.b64encode(os.urandom(16)).decode()
         head = [f"GET {target(site, tenant)} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {tenant.token}"]
@@ -86,16 +86,19 @@ def test_a_client_that_does_not_read_is_let_go(site: Site, monkeypatch: pytest.M
     tenant = site.tenant()
     with printing(site, tenant) as much, raw_stream(site, tenant, site.port):
         assert much.wait(30)
-        assert seconds_until_let_go(site, tenant) < 5
+        assert seconds_until_let_go(site, tenant) < 9, "it was ten"
 
 
-def test_a_suspension_ends_the_stream_of_a_client_that_does_not_read(site: Site) -> None:
+def test_a_suspension_ends_the_stream_of_a_client_that_does_not_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "SEND_SECONDS", 90.0)
     tenant = site.tenant()
     with printing(site, tenant) as much, raw_stream(site, tenant, site.port):
         assert much.wait(30)
         assert tenant.server_id in site.app.state.services.console_streams, "it is waited for"
         site.put_into(tenant.account_id, "suspended_shutdown", "BILLING_SUSPENDED", billing="suspended")
-        assert seconds_until_let_go(site, tenant) < 3 < console.SEND_SECONDS
+        assert seconds_until_let_go(site, tenant) < 30 < console.SEND_SECONDS
 
 
 def test_a_host_that_does_not_answer_is_not_waited_for_on_connecting(
@@ -107,10 +110,10 @@ def test_a_host_that_does_not_answer_is_not_waited_for_on_connecting(
     monkeypatch.setattr(site.app.state.services, "hosts", {"local": hanging(goes_on)})
     headers = {"Authorization": f"Bearer {tenant.token}"}
     try:
-        began = time.monotonic()
+        began, address = time.monotonic(), site.url.replace("http", "ws") + target(site, tenant)
         with pytest.raises(InvalidStatus) as refused:
-            connect(site.url.replace("http", "ws") + target(site, tenant), additional_headers=headers, proxy=None)
-        assert time.monotonic() - began < 5
+            connect(address, additional_headers=headers, proxy=None, open_timeout=30)
+        assert time.monotonic() - began < 20, "the host would answer after 30"
         assert refused.value.response.status_code == 503
         assert b"CONSOLE_TOO_SLOW" in (refused.value.response.body or b"")
     finally:
@@ -134,7 +137,7 @@ def test_a_client_that_answers_no_ping_is_let_go(site: Site) -> None:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        for _ in polling(10):
+        for _ in polling(30):
             if server.started:
                 break
         port = server.servers[0].sockets[0].getsockname()[1]
@@ -172,7 +175,7 @@ class Leaving:
         for _ in range(turns):
             await asyncio.sleep(0)
         self.looked.set_result([])
-        await asyncio.wait_for(served, 5)
+        await asyncio.wait_for(served, 30)
 
 
 @pytest.mark.parametrize("turns", range(3))

@@ -49,7 +49,7 @@ def test_an_interrupted_demo_leaves_no_process_and_no_folder(
     assert process.wait(60) == 130
     reader.join(10)
     assert not list(tmp_path.glob("forbear-demo-*"))
-    for _ in polling(5):
+    for _ in polling(30):
         if not left_behind(tmp_path):
             break
     assert left_behind(tmp_path) == []

@@ -83,10 +83,10 @@ def test_figures_follow_what_waits(site: Site) -> None:
         conn.execute(text("UPDATE servers SET desired = 'running'"))
         conn.execute(text("UPDATE accounts SET due_at = clock_timestamp() - interval '1 hour'"))
     busy = samples(scraper)
-    assert 90 <= busy["forbear_intent_oldest_open_seconds"]["stop_server",] < 120
+    assert 90 <= busy["forbear_intent_oldest_open_seconds"]["stop_server",] < 150
     assert busy["forbear_intents"]["stop_server", "open"] == 1
     queue = "provisioning"
-    assert 90 <= busy["forbear_queue_staleness_seconds"][queue,] < 120
+    assert 90 <= busy["forbear_queue_staleness_seconds"][queue,] < 150
     assert busy["forbear_servers_drifting"] == {(): 1}
     assert busy["forbear_servers"]["allowed", "running", "local", "stopped"] == 1
     assert 3600 <= busy["forbear_due_oldest_seconds"][()] < 3700
@@ -116,7 +116,7 @@ def waits(kind: str, queue: str, status: str, seconds: int = 0) -> str:
 
 
 BILLING = "billing_enforcement"
-# What is wrong, and which figures tell it: the name, the values of its labels, and the least that it shows, within 10.
+# What is wrong, and which figures tell it: the name, the values of its labels, and the least that it shows, within 60.
 TROUBLE: tuple[tuple[str, tuple[tuple[str, tuple[str, ...], float], ...]], ...] = (
     (LED, (("controller_last_success_seconds", (), 90),)),
     (TRIPPED, (("brake_tripped", ("repairs.repairs",), 1),)),
@@ -146,7 +146,7 @@ def test_each_trouble_moves_its_own_figure(site: Site) -> None:
     found = samples(scraper)
     for name, labels, least in (figure for _, figures in TROUBLE for figure in figures):
         assert quiet.get(f"forbear_{name}", {}).get(labels, 0) == 0, name
-        assert least <= found[f"forbear_{name}"][labels] < least + 10, name
+        assert least <= found[f"forbear_{name}"][labels] < least + 60, name
 
 
 def test_process_of_an_older_version_or_policy_is_counted_and_named(site: Site) -> None:

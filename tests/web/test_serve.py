@@ -57,7 +57,7 @@ def test_it_serves_on_loopback_and_ends_on_sigterm(database_url: str, redis_url:
     port = free_port()
     with served(database_url, redis_url, tmp_path, "--port", str(port)) as process:
         health = None
-        for _ in polling(30):
+        for _ in polling(60):
             try:
                 health = httpx.get(f"http://127.0.0.1:{port}/api/health", trust_env=False, verify=certificates())
                 break
@@ -71,7 +71,7 @@ def test_it_serves_on_loopback_and_ends_on_sigterm(database_url: str, redis_url:
             mine = [line.split()[1] for line in listening.read_text().splitlines() if f":{port:04X} " in line]
             assert all(address.startswith("0100007F:") for address in mine if address.endswith(f":{port:04X}"))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
         assert "very-secret" not in process.communicate()[0]
 
 
@@ -81,7 +81,7 @@ def test_a_port_that_is_taken_is_one_sentence(database_url: str, redis_url: str,
         taken.listen()
         port = taken.getsockname()[1]
         with served(database_url, redis_url, tmp_path, "--port", str(port)) as process:
-            said = process.communicate(timeout=30)[0]
+            said = process.communicate(timeout=60)[0]
     assert process.returncode not in (0, None)
     assert f"port {port} of 127.0.0.1" in said
     assert "Traceback" not in said

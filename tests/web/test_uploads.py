@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.web.site import Site, Tenant
+from tests.web.site import Site, Tenant, polling
 
 MIB = 1024 * 1024
 PIECE = os.urandom(MIB)
@@ -131,11 +131,9 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(site: Site, tenant: Tenant
             f"/api/servers/{tenant.server_id}/files/upload", params={"path": "half.bin"}, content=broken()
         )
     incoming = site.settings.data_dir / "servers" / tenant.server_id / "incoming"
-    ends = threading.Event()
-    for _ in range(200):
+    for _ in polling(30):
         if not list(incoming.iterdir()):
             break
-        ends.wait(0.02)
     assert not list(incoming.iterdir())
     assert not stored(site, tenant, "half.bin").exists()
 

@@ -39,7 +39,7 @@ def sink() -> SmtpSink:
 
 def by_smtp(database_url: str, redis_url: str, folder: Path, sink: SmtpSink) -> Floor:
     """Make a floor whose letters go to the sink."""
-    return Floor(database_url, redis_url, folder, mailer=SmtpMailer(sink.url, SENDER, timeout_seconds=5))
+    return Floor(database_url, redis_url, folder, mailer=SmtpMailer(sink.url, SENDER, timeout_seconds=30))
 
 
 def test_the_whole_ladder_sends_each_letter_once(floor: Floor, controller: Controller) -> None:

@@ -21,7 +21,7 @@ from storage.leases import Fence
 from storage.settings import SHIPPED_POLICY
 from tests.doubles.edge import DriverDouble
 from tests.jobs.floor import Floor
-from tests.jobs.processes import eventually
+from tests.storage.deployment import eventually
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def built(number: int, index: int, drawn: tuple[str, str, int, dict[str, Any]]) 
 _stories = itertools.count(1000)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(drawn=st.lists(EVENTS, min_size=1, max_size=7), data=st.data())
 def test_any_order_duplication_and_grouping_ends_the_same(
     billing: Billing, drawn: list[tuple[str, str, int, dict[str, Any]]], data: st.DataObject
