@@ -9,9 +9,9 @@ import pytest
 from tests.acceptance.system import System, left_behind
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """`forbear up`, started once for each process of tests."""
+    """`forbear up`, started once for each process of tests, and gone when they go on to others: it is never idle."""
     running = System(tmp_path_factory.mktemp("acceptance") / "a system with spaces")
     running.start()
     yield running
