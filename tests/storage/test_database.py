@@ -82,6 +82,28 @@ def test_sessions_bound_themselves(deployment: Deployment) -> None:
             assert session.execute("SELECT current_setting(%s, true)", [name]).fetchone() == (value,)
 
 
+def test_sessions_that_the_server_has_ended_cost_no_transaction(deployment: Deployment) -> None:
+    with deployment.begin() as one, deployment.begin() as other:
+        before = {conn.execute(text("SELECT pg_backend_pid()")).scalar_one() for conn in (one, other)}
+    with deployment.session() as session:
+        session.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) pid", [list(before)])
+    with deployment.begin() as one, deployment.begin() as other:
+        after = {conn.execute(text("SELECT pg_backend_pid()")).scalar_one() for conn in (one, other)}
+    assert not before & after
+
+
+def test_session_that_is_told_something_unasked_is_kept(deployment: Deployment) -> None:
+    database = Database(deployment.settings, pool_size=1)
+    with database.begin() as conn:
+        conn.execute(text("LISTEN news"))
+        before = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    with deployment.session() as session:
+        session.execute("NOTIFY news")
+    with database.begin() as conn:
+        assert conn.execute(text("SELECT pg_backend_pid()")).scalar_one() == before
+    database.close()
+
+
 def test_database_that_is_away_is_told_from_one_that_is_busy() -> None:
     database = Database(Settings(database_url=f"postgresql://nobody@127.0.0.1:1/{uuid4().hex}"))
     with pytest.raises(OperationalError) as caught, database.begin():
