@@ -241,7 +241,7 @@ def import_usage(request: HttpRequest, services: TheServices, body: RawBody) -> 
     is_json = body.lstrip()[:1] == b"["
     told = read_json(body) if is_json else read_csv(body)
     taken = services.database.transact("usage", lambda conn: usage.take(conn, told, source=source))
-    return {"added": taken.added, "repeated": taken.repeated}
+    return {"added": taken.added, "repeated": taken.repeated, "late": taken.late}
 
 
 def _number(words: str) -> str:

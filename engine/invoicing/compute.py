@@ -6,7 +6,7 @@ Which days count, and how sums are rounded, is in `policy/README.md` under "Invo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import reduce
@@ -115,6 +115,8 @@ def lines_of(tenant: Tenant, tariff: Tariff, texts: LineTexts = TEXTS[ENGLISH]) 
         yield from _monthly_lines(tenant, tariff, there.billed, texts)
         yield from _skill_lines(tenant, tariff, there.billed, texts)
         yield from _usage_lines(tenant, tariff, there.billed, texts)
+    if tenant.late:
+        yield from _late_lines(tenant, tariff, texts)
 
 
 def vat_of(lines: Sequence[Line]) -> tuple[VatLine, ...]:
@@ -175,6 +177,16 @@ def _usage_lines(tenant: Tenant, tariff: Tariff, billed: int, texts: LineTexts) 
             found = reduce(or_, (day for day, _ in counted))
             sold = _Sold(_shortest(quantity), USAGE_UNITS[kind], price, vat)
             yield _line(LineKind.USAGE, texts.usage[kind].format(tenant.name), tenant, days, found, sold)
+
+
+def _late_lines(tenant: Tenant, tariff: Tariff, texts: LineTexts) -> Iterator[Line]:
+    """Usage of earlier months counts as it would have there: at their prices and VAT, on days that were billed."""
+    for month in sorted({each.used_on.replace(day=1) for each in tenant.late}):
+        there = tariff.of_month(month)
+        told = [each for each in tenant.late if each.used_on.replace(day=1) == month]
+        billed = lived(tenant, there.days).billed
+        for line in _usage_lines(replace(tenant, usage=told), there, billed, texts):
+            yield replace(line, text=texts.late.format(line.text, f"{month:%Y-%m}"))
 
 
 def _line(kind: LineKind, text: str, tenant: Tenant, days: Days, on: int, sold: _Sold) -> Line:

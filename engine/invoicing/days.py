@@ -26,6 +26,7 @@ class Days:
     """The instant at which each day begins, and the one at which the last ends."""
     real: int
     """Mask of the days that exist: a zone that crosses the date line skips one."""
+    zone: str
 
     @classmethod
     def of(cls, first_on: date, last_on: date, zone: str) -> Days:
@@ -38,7 +39,7 @@ class Days:
             datetime.combine(first_on + DAY * number, time(), place).astimezone(UTC) for number in range(count + 1)
         )
         real = sum(1 << number for number in range(count) if bounds[number] < bounds[number + 1])
-        return cls(first_on, last_on, bounds, real)
+        return cls(first_on, last_on, bounds, real, zone)
 
     @property
     def all(self) -> int:

@@ -43,6 +43,8 @@ class Tenant:
     suspensions: Sequence[Switch] = ()
     skills: Mapping[str, Sequence[Switch]] = field(default_factory=dict)
     usage: Sequence[Usage] = ()
+    late: Sequence[Usage] = ()
+    """Of months before the period, told after later ones were billed: charged here, as it would have been there."""
 
 
 class PlatformPrice(NamedTuple):

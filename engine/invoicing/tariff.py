@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
-from engine.invoicing.days import DAY, Days
+from engine.invoicing.days import DAY, Days, month_of
 from engine.invoicing.invoice import CENT, UNIT
 from engine.invoicing.metered import PlatformPrice, Prices, SkillPrice, UsageKind
 from engine.invoicing.vat import vat_percent
@@ -39,6 +39,9 @@ class Tariff:
     def __init__(self, days: Days, prices: Prices, country: str) -> None:
         self.days = days
         self.currency = prices.currency
+        self._prices = prices
+        self._country = country
+        self._months: dict[date, Tariff] = {}
         self._skill_prices = prices.skills
         self._skills: dict[str, tuple[Priced, ...]] = {}
         self._platform = _laid_out(days, prices.platform)
@@ -54,6 +57,14 @@ class Tariff:
             UsageKind.MESSAGES: self._priced(lambda price: price.per_message_price.quantize(UNIT)),
             UsageKind.MODEL_SPEND: self._priced(lambda price: price.model_spend_factor.quantize(UNIT)),
         }
+
+    def of_month(self, on: date) -> Tariff:
+        """Return what each day of another month costs: the one of this day, in the same zone."""
+        first_on, last_on = month_of(on.year, on.month)
+        if first_on not in self._months:
+            days = Days.of(first_on, last_on, self.days.zone)
+            self._months[first_on] = Tariff(days, self._prices, self._country)
+        return self._months[first_on]
 
     def of_usage(self, kind: UsageKind) -> tuple[Priced, ...]:
         """Return what one unit of a kind costs."""

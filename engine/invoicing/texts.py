@@ -18,6 +18,8 @@ class LineTexts:
     monthly: str
     skill: str
     usage: Mapping[UsageKind, str]
+    late: str
+    """What is said of usage that came after its month was billed: `{}` is what else it is called, and the month."""
 
 
 TEXTS: Final[Mapping[str, LineTexts]] = {
@@ -26,12 +28,14 @@ TEXTS: Final[Mapping[str, LineTexts]] = {
         monthly="Tenant {}",
         skill="{} on {}",
         usage={UsageKind.MESSAGES: "Messages of {}", UsageKind.MODEL_SPEND: "Model spend of {}"},
+        late="{}, told late for {}",
     ),
     "de": LineTexts(
         setup="Einrichtung von {}",
         monthly="Mandant {}",
         skill="{} auf {}",
         usage={UsageKind.MESSAGES: "Nachrichten von {}", UsageKind.MODEL_SPEND: "Modellkosten von {}"},
+        late="{}, nachgemeldet für {}",
     ),
 }
 

@@ -160,7 +160,8 @@ def usage(source: str, name: str, token_file: Path | None) -> None:
             told = usage_of.read_csv(stream.read(usage_of.MOST_BYTES + 1))
     with _opened() as (_, database):
         taken = database.transact("usage", lambda conn: take(conn, told, source=name))
-    click.echo(f"{taken.added} added, {taken.repeated} told before")
+    late = f", {taken.late} of them of months passed over: they stand on the next invoice" if taken.late else ""
+    click.echo(f"{taken.added} added{late}, {taken.repeated} told before")
 
 
 def _token(path: Path) -> str:

@@ -16,7 +16,8 @@ LIFECYCLE: Final = """
 SELECT c.customer_id, c.server_id, c.tenant, c.at, d.at FROM tenant_billing_lifecycle c
 LEFT JOIN tenant_billing_lifecycle d ON d.server_id = c.server_id AND d.event = 'deleted'
 WHERE c.customer_id = ANY(%(customers)s) AND c.event = 'created' AND c.at < %(end)s
-AND (d.at IS NULL OR d.at >= %(start)s) ORDER BY c.tenant
+AND (d.at IS NULL OR d.at >= %(start)s OR EXISTS (SELECT FROM tenant_usage u WHERE u.server_id = c.server_id
+AND u.customer_id = c.customer_id AND u.charged_on BETWEEN %(first)s AND %(last)s)) ORDER BY c.tenant
 """
 SUSPENSIONS: Final = """
 SELECT server_id, at, event = 'suspended' FROM tenant_suspension_events
@@ -34,8 +35,9 @@ SELECT server_id, skill, array_agg(at ORDER BY at, id), array_agg(event = 'enabl
 ) events GROUP BY server_id, skill
 """
 USAGE: Final = """
-SELECT server_id, kind, used_on, quantity FROM tenant_usage
-WHERE customer_id = ANY(%(customers)s) AND used_on BETWEEN %(first)s AND %(last)s ORDER BY used_on, id
+SELECT server_id, kind, used_on, quantity, charged_on IS NOT NULL FROM tenant_usage
+WHERE customer_id = ANY(%(customers)s) AND used_on BETWEEN %(first)s AND %(last)s AND charged_on IS NULL
+OR customer_id = ANY(%(customers)s) AND charged_on BETWEEN %(first)s AND %(last)s ORDER BY used_on, id
 """
 
 
@@ -58,10 +60,11 @@ def tenants_of(conn: Connection, customer_ids: Sequence[UUID], days: Days) -> di
     for server_id, skill, ats, ons in skills.fetchall():
         switched.setdefault(server_id, {})[skill] = list(map(Switch, ats, ons))
     used: dict[UUID, list[Usage]] = {}
-    for server_id, kind, used_on, quantity in usage.fetchall():
-        used.setdefault(server_id, []).append(Usage(UsageKind(kind), used_on, quantity))
+    late: dict[UUID, list[Usage]] = {}
+    for server_id, kind, used_on, quantity, is_late in usage.fetchall():
+        (late if is_late else used).setdefault(server_id, []).append(Usage(UsageKind(kind), used_on, quantity))
     found: dict[UUID, list[Tenant]] = {customer: [] for customer in customer_ids}
     for customer, key, name, created, deleted in lives.fetchall():
-        more = (stopped.get(key, ()), switched.get(key, {}), used.get(key, ()))
+        more = (stopped.get(key, ()), switched.get(key, {}), used.get(key, ()), late.get(key, ()))
         found[customer].append(Tenant(name, created, deleted, *more))
     return found

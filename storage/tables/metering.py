@@ -96,10 +96,13 @@ tenant_usage = Table(
     required("quantity", QUANTITY),
     required("source"),  # of two sources each counts: a source tells a day once
     instant("recorded_at", nullable=False, server_default=NOW),
+    Column("charged_on", Date),  # the day whose invoice charges it, as months before were billed; null: its own day
     UniqueConstraint("server_id", "kind", "used_on", "source"),
     CheckConstraint("kind IN ('messages', 'model_spend')", name="kind"),
     CheckConstraint("quantity >= 0", name="quantity"),
+    CheckConstraint("charged_on > used_on", name="charged_on"),
     Index("tenant_usage_customer_id", "customer_id", "used_on"),
+    Index("tenant_usage_charged_on", "customer_id", "charged_on", postgresql_where=text("charged_on IS NOT NULL")),
 )
 
 platform_pricing = Table(

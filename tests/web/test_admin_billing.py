@@ -214,8 +214,8 @@ def test_usage_is_taken_whole_or_not_at_all(site: Site, payer: Tenant, month: st
     wrong = site.admin.post(where, content=right + f"nobody,messages,{month}-01,1\n=cmd|'x',messages,{month}-40,1\n")
     assert (wrong.status_code, wrong.json()["code"]) == (400, "USAGE_REFUSED")
     assert "Line 4" in wrong.text or "line 4" in wrong.text
-    assert site.admin.post(where, content=right).json() == {"added": 1, "repeated": 0}
-    assert site.admin.post(where, content=right).json() == {"added": 0, "repeated": 1}
+    assert site.admin.post(where, content=right).json() == {"added": 1, "repeated": 0, "late": 0}
+    assert site.admin.post(where, content=right).json() == {"added": 0, "repeated": 1, "late": 0}
     assert issue(site, payer, month).json()["net"] == "54.00"
     late = site.admin.post(where, content=f"tenant,kind,date,quantity\n{payer.name},messages,{month}-02,1\n")
     assert "is invoiced already" in late.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -189,3 +190,15 @@ def test_credit_note_takes_back_what_was_issued() -> None:
 def test_period_of_no_or_too_many_days_is_refused() -> None:
     with pytest.raises(ValueError, match="no period"):
         Days.of(LAST, FIRST, "UTC")
+
+
+@settings(max_examples=30)
+@given(tenants(), st.integers(1, 11), st.sampled_from(ZONES))
+def test_usage_that_is_told_late_costs_what_its_month_would_have_charged(tenant: Tenant, month: int, zone: str) -> None:
+    first, last = month_of(2030, month)
+    told = [each for each in tenant.usage if first <= each.used_on <= last]
+    in_time = billed([replace(tenant, usage=told)], first, last, zone).lines
+    late = billed([replace(tenant, usage=(), late=told)], date(2030, 12, 1), LAST, zone).lines
+    found = [replace(each, text="") for each in late if "told late" in each.text]
+    assert found == [replace(each, text="") for each in in_time if each.kind is LineKind.USAGE]
+    assert all(each.text.endswith(f", told late for 2030-{month:02}") for each in late if each.kind is LineKind.USAGE)

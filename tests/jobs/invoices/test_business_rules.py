@@ -82,6 +82,12 @@ def documents() -> Iterator[tuple[str, Invoice]]:
     yield "abroad", without_tax(debtor=ABROAD)
     yield "by a sender without a VAT number", without_tax(creditor=creditor(vat_id=None))
     yield "paid at once", replace(whole, due_on=whole.issued_on)
+    earlier: dict[str, Any] = {
+        "first_on": date(2026, 8, 3),
+        "last_on": date(2026, 8, 30),
+        "text": "Messages, told late for 2026-08",
+    }
+    yield "usage told late", of_lines(line("29.00"), line("0.50", **earlier))
     yield "nothing to pay", of_lines(line("0.00", unit_price=Decimal("0.00")))
     yield "all of it credited", credit(whole, "F2026-00043", date(2026, 11, 9))
     yield "a line credited", credit(whole, "F2026-00043", date(2026, 11, 9), {3: Decimal("0.05")})

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,15 +16,20 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
+from engine.invoicing.days import month_of
+from engine.invoicing.invoice import LineKind
 from engine.invoicing.metered import UsageKind
 from jobs.invoices import usage
 from jobs.invoices.commands import invoice
+from storage.invoicing import organisations, prices
 from storage.invoicing.errors import UsageRefused
 from storage.invoicing.usage import take
 from tests.storage.deployment import Deployment
 from tests.storage.metered import Books
 
+D = Decimal
 HEAD = "tenant,kind,date,quantity\n"
 
 
@@ -42,9 +47,7 @@ def test_csv_and_json_tell_the_same() -> None:
         usage.read_csv((HEAD + "alpha,messages,2030-01-31,12.5\n\n").encode("utf-8-sig")),
         usage.read_json(json.dumps([row]).encode()),
     ):
-        assert [(each.tenant, each.kind, each.quantity) for each in told] == [
-            ("alpha", UsageKind.MESSAGES, Decimal("12.5"))
-        ]
+        assert [(each.tenant, each.kind, each.quantity) for each in told] == [("alpha", UsageKind.MESSAGES, D("12.5"))]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +119,80 @@ def test_import_takes_all_or_nothing_and_each_day_once(books: Books) -> None:
         assert books.billing.issue(conn, customer, books.month, by="test") is not None
     with pytest.raises(UsageRefused, match="is invoiced already"):
         told(f"alpha,model_spend,{day},1")
+
+
+def test_usage_of_a_month_that_was_passed_over_stands_on_the_next_invoice_at_that_months_price(books: Books) -> None:
+    customer, deployment = books.organisation("alpha", "beta"), books.deployment
+    passed, (billed, last_on) = books.month, following(books.month)
+    (running, end_on) = following(billed)
+    with deployment.begin() as conn:
+        prices.change(conn, {"per_message_price": D("0.50")}, by="test", valid_from=passed - timedelta(days=400))
+        gone = "INSERT INTO tenant_billing_lifecycle (server_id, customer_id, account_id, organisation, tenant, event, "
+        gone += "at, source) SELECT server_id, customer_id, account_id, organisation, tenant, 'deleted', :at, source "
+        gone += "FROM tenant_billing_lifecycle WHERE tenant = 'beta'"
+        conn.execute(text(gone), {"at": datetime.combine(passed, time(12), ZoneInfo("Europe/Zurich"))})
+        issued = books.billing.issue(conn, customer, billed, by="test")
+        assert issued is not None
+        prices.change(conn, {"per_message_price": D("0.75"), "vat_rate_chli": D("8.50")}, by="test", valid_from=running)
+    rows = [f"alpha,messages,{passed + timedelta(days=day)},10" for day in (2, 4)]
+    rows += [f"beta,messages,{passed},4", f"beta,messages,{passed + timedelta(days=1)},1000"]
+    told = usage.read_csv((HEAD + "\n".join([*rows, f"alpha,messages,{running},1"])).encode())
+    with deployment.begin() as conn:
+        taken = take(conn, told, source="meter")
+        assert (taken.added, taken.late, take(conn, told, source="meter").repeated) == (5, 4, 5)
+
+    def charged(first: date, last: date) -> list[tuple[str, date, date, D, D, D]]:
+        with deployment.begin() as conn:
+            found = books.billing.preview(conn, organisations.get(conn, customer), first, last)
+        return [
+            (each.text, each.first_on, each.last_on, each.quantity, each.amount, each.vat_percent)
+            for each in found.lines
+            if each.kind is LineKind.USAGE
+        ]
+
+    late = f"told late for {passed:%Y-%m}"
+    alpha, old, new = passed + timedelta(days=2), D("8.10"), D("8.50")
+    assert charged(running, running) == [
+        ("Messages of alpha", running, running, D(1), D("0.75"), new),
+        (f"Messages of alpha, {late}", alpha, alpha + timedelta(days=2), D(20), D("10.00"), old),
+        (f"Messages of beta, {late}", passed, passed, D(4), D("2.00"), old),  # it lived until then
+    ]
+    assert len(charged(running, end_on)) == 3
+    assert charged(running + timedelta(days=1), end_on) == charged(passed, billed - timedelta(days=1)) == []
+    with deployment.begin() as conn:
+        again = books.billing.preview(conn, organisations.get(conn, customer), billed, last_on)
+    assert again.lines == issued.invoice.lines  # whatever came later
+
+
+@pytest.mark.parametrize(("outcome", "late"), [("nothing", 1), ("failed", 0)])
+def test_usage_of_a_month_that_held_nothing_is_late_and_of_one_that_failed_is_not(
+    books: Books, outcome: str, late: int
+) -> None:
+    customer = books.organisation("alpha")
+    ran = "INSERT INTO invoice_runs (month, customer_id, outcome, at) VALUES (:month, :customer, :outcome, now())"
+    told = usage.read_csv(f"{HEAD}alpha,messages,{books.month},10".encode())
+    with books.deployment.begin() as conn:
+        conn.execute(text(ran), {"month": books.month, "customer": customer, "outcome": outcome})
+        assert take(conn, told, source="meter").late == late
+    charged_on = books.deployment.scalar("SELECT charged_on FROM tenant_usage")
+    assert charged_on == (following(books.month)[0] if late else None)
+
+
+def test_usage_of_a_month_whose_invoice_was_taken_back_stands_on_the_one_that_is_issued_anew(books: Books) -> None:
+    customer = books.organisation("alpha")
+    told = usage.read_csv(f"{HEAD}alpha,messages,{books.month},10".encode())
+    with books.deployment.begin() as conn:
+        first = books.billing.issue(conn, customer, books.month, by="test")
+        assert first is not None
+        assert books.billing.issue(conn, customer, following(books.month)[0], by="test") is not None
+        books.billing.credit(conn, first.id, by="test")
+        assert take(conn, told, source="meter").late == 0
+
+
+def following(month: date) -> tuple[date, date]:
+    """Return the first and the last day of the month after one."""
+    first_on = (month + timedelta(days=31)).replace(day=1)
+    return month_of(first_on.year, first_on.month)
 
 
 def test_usage_of_a_month_that_is_being_issued_waits_and_is_refused_rather_than_never_charged(books: Books) -> None:
