@@ -13,6 +13,7 @@ from litestar import delete, get, patch, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
 
+from jobs.invoices.creditor import price_zone_of
 from storage.invoicing import organisations, prices
 from storage.invoicing.organisations import Organisation
 from storage.invoicing.prices import FIELDS
@@ -118,6 +119,7 @@ def change_prices(request: HttpRequest, services: TheServices, body: RawBody) ->
     valid_from = None if wish.valid_from is None else day(wish.valid_from, "validFrom")
     with services.database.begin() as conn:
         more: dict[str, Any] = {"by": caller.actor, "valid_from": valid_from, "currency": wish.currency}
+        more["zone"] = price_zone_of(services.settings)
         since = prices.change(conn, named, reason=given_reason(wish.reason), **more)
     return {**_held(services), "validFrom": since.isoformat()}
 
@@ -130,7 +132,7 @@ def change_skill_price(request: HttpRequest, services: TheServices, skill: PathI
     valid_from = None if wish.valid_from is None else day(wish.valid_from, "validFrom")
     caller: Caller = request.state.caller
     with services.database.begin() as conn:
-        more: dict[str, Any] = {"by": caller.actor, "valid_from": valid_from}
+        more: dict[str, Any] = {"by": caller.actor, "valid_from": valid_from, "zone": price_zone_of(services.settings)}
         since = prices.change_skill(conn, name, wish.daily_price, reason=given_reason(wish.reason), **more)
     return {"skill": name, "dailyPrice": str(wish.daily_price), "validFrom": since.isoformat()}
 
@@ -199,7 +201,8 @@ def remove_payment_method(services: TheServices, customer_id: PathId, method_id:
 
 def _held(services: Services) -> dict[str, Any]:
     with services.database.begin() as conn:
-        platform, skills = prices.current(conn), prices.skills(conn)
+        zone = price_zone_of(services.settings)
+        platform, skills = prices.current(conn, zone=zone), prices.skills(conn, zone=zone)
     shown = {camel(name): str(getattr(platform, name)) for name in ("currency", *FIELDS)}
     return {**shown, "skills": {skill: str(price) for skill, price in skills.items()}}
 

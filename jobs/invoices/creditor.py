@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from engine.calendar import zone_of
 from engine.invoicing.creditor import Creditor
 from engine.invoicing.invoice import Party
 from engine.invoicing.reference import compact, is_iban
@@ -38,13 +39,26 @@ def fonts_of(settings: Settings) -> Path | None:
 
     A paper that was issued is drawn whatever the file says: `forbear doctor` tells what it lacks.
     """
+    given = _said(settings, "fonts")
+    return None if given is None or settings.invoice_file is None else settings.invoice_file.parent / given
+
+
+def price_zone_of(settings: Settings) -> str:
+    """Return whose day it is for prices that change today: of the file's zone, or UTC."""
+    given = _said(settings, "zone")
+    return given if given is not None and zone_of(given) is not None else "UTC"
+
+
+def _said(settings: Settings, name: str) -> str | None:
+    """Return a text of the file; None where it has none, or there is no file that can be read."""
     if settings.invoice_file is None:
         return None
     try:
-        given = OperatorFile("invoice", VARIABLE, settings.invoice_file).read(read_schema(SCHEMA)).plain().get("fonts")
+        root = OperatorFile("invoice", VARIABLE, settings.invoice_file).read(read_schema(SCHEMA))
     except OperatorFileWrong:
         return None
-    return None if given is None else settings.invoice_file.parent / given
+    found: str | None = root.plain().get(name)
+    return found
 
 
 def read_creditor(path: Path) -> Creditor:
@@ -55,6 +69,9 @@ def read_creditor(path: Path) -> Creditor:
     if not is_iban(found["iban"]):
         node = root.entries["iban"][1]
         file.faults.add("M421", node.place, "the check digits of the IBAN are wrong", "copy it from the bank's papers")
+    if "zone" in found and zone_of(found["zone"]) is None:
+        node = root.entries["zone"][1]
+        file.faults.add("M422", node.place, f"there is no zone `{found['zone']}`", "name one such as `Europe/Zurich`")
     file.stop_at_faults()
     return Creditor(
         Party(**{name: found[name] for name in ADDRESS if name in found}),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
@@ -24,6 +25,7 @@ AMOUNT_DIGITS: Final = {"monthly_fee": 2, "setup_fee": 2, "vat_rate_chli": 2}
 UNIT_DIGITS: Final = 5
 BOUNDS: Final = {"monthly_fee": Decimal(100_000), "setup_fee": Decimal(100_000), "vat_rate_chli": Decimal(100)}
 MOST: Final = Decimal(100_000)
+UTC: Final = "UTC"
 
 VERSION: Final = text(
     "SELECT (SELECT currency FROM platform_pricing), (SELECT max(id) FROM platform_pricing_history), "
@@ -70,15 +72,15 @@ def prices(conn: Connection) -> Prices:
     return Prices(currency, [PlatformPrice(*row) for row in platform], skills)
 
 
-def current(conn: Connection) -> PlatformPricing:
-    """Return what holds today. A change that was made for a day that has come by now is in force from here on."""
-    _catch_up(conn, _today(conn))
+def current(conn: Connection, *, zone: str = UTC) -> PlatformPricing:
+    """Return what holds today in a zone. A change that was made for a day that has come by now is in force."""
+    _catch_up(conn, _today(conn, zone))
     return PlatformPricing(*conn.execute(text(f"SELECT currency, {NAMES} FROM platform_pricing")).one())
 
 
-def skills(conn: Connection) -> dict[str, Decimal]:
+def skills(conn: Connection, *, zone: str = UTC) -> dict[str, Decimal]:
     """Return what a day of each skill costs today."""
-    _catch_up(conn, _today(conn))
+    _catch_up(conn, _today(conn, zone))
     return {row[0]: row[1] for row in conn.execute(text("SELECT skill, daily_price FROM skill_pricing ORDER BY skill"))}
 
 
@@ -90,14 +92,15 @@ def change(
     valid_from: date | None = None,
     currency: str | None = None,
     reason: str = "",
+    zone: str = UTC,
 ) -> date:
-    """Change prices from a day on, today unless told otherwise; what is not named stays. Return that day.
+    """Change prices from a day on, today in the zone unless told otherwise; what is not named stays. Return that day.
 
     Who did so, and why, stays with the change and is audited.
 
     Raises PriceRefused when the day is covered by an issued invoice, or the currency changes after the first one.
     """
-    today, since = _begin(conn, valid_from)
+    today, since = _begin(conn, valid_from, zone)
     for name, amount in wish.items():
         _check(name, amount, AMOUNT_DIGITS.get(name, UNIT_DIGITS), BOUNDS.get(name, MOST))
     if currency is not None:
@@ -121,10 +124,17 @@ def change(
 
 
 def change_skill(
-    conn: Connection, skill: str, daily_price: Decimal, *, by: str, valid_from: date | None = None, reason: str = ""
+    conn: Connection,
+    skill: str,
+    daily_price: Decimal,
+    *,
+    by: str,
+    valid_from: date | None = None,
+    reason: str = "",
+    zone: str = UTC,
 ) -> date:
-    """Set what a day of a skill costs from a day on, today unless told otherwise. Return that day."""
-    today, since = _begin(conn, valid_from)
+    """Set what a day of a skill costs from a day on, today in the zone unless told otherwise. Return that day."""
+    today, since = _begin(conn, valid_from, zone)
     _check("daily_price", daily_price, UNIT_DIGITS, MOST)
     given = {"skill": skill, "since": since, "price": daily_price, "by": by, "reason": reason}
     add = (
@@ -157,14 +167,14 @@ def _note(conn: Connection, by: str, reason: str, since: date, changed: Mapping[
     audit.append(conn, None, [AuditNote("admin", "prices_changed", by, reason, facts=facts)])
 
 
-def _today(conn: Connection) -> date:
-    return clock.now(conn).date()
+def _today(conn: Connection, zone: str) -> date:
+    return clock.now(conn).astimezone(ZoneInfo(zone)).date()
 
 
-def _begin(conn: Connection, wanted: date | None) -> tuple[date, date]:
+def _begin(conn: Connection, wanted: date | None, zone: str) -> tuple[date, date]:
     """Let nobody issue meanwhile; return today, and from when on the change holds."""
     conn.execute(text("SELECT 1 FROM platform_pricing FOR UPDATE"))
-    today = _today(conn)
+    today = _today(conn, zone)
     billed: date | None = conn.execute(text("SELECT max(last_on) FROM invoices WHERE kind = 'invoice'")).scalar_one()
     first_free = date.min if billed is None else billed + timedelta(days=1)
     since = wanted or max(today, first_free)

@@ -22,7 +22,7 @@ from engine.invoicing.metered import UsageKind
 from jobs.hosts.base import HostUnavailable, Tenant
 from jobs.invoices.automatic import last_month_over, run_by_itself
 from jobs.invoices.commands import invoice
-from jobs.invoices.creditor import creditor_of, read_creditor
+from jobs.invoices.creditor import creditor_of, price_zone_of, read_creditor
 from jobs.invoices.ordered import run_ordered
 from jobs.invoices.run import first_of, run, waiting
 from jobs.operator_file import OperatorFileWrong
@@ -336,6 +336,16 @@ def test_invoice_file_tells_every_fault_at_its_place(tmp_path: Path) -> None:
     wrong.write_text(EXAMPLE.read_text("utf-8").replace("CH58", "CH59"))
     with pytest.raises(OperatorFileWrong, match="check digits"):
         read_creditor(wrong)
+    wrong.write_text(EXAMPLE.read_text("utf-8").replace("Europe/Zurich", "Europe/Gletsch"))
+    with pytest.raises(OperatorFileWrong, match=r"there is no zone `Europe/Gletsch`"):
+        read_creditor(wrong)
+
+
+def test_zone_of_prices_is_that_of_the_invoice_file(books: Books, tmp_path: Path) -> None:
+    wrong, settings = tmp_path / "invoice.yaml", books.deployment.settings
+    wrong.write_text(EXAMPLE.read_text("utf-8").replace("Europe/Zurich", "Europe/Gletsch"))
+    files = {EXAMPLE: "Europe/Zurich", wrong: "UTC", tmp_path / "gone.yaml": "UTC", None: "UTC"}
+    assert {file: price_zone_of(replace(settings, invoice_file=file)) for file in files} == files
 
 
 def test_without_a_file_nothing_is_issued(books: Books) -> None:

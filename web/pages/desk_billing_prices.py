@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from jobs.invoices.creditor import price_zone_of
 from storage import clock
 from storage.invoicing import prices
 from web.auth import Caller
@@ -34,9 +35,11 @@ LABELS = {
 @get(PLACE, guards=[admins_only], sync_to_thread=True)
 def show_prices(request: HttpRequest, services: TheServices) -> Response[Any]:
     """Show what holds today, and every change."""
+    zone = price_zone_of(services.settings)
     with services.database.begin() as conn:
         now = clock.now(conn)
-        given = {"current": prices.current(conn), "skills": prices.skills(conn), "history": prices.history(conn)}
+        held = {"current": prices.current(conn, zone=zone), "skills": prices.skills(conn, zone=zone)}
+        given = {**held, "history": prices.history(conn), "zone": zone}
     return billing(request, "desk_billing_prices.html", now, **given, labels=LABELS, fields=prices.FIELDS)
 
 
@@ -53,8 +56,9 @@ async def change_prices(request: HttpRequest, services: TheServices) -> Response
             raise bad_input("No price was named.")
         reason = reason_of(form)
         valid_from = day_of(form, "valid_from", "The first day")
+        more: dict[str, Any] = {"valid_from": valid_from, "zone": price_zone_of(services.settings)}
         with services.database.begin() as conn:
-            since = prices.change(conn, wish, by=caller.actor, valid_from=valid_from, reason=reason)
+            since = prices.change(conn, wish, by=caller.actor, reason=reason, **more)
         return f"Changed from {since} on: {', '.join(LABELS[name][0].lower() for name in wish)}."
 
     return await services.in_thread(deed, request, PLACE, work)
@@ -75,6 +79,7 @@ async def change_skill_price(request: HttpRequest, services: TheServices) -> Res
         valid_from = day_of(form, "valid_from", "The first day")
         with services.database.begin() as conn:
             more: dict[str, Any] = {"by": caller.actor, "valid_from": valid_from, "reason": reason}
+            more["zone"] = price_zone_of(services.settings)
             since = prices.change_skill(conn, skill, price, **more)
         return f"A day of {skill} costs {price} from {since} on."
 

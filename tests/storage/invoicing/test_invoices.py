@@ -293,6 +293,23 @@ def test_price_from_the_first_of_days_takes_the_place_of_the_first_one(books: Bo
     assert issue(books, customer, before_the_next_one).net == D("7.00")
 
 
+@pytest.mark.parametrize(("hour", "zone", "days"), [(12, "Pacific/Auckland", 1), (11, "Pacific/Auckland", 0),
+                                                   (9, "Pacific/Honolulu", -1), (10, "Pacific/Honolulu", 0),
+                                                   (23, "UTC", 0)])  # fmt: skip
+def test_price_that_changes_today_does_so_on_the_day_that_it_is_in_the_zone_of_the_platform(
+    books: Books, hour: int, zone: str, days: int
+) -> None:
+    now = books.deployment.now()
+    at = now.replace(month=6, day=15, hour=hour, minute=30) + timedelta(days=365)
+    books.deployment.advance((at - now) / timedelta(hours=1))
+    with books.deployment.begin() as conn:
+        since = prices.change(conn, {"monthly_fee": D("60.00")}, by="test", zone=zone)
+        assert since == at.date() + timedelta(days=days)
+        assert prices.change_skill(conn, "voice", D("0.60"), by="test", zone=zone) == since
+        held = prices.current(conn, zone=zone).monthly_fee, prices.skills(conn, zone=zone)["voice"]
+    assert held == (D("60.00"), D("0.60000"))
+
+
 def test_issued_month_keeps_its_prices(books: Books) -> None:
     customer = books.organisation("alpha")
     issued = issue(books, customer)
