@@ -15,12 +15,11 @@ from sqlalchemy import Connection
 from engine.invoicing.invoice import Invoice
 from jobs.invoices.creditor import creditor_of, previewer_of
 from jobs.invoices.words import amount_text
-from storage import accounts, audit, clock
-from storage.audit import AuditNote
-from storage.invoicing import invoices, organisations
+from storage import accounts, clock
+from storage.invoicing import invoices, invoices_audit, organisations
 from storage.invoicing.invoices_issue import Billing
 from web.auth import Caller
-from web.inputs import bounded_query, identifier, zone_name
+from web.inputs import bounded_query, identifier, provider_id, zone_name
 from web.pages.billing_words import ADDRESS, address_fields, address_of, month_named, preview_paper
 from web.pages.desk_billing import PAGE, SHOWN, billing
 from web.pages.desk_words import deed, reason_of
@@ -74,10 +73,8 @@ async def change_organisation(request: HttpRequest, services: TheServices, custo
         def write(conn: Connection) -> list[str]:
             before = organisations.get(conn, wanted)
             changed = sorted(name for name, value in wish.items() if getattr(before, name) != value)
-            facts = {"customer": str(wanted), "changed": ", ".join(changed)}
-            chains: list[UUID | None] = [*sorted(view.id for view in accounts.accounts_of(conn, wanted))]
-            for each in chains or [None]:
-                audit.append(conn, each, [AuditNote("admin", "change_billing", caller.actor, reason, facts=facts)])
+            said: dict[str, Any] = {"by": caller.actor, "reason": reason, "facts": {"changed": ", ".join(changed)}}
+            invoices_audit.note_organisation(conn, wanted, "change_billing", **said)
             organisations.change(conn, wanted, wish)
             return changed
 
@@ -154,12 +151,14 @@ def _wish(form: Mapping[str, str]) -> dict[str, Any]:
         raise bad_input("The country is two letters such as CH.", field="country")
     if days and not (days.isascii() and days.isdigit() and len(days) <= 3 and int(days) <= 365):
         raise bad_input("The days to pay are a whole number from 0 to 365, or left empty.", field="payment_days")
+    stripe_id = form.get("stripe_customer_id", "").strip()
     switches = {name: form.get(name) == "1" for name in SWITCHES}
     zone = zone_name(form.get("zone", "").strip())
     return {
         **address_of(form),
         **switches,
         "country": country,
+        "stripe_customer_id": provider_id(stripe_id, "stripe_customer_id") if stripe_id else None,
         "zone": zone,
         "payment_days": int(days) if days else None,
     }

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from jobs.invoices.ordered import run_ordered
 from storage import ledger_invoices, policies
-from storage.invoicing import invoice_papers, invoices, reminders
+from storage.invoicing import invoice_papers, invoices, organisations, reminders
 from storage.invoicing.invoices import Issued
 from tests.jobs.invoices.papers import bank_xml, entry_xml, payment_xml
 from tests.web.pages.bills import ADDRESS, Bills
@@ -204,6 +204,37 @@ def test_prices_change_from_a_day_on_and_every_change_is_shown(bills: Bills, des
     assert desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", **past, reason=WHY).answer.status_code == 400
     unsaid = {"monthly_fee": "1", "valid_from": soon}
     assert "Say why" in desk.open(f"{PAGE}/prices").send(f"{PAGE}/prices", **unsaid).text
+
+
+def test_what_an_organisation_pays_with_is_added_and_removed_with_a_reason(
+    site: Site, bills: Bills, desk: Browser
+) -> None:
+    tenant = bills.payer()
+    about = f"{PAGE}/organisations/{tenant.customer_id}"
+    add, given = f"{about}/methods", {"label": HOSTILE, "stripe_payment_method_id": "pm_1", "default": "1"}
+    desk.open(about).send(about, stripe_customer_id="cus_42", reason=WHY)
+    assert "stripe customer id" in desk.text
+    desk.open(about).send(add, kind="card", **given, reason=WHY)
+    assert "<script>alert" not in desk.answer.text
+    assert "used first" in desk.text
+    desk.open(about).send(add, kind="bank_debit", label="Old account", default="", reason=WHY)
+    for wrong in ({"kind": "cash"}, {"label": " "}, {"stripe_payment_method_id": "p m"}, {"reason": ""}):
+        sent = {"kind": "card", **given, "reason": WHY} | wrong
+        assert desk.open(about).send(add, **sent).answer.status_code == 400, wrong
+    assert desk.open(about).send(about, stripe_customer_id="cus 42", reason=WHY).answer.status_code == 400
+    with site.database.begin() as conn:
+        customer = UUID(tenant.customer_id)
+        card, account = organisations.payment_methods(conn, customer)
+        assert organisations.get(conn, customer).stripe_customer_id == "cus_42"
+    assert (card.kind, card.label, card.stripe_payment_method_id, card.is_default) == ("card", HOSTILE, "pm_1", True)
+    assert (account.kind, account.stripe_payment_method_id, account.is_default) == ("bank_debit", None, False)
+    remove = f"{add}/{account.id}/remove"
+    form = {**desk.open(about).form(remove).fields, "reason": WHY}
+    other = f"{PAGE}/organisations/{bills.payer().customer_id}/methods/{account.id}/remove"
+    assert [desk.client.post(where, data=form).status_code for where in (other, remove, remove)] == [404, 200, 404]
+    assert [word for word in ("cus_42", "pm_1", "Old account") if word in desk.open(about).text] == ["cus_42", "pm_1"]
+    asked = [action for action, _ in reasons(site, tenant)]
+    assert asked == ["change_billing", "payment_method_added", "payment_method_added", "payment_method_removed"]
 
 
 def test_the_next_reminder_is_asked_for_only_when_it_may_be(site: Site, bills: Bills, desk: Browser) -> None:
