@@ -42,7 +42,9 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[Route]:
 
 @pytest.fixture(scope="module")
 def tenant(site: Site) -> Tenant:
+    """Somebody whose account is shared by two servers: whoever asks for a suspension without a reason is refused."""
     made = site.tenant()
+    site.add_server(made.account_id)
     site.host.write_file(site.spec(made.server_id), "a.txt", "as it was")
     return made
 
