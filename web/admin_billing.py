@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
@@ -12,9 +13,10 @@ import msgspec
 from litestar import delete, get, patch, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
+from sqlalchemy import Connection
 
 from jobs.invoices.creditor import price_zone_of
-from storage.invoicing import organisations, prices
+from storage.invoicing import invoices_audit, organisations, prices
 from storage.invoicing.organisations import Organisation
 from storage.invoicing.prices import FIELDS
 from web.auth import Caller
@@ -79,6 +81,7 @@ class BillingConfig(Input):
     email: str | msgspec.UnsetType | None = msgspec.UNSET
     vat_id: str | msgspec.UnsetType | None = msgspec.UNSET
     payment_days: int | msgspec.UnsetType | None = msgspec.UNSET
+    reason: str = ""
 
 
 class NewPaymentMethod(Input):
@@ -88,6 +91,7 @@ class NewPaymentMethod(Input):
     label: str
     stripe_payment_method_id: str | None = None
     default: bool = False
+    reason: str = ""
 
 
 # ---- prices ----------------------------------------------------------------------------------------------------------
@@ -165,37 +169,47 @@ def show_organisation(services: TheServices, customer_id: PathId) -> dict[str, A
 
 
 @patch("/billing/organisations/{customer_id:str}", opt={"takes": BillingConfig}, sync_to_thread=True)
-def change_organisation(services: TheServices, customer_id: PathId, body: RawBody) -> dict[str, Any]:
+def change_organisation(
+    request: HttpRequest, services: TheServices, customer_id: PathId, body: RawBody
+) -> dict[str, Any]:
     """Change how an organisation is billed. Issued invoices stay as they are."""
     wish = decode(BillingConfig, body)
-    given = {each: getattr(wish, each) for each in wish.__struct_fields__}
+    given = {each: getattr(wish, each) for each in wish.__struct_fields__ if each != "reason"}
     change = {name: _bounded(name, value) for name, value in given.items() if value is not msgspec.UNSET}
     if not change:
         raise bad_input("The body names nothing to change.")
+    wanted, reason = customer_of(customer_id), given_reason(wish.reason)
     with services.database.begin() as conn:
-        return _organisation(organisations.change(conn, customer_of(customer_id), change))
+        _note(request, conn, wanted, "change_billing", reason, {"changed": ", ".join(sorted(change))})
+        return _organisation(organisations.change(conn, wanted, change))
 
 
 @post("/billing/organisations/{customer_id:str}/payment-methods", opt={"takes": NewPaymentMethod}, status_code=201,
       sync_to_thread=True)  # fmt: skip
-def add_payment_method(services: TheServices, customer_id: PathId, body: RawBody) -> dict[str, str]:
+def add_payment_method(
+    request: HttpRequest, services: TheServices, customer_id: PathId, body: RawBody
+) -> dict[str, str]:
     """Add a way in which an organisation pays."""
     wish = decode(NewPaymentMethod, body)
     label, stripe_id = line(wish.label, "label"), wish.stripe_payment_method_id
     if stripe_id is not None:
         provider_id(stripe_id, "stripePaymentMethodId")
+    wanted, reason = customer_of(customer_id), given_reason(wish.reason)
+    more: dict[str, Any] = {"stripe_id": stripe_id, "default": wish.default}
     with services.database.begin() as conn:
-        more: dict[str, Any] = {"stripe_id": stripe_id, "default": wish.default}
-        made = organisations.add_payment_method(conn, customer_of(customer_id), wish.kind, label, **more)
+        _note(request, conn, wanted, "payment_method_added", reason, {"kind": wish.kind, "label": label, **more})
+        made = organisations.add_payment_method(conn, wanted, wish.kind, label, **more)
     return {"paymentMethodId": str(made)}
 
 
 @delete("/billing/organisations/{customer_id:str}/payment-methods/{method_id:str}", sync_to_thread=True)
-def remove_payment_method(services: TheServices, customer_id: PathId, method_id: PathId) -> None:
-    """Remove a way in which an organisation pays."""
-    wanted = UUID(identifier(method_id, "payment method"))
+def remove_payment_method(request: HttpRequest, services: TheServices, customer_id: PathId, method_id: PathId) -> None:
+    """Remove a way in which an organisation pays: `?reason=` says why."""
+    wanted, method = customer_of(customer_id), UUID(identifier(method_id, "payment method"))
+    reason = given_reason(query(request, "reason", ""))
     with services.database.begin() as conn:
-        if not organisations.remove_payment_method(conn, customer_of(customer_id), wanted):
+        _note(request, conn, wanted, "payment_method_removed", reason, {"method": str(method)})
+        if not organisations.remove_payment_method(conn, wanted, method):
             raise nothing_here("payment method")
 
 
@@ -205,6 +219,15 @@ def _held(services: Services) -> dict[str, Any]:
         platform, skills = prices.current(conn, zone=zone), prices.skills(conn, zone=zone)
     shown = {camel(name): str(getattr(platform, name)) for name in ("currency", *FIELDS)}
     return {**shown, "skills": {skill: str(price) for skill, price in skills.items()}}
+
+
+def _note(
+    request: HttpRequest, conn: Connection, customer_id: UUID, action: str, reason: str, facts: Mapping[str, Any]
+) -> None:
+    """Write down what the caller is about to do to how an organisation is billed. Raises UnknownCustomer."""
+    organisations.get(conn, customer_id)
+    caller: Caller = request.state.caller
+    invoices_audit.note_organisation(conn, customer_id, action, by=caller.actor, reason=reason, facts=facts)
 
 
 def _organisation(found: Organisation) -> dict[str, Any]:

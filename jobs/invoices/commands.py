@@ -199,6 +199,8 @@ def _show(found: Issued, form: str) -> None:
     if form == "json":
         more: dict[str, Any] = {"state": found.state, "paid": str(found.paid), "open": str(found.open)}
         more["withoutAddress"] = not found.invoice.debtor.has_place
+        without = untaxed(found.invoice)
+        more["noVat"] = None if without is None else without.reason
         click.echo(json.dumps({**json.loads(found.document), **more}, ensure_ascii=False, sort_keys=True))
         return
     state = f"{found.state}, {found.open} {found.currency} open" if found.kind == "invoice" else "credit note"

@@ -316,6 +316,8 @@ def test_commands_preview_issue_and_show(books: Books, tmp_path: Path) -> None:
         assert "No Swiss VAT, of 49.00" in abroad.stdout
         assert "Not subject to VAT: the service is supplied abroad" in abroad.stdout
     assert "VAT 8.10 % of 49.00" in call(books, "show", number).stdout
+    told = [json.loads(call(books, "show", each, "--format", "json").stdout)["noVat"] for each in numbers(books)]
+    assert (told[0], told[1].partition(":")[0]) == (None, "Not subject to VAT")
     empty = books.organisation()
     assert call(books, "issue", str(empty), "--month", month).exit_code == 1
     for wrong in ("2030-13", "0001-01", "9999-12", "2030-+1"):

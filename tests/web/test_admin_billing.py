@@ -221,6 +221,23 @@ def test_usage_is_taken_whole_or_not_at_all(site: Site, payer: Tenant, month: st
     assert "is invoiced already" in late.text
 
 
+def test_who_changed_how_an_organisation_is_billed_says_why_and_it_is_audited(site: Site, payer: Tenant) -> None:
+    about = f"{BILLING}/organisations/{payer.customer_id}"
+    assert site.admin.patch(about, json={"town": "Chur", "reason": "has moved"}).json()["town"] == "Chur"
+    assert site.admin.patch(about, json={"reason": "nothing else"}).status_code == 400
+    wish = {"kind": "card", "label": "Visa", "reason": "by phone"}
+    made = site.admin.post(f"{about}/payment-methods", json=wish).json()["paymentMethodId"]
+    for status in (204, 404):
+        gone = site.admin.delete(f"{about}/payment-methods/{made}", params={"reason": "was stolen"})
+        assert gone.status_code == status
+    rows = site.admin.get(f"/api/admin/accounts/{payer.account_id}/events").json()
+    assert [(row["action"], row["because"]) for row in rows if row["kind"] == "admin"][-3:] == [
+        ("change_billing", "has moved"),
+        ("payment_method_added", "by phone"),
+        ("payment_method_removed", "was stolen"),
+    ]
+
+
 def test_payment_methods_come_and_go(site: Site, payer: Tenant) -> None:
     about = f"{BILLING}/organisations/{payer.customer_id}"
     for label in ("Visa", "Master"):
