@@ -112,12 +112,24 @@ class Next:
 
 
 @dataclass(frozen=True, slots=True)
+class Alone:
+    """A server that stands on rungs of its own."""
+
+    server_id: str
+    states: Mapping[str, str]
+    """Those alone."""
+    server: ServerState
+    """With its account's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Everything that can be said of an account at one instant."""
 
     snapshot: Snapshot
     now: datetime
     server: ServerState
+    alone: tuple[Alone, ...]
     standings: tuple[Standing, ...]
     answers: tuple[Answer, ...]
     ahead: tuple[Next, ...]
@@ -151,8 +163,13 @@ def explain(
     )
     asked = actions or _denied(policy, snapshot, server, actor)
     answers = tuple(_answer(policy, snapshot, now, action, actor, brief=not actions) for action in asked)
+    alone = tuple(
+        Alone(each.server_id, each.states, server_state(policy, snapshot, each.server_id))
+        for each in snapshot.servers
+        if each.states
+    )
     return Explanation(
-        snapshot, now, server, standings, answers, tuple(_ahead(policy, snapshot, now)),
+        snapshot, now, server, alone, standings, answers, tuple(_ahead(policy, snapshot, now)),
         settle(policy, snapshot, now).due_at, tuple(_moving(policy, snapshot, now)),
     )  # fmt: skip
 

@@ -38,6 +38,11 @@ class Saying:
         lines = [self._c("bold", f"Account {snapshot.account_id} at {written_instant(explained.now)}")]
         code = f", {server.code}" if server.code else ""
         lines.append(f"servers are {self._c('bold', server.state)}, by {server.machine or 'no machine'}{code}")
+        for each in explained.alone:
+            rungs = ", ".join(f"{machine}.{state}" for machine, state in each.states.items())
+            by = f"by {each.server.machine}" + (f", {each.server.code}" if each.server.code else "")
+            state = self._c("bold", each.server.state)
+            lines.append(f"server {each.server_id} is on {rungs}, a rung of its own: {state}, {by}")
         ends = [
             (hold.kind, written_instant(hold.until) if hold.until else "somebody ends it") for hold in snapshot.holds
         ]
@@ -127,6 +132,7 @@ def as_json(explained: Explanation) -> str:
         "account": explained.snapshot.account_id,
         "at": written_instant(explained.now),
         "servers": _plain(explained.server),
+        "alone": _plain(explained.alone),
         "machines": _plain(explained.standings),
         "actions": _plain(explained.answers),
         "ahead": _plain(explained.ahead),

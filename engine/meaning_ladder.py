@@ -20,6 +20,8 @@ def check_machine(faults: Faults, machine: Machine, intents: Mapping[str, Intent
         for rule in machine.pressure:
             _check_pressure(faults, rule, rank, machine)
         _check_lines(faults, machine, whole=whole)
+        if machine.each_server:
+            _check_alone(faults, machine)
         if whole:
             _check_anchors(faults, machine, rank, intents)
     for rule in machine.moves:
@@ -65,6 +67,23 @@ def _check_pressure(faults: Faults, rule: Rule, rank: Mapping[str, int], machine
             f"pressure climbs one rung, and `{rule.id}` goes from {listed(wrong)} to `{rule.to}`",
             hint,
         )
+
+
+def _check_alone(faults: Faults, machine: Machine) -> None:
+    """Check that people alone move a machine in which single servers stand: they have no facts, stamps or dates."""
+    about = f"`{machine.name}` is a machine of each server"
+    for rule in machine.rules:
+        if rule.event is None:
+            words, hint = f"{about}, and `{rule.id}` waits for no command", "add `event:` and `by:`"
+        elif rule.mark is not None or rule.when or rule.after or rule.before or rule.needs or rule.other_than:
+            words = f"{about}, and `{rule.id}` asks for more than its command"
+            hint = "leave `from`, `to`, `event`, `by` and `do`, or take `each_server:` away"
+        else:
+            continue
+        faults.add("M329", rule.place, words, hint)
+    for line in machine.servers:
+        if line.when is not None:
+            faults.add("M329", line.place, f"{about}, and this line reads a fact", "say it by rungs alone: `in:`")
 
 
 def _check_anchors(faults: Faults, machine: Machine, rank: Mapping[str, int], intents: Mapping[str, Intent]) -> None:

@@ -225,6 +225,7 @@ class Machine:
     moves: tuple[Rule, ...]
     place: Place
     cause: str | None = None  # debt, dispute, abuse, ended, admin, tenant
+    each_server: bool = False  # a single server may stand on a rung of its own in it
     mapping: Mapping[str, str] = field(default_factory=dict)  # a rung that an earlier policy had -> where it leads now
 
     @property

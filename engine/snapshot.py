@@ -50,6 +50,8 @@ class ServerFacts:
     server_id: str
     lifecycle: str
     observed: str
+    states: Mapping[str, str] = field(default_factory=dict)
+    """Its own rungs, by machine, where it has left the first: of machines with `each_server`."""
 
 
 @dataclass(frozen=True, slots=True)

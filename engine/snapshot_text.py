@@ -40,7 +40,7 @@ def write_snapshot(snapshot: Snapshot, at: datetime) -> str:
         },
         "holds": [{"kind": hold.kind, "until": _instant(hold.until)} for hold in snapshot.holds],
         "permits": dict(snapshot.permits),
-        "servers": [{"id": s.server_id, "lifecycle": s.lifecycle, "observed": s.observed} for s in snapshot.servers],
+        "servers": [_told(server) for server in snapshot.servers],
         "recheckAt": _instant(snapshot.recheck_at),
         "senders": dict(snapshot.senders),
     }  # fmt: skip
@@ -134,7 +134,13 @@ def _server(policy: Policy, told: Mapping[str, Any]) -> ServerFacts:
     _known(
         "server's state", lifecycle, [state for m in policy.machines.values() if m.of == "server" for state in m.ladder]
     )
-    return ServerFacts(_text(told, "id"), lifecycle, _text(told, "observed"))
+    states = _states(policy, _map(told, "states"))
+    return ServerFacts(_text(told, "id"), lifecycle, _text(told, "observed"), states)
+
+
+def _told(server: ServerFacts) -> dict[str, Any]:
+    own = {"states": dict(server.states)} if server.states else {}
+    return {"id": server.server_id, "lifecycle": server.lifecycle, "observed": server.observed, **own}
 
 
 def _map(told: Mapping[str, Any], key: str) -> Mapping[str, Any]:

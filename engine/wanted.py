@@ -27,8 +27,11 @@ def wanted(
     now: datetime,
     *,
     round_: int | None = None,
+    server_id: str | None = None,
 ) -> Verdict:
     """Judge an intent that `machine` asked for in this episode; all conditions that the policy gives must hold.
+
+    server_id: the server that it is about, which may stand on rungs of its own.
 
     A notice belongs to its episode and, when `round_` is given, to its round. Effects are judged by what is, whichever
     episode asked: lifting a restriction of an older one is as right as ever.
@@ -40,7 +43,7 @@ def wanted(
         of = dict.fromkeys(of for of, _ in intent.wanted_in)
         return Verdict(False, " and ".join(f"{name} is {snapshot.states.get(name)}" for name in of))
     if intent.wanted_for or intent.starts_servers:
-        servers = server_state(policy, snapshot)
+        servers = server_state(policy, snapshot, server_id)
         if intent.wanted_for and servers.state not in intent.wanted_for:
             return Verdict(False, f"servers are {servers.state} by {servers.machine}")
         if intent.starts_servers and servers.state in STOPPED_BILLING_STATES:

@@ -41,7 +41,8 @@ EVENTS: Mapping[str, str] = {"running": "observed_running", "stopped": "observed
 
 FLEET = text(
     "SELECT s.id, s.account_id, s.host, s.desired, s.observed, s.lifecycle, s.lifecycle_since, s.autostart, "
-    "a.server_billing_state, CASE WHEN e.wanted AND (e.state = 'present' OR e.looks >= 2) THEN e.state END, "
+    "stricter(a.server_billing_state, s.own_billing_state), "
+    "CASE WHEN e.wanted AND (e.state = 'present' OR e.looks >= 2) THEN e.state END, "
     "s.observed_at, held.since, s.published_port FROM servers s JOIN accounts a ON a.id = s.account_id "
     "LEFT JOIN edges e ON e.server_id = s.id LEFT JOIN (SELECT server_id, min(started_at) AS since FROM intents "
     "WHERE status IN ('open', 'started') AND tries > 0 AND intent = ANY(:holders) GROUP BY server_id) held "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -56,6 +57,8 @@ class ServerLine:
     observed: str
     lifecycle: str
     server_billing_state: str
+    states: Mapping[str, str]
+    """Rungs of its own, by machine; empty: it stands where its account does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,14 +286,13 @@ def _views(conn: Connection, where: str, given: dict[str, Any], limit: int = 100
     find = text(f"SELECT {VIEWED} FROM accounts WHERE {where} ORDER BY {order} LIMIT :limit")
     rows = list(conn.execute(find, {**given, "limit": limit}))
     servers: dict[UUID, list[ServerLine]] = {}
-    state_of = {row.id: row.server_billing_state for row in rows}
     find_servers = text(
-        "SELECT account_id, id, name, kind, desired, observed, lifecycle FROM servers "
-        "WHERE account_id = ANY(:ids) AND lifecycle <> 'deleted' ORDER BY created_at, id"
+        "SELECT s.account_id, s.id, s.name, s.kind, s.desired, s.observed, s.lifecycle, "
+        "stricter(a.server_billing_state, s.own_billing_state) AS server_billing_state, s.states "
+        "FROM servers s JOIN accounts a ON a.id = s.account_id "
+        "WHERE s.account_id = ANY(:ids) AND s.lifecycle <> 'deleted' ORDER BY s.created_at, s.id"
     )
-    for row in conn.execute(find_servers, {"ids": list(state_of)}):
+    for row in conn.execute(find_servers, {"ids": [each.id for each in rows]}):
         values = row._asdict()
-        account_id = values.pop("account_id")
-        line = ServerLine(**values, server_billing_state=state_of[account_id])
-        servers.setdefault(account_id, []).append(line)
+        servers.setdefault(values.pop("account_id"), []).append(ServerLine(**values))
     return [AccountView(**row._asdict(), servers=tuple(servers.get(row.id, ()))) for row in rows]

@@ -25,7 +25,8 @@ WATCHED: Final = text(
     "SELECT s.id, s.name, s.kind, s.host, s.port, s.published_port, e.label, e.state, e.looks, "
     "CASE WHEN e.published_at IS NOT NULL THEN e.port END FROM servers s "
     "JOIN accounts a ON a.id = s.account_id LEFT JOIN edges e ON e.server_id = s.id "
-    "WHERE s.lifecycle = ANY(:living) AND a.server_billing_state <> ALL(:stopped) AND e.wanted IS NOT FALSE"
+    "WHERE s.lifecycle = ANY(:living) AND stricter(a.server_billing_state, s.own_billing_state) <> ALL(:stopped) "
+    "AND e.wanted IS NOT FALSE"
 )
 CLAIM: Final = text("INSERT INTO edges (server_id, label) VALUES (:id, :label) ON CONFLICT DO NOTHING RETURNING label")
 

@@ -41,7 +41,7 @@ DUE: Final = text(
 RUNGS: Final = text("SELECT billing_status, count(*) FROM accounts GROUP BY 1 ORDER BY 1")
 FLEET: Final = text(
     """
-    SELECT s.host, a.server_billing_state, s.desired, s.observed, count(*)
+    SELECT s.host, stricter(a.server_billing_state, s.own_billing_state), s.desired, s.observed, count(*)
     FROM servers s JOIN accounts a ON a.id = s.account_id WHERE s.lifecycle <> 'deleted'
     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
     """

@@ -68,7 +68,7 @@ SELECT account_id::text, kind, until FROM holds
 WHERE ended_at IS NULL AND (account_id IS NULL OR account_id = ANY(%s::uuid[]))
 """
 SERVERS = """
-SELECT account_id::text, id::text, lifecycle, observed FROM servers
+SELECT account_id::text, id::text, lifecycle, observed, states::text FROM servers
 WHERE account_id = ANY(%s::uuid[]) AND lifecycle <> 'deleted' ORDER BY created_at, id
 """
 
@@ -176,8 +176,9 @@ class Questions:
             if until is None or until > moment.now:
                 holds.setdefault(account_id, []).append(Hold(kind, until))
         servers: dict[str, list[ServerFacts]] = {}
-        for account_id, server_id, lifecycle, observed in self._servers.fetchall():
-            servers.setdefault(account_id, []).append(ServerFacts(server_id, lifecycle, observed))
+        for account_id, server_id, lifecycle, observed, states in self._servers.fetchall():
+            known = ServerFacts(server_id, lifecycle, observed, _texts(states))
+            servers.setdefault(account_id, []).append(known)
         reader = Reader(policy, moment, world, holds, servers)
         return {row[0]: reader.known(row) for row in self._accounts.fetchall()}
 

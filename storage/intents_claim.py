@@ -97,7 +97,10 @@ class _Look:
 
     def verdict_on(self, snapshot: Snapshot, now: datetime) -> Verdict:
         row = self.row
-        return wanted(self.policy, snapshot, row.intent, row.machine, row.episode, now, round_=row.round)
+        about = str(row.server_id) if row.server_id is not None else None
+        return wanted(
+            self.policy, snapshot, row.intent, row.machine, row.episode, now, round_=row.round, server_id=about
+        )
 
     def _held(self, snapshot: Snapshot, now: datetime) -> tuple[datetime, str] | None:
         promise = promise_of(compiled(self.policy), self.row.intent)

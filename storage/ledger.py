@@ -21,6 +21,7 @@ from storage.audit import AuditNote
 from storage.database import raw
 from storage.gather import World
 from storage.leases import Fence
+from storage.ledger_alone import Commanded, command_server
 from storage.ledger_batch import Change, Order, Recorded, lock, record_batch
 from storage.ledger_invoices import InvoiceMoved, begin_invoice, due_invoices, move_invoice, unborn_invoices
 from storage.ledger_servers import Moved, due_servers, move_server, move_servers
@@ -28,6 +29,7 @@ from storage.ledger_servers import Moved, due_servers, move_server, move_servers
 __all__ = [
     "AuditNote",
     "Change",
+    "Commanded",
     "Fence",
     "InvoiceMoved",
     "Moved",
@@ -35,6 +37,7 @@ __all__ = [
     "Recorded",
     "World",
     "begin_invoice",
+    "command_server",
     "due",
     "due_invoices",
     "due_servers",

@@ -25,7 +25,8 @@ from storage.ledger_trip import Trip, read_stamps, stamps_text
 
 OWNER: Final = text("SELECT account_id FROM servers WHERE id = :id")
 READ: Final = text(
-    "SELECT s.lifecycle, s.desired, s.observed, s.stamps, s.round, s.due_at, a.server_billing_state "
+    "SELECT s.lifecycle, s.desired, s.observed, s.stamps, s.round, s.due_at, "
+    "stricter(a.server_billing_state, s.own_billing_state) AS server_billing_state "
     "FROM servers s JOIN accounts a ON a.id = s.account_id WHERE s.id = :id FOR NO KEY UPDATE OF s"
 )
 WRITE: Final = text(

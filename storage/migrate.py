@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from storage.database import engine_of
 from storage.errors import NotMigrated
 
-HEAD = "0028"
+HEAD = "0029"
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 LOCK = 7_203_114  # any number: two that start at once migrate one after the other
 # Not `to_regclass`: a session remembers that a name meant nothing, and waiting for the lock above does not remind it.

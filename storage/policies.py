@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, text
 
-from engine.model import Policy
+from engine.model import Machine, Policy
 from engine.snapshot import Snapshot
 from storage import audit
 from storage.alerts import raise_alert
@@ -109,6 +109,7 @@ def deploy(
     audit.append(conn, None, [said], policy.digest)
     raise_alert(conn, "policy_deployed", f"{by} put policy {policy.digest[:12]} in force{': ' if note else ''}{note}")
     _map(conn, policy, mapping, by)
+    _read_servers_anew(conn, policy, mapping)
     return True
 
 
@@ -137,6 +138,12 @@ def _map(conn: Connection, policy: Policy, mapping: Mapping[tuple[str, str], str
         change = Change(notes=(said,), apply=lambda snapshot, _now: mapped(snapshot, mapping))
         if ids:
             record_many(conn, policy, ids, actor=by, changes=dict.fromkeys(ids, change), world=asked_lately)
+
+
+def _read_servers_anew(conn: Connection, policy: Policy, mapping: Mapping[tuple[str, str], str]) -> None:
+    from storage.ledger_alone import read_anew
+
+    read_anew(conn, policy, mapping)
 
 
 def in_force(conn: Connection) -> Policy:
@@ -236,5 +243,21 @@ def _refuse_vanished(
             one: Any = found.scalar_one_or_none()
             if one is not None:
                 occupied.append((machine.name, state, f"{machine.of} {one}"))
+        occupied += _alone(conn, machine, kept, mapping)
     if occupied:
         raise StateVanished(occupied)
+
+
+def _alone(
+    conn: Connection, machine: Machine, kept: Machine | None, mapping: Mapping[tuple[str, str], str]
+) -> list[tuple[str, str, str]]:
+    """Return the rungs of a machine, with a server each, on which single servers stand and may not stand any more."""
+    if not machine.each_server:
+        return []
+    find = text("SELECT states ->> :machine, min(id::text) FROM servers WHERE states ? :machine GROUP BY 1 ORDER BY 1")
+    left = kept.ladder if kept is not None and kept.each_server else ()
+    return [
+        (machine.name, state, f"server {one}")
+        for state, one in conn.execute(find, {"machine": machine.name})
+        if state not in left and not (left and (machine.name, state) in mapping)
+    ]

@@ -87,9 +87,11 @@ SETTLE: Final = text(
     """
     WITH ended AS (
         UPDATE repair_events e SET unsettled = false FROM intents i JOIN accounts a ON a.id = i.account_id
+        JOIN servers s ON s.id = i.server_id
         WHERE e.unsettled AND i.id = e.intent_id AND i.status IN ('done', 'dropped', 'failed')
         RETURNING e.server_id, e.repair, e.intent, e.level, i.id AS intent_id, i.outcome, i.finished_at,
-                  CASE WHEN i.status = 'dropped' AND a.server_billing_state IN ('suspended_shutdown', 'retained')
+                  CASE WHEN i.status = 'dropped' AND stricter(a.server_billing_state, s.own_billing_state)
+                                                          IN ('suspended_shutdown', 'retained')
                        THEN 'skipped' ELSE i.status END AS status
     )
     INSERT INTO repair_events (server_id, repair, intent, level, outcome, reason, at, intent_id)

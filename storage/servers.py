@@ -27,7 +27,7 @@ from storage.operations import DESTROYING
 COLUMNS: Final = (
     "s.id, s.account_id, s.name, s.kind, s.host, s.port, s.desired, s.observed, s.observed_at, s.lifecycle, "
     "s.lifecycle_since, s.autostart, s.due_at, s.created_at, s.ran_at, s.published_port, a.customer_id, "
-    "a.server_billing_state"
+    "stricter(a.server_billing_state, s.own_billing_state)"
 )
 # An observation that is the same as before is written down again after this, so that its age says how fresh it is.
 SHOWN_AGAIN: Final = timedelta(seconds=30)

@@ -28,7 +28,7 @@ def resume_tenant(request: HttpRequest, services: TheServices, name: PathId, bod
 
     def write(conn: Connection) -> tuple[TenantRow, tuple[Outbox, ...]]:
         tenant = named(conn, caller, name)
-        return tenant, resume(conn, services, caller, tenant.account_id, reason)
+        return tenant, resume(conn, services, caller, tenant.server_id, reason)
 
     tenant, asked = services.database.transact(f"tenant `{name}`", write)
     services.wake(asked)

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.engine import RowMapping
 
 from engine import gates as matrix
-from engine.model import Policy, Value
+from engine.model import SERVER_BILLING_STATES, Policy, Value
+from engine.servers import rungs_of
 from engine.snapshot import ServerState
 from jobs.hosts.base import ServerSpec
 from storage import audit, gather, policies
@@ -25,7 +26,7 @@ from web.auth import Caller
 from web.inputs import identifier
 from web.problems import Problem, nothing_here
 from web.services import Services
-from web.told import Teller, why_denied
+from web.told import AccountRow, Teller, why_denied
 
 Answer = TypeVar("Answer")
 
@@ -40,7 +41,8 @@ class Permitted:
     """What a permitted request stands on: the rows as they are, locked when that was asked for."""
 
     policy: Policy
-    account: RowMapping
+    account: AccountRow
+    """The account's row; where a server is named, as it is for that one, which may stand on rungs of its own."""
     server: RowMapping | None = None
 
     @property
@@ -93,7 +95,7 @@ def find(
     server, account = _rows(conn, server_id, account_id, lock=lock)
     if account is None or not _is_theirs(caller, account):
         raise nothing_here("account" if server_id is None else "server")
-    return Permitted(policy, account, server)
+    return Permitted(policy, account if server is None else _seen_by(policy, account, server), server)
 
 
 def refusal(conn: Connection, services: Services, caller: Caller, there: Permitted, action: str) -> Problem | None:
@@ -121,17 +123,27 @@ def _rows(
     return conn.execute(select(servers).where(servers.c.id == server_id)).mappings().one(), account
 
 
+def _seen_by(policy: Policy, account: RowMapping, server: RowMapping) -> AccountRow:
+    if not server["states"]:
+        return account
+    found = {**account, "states": rungs_of(policy, account["states"], server["states"])}
+    how_strict = SERVER_BILLING_STATES.index
+    if how_strict(server["own_billing_state"]) > how_strict(account["server_billing_state"]):
+        found |= {f"server_billing_{each}": server[f"own_billing_{each}"] for each in ("state", "machine", "code")}
+    return found
+
+
 def _is_gone(server: RowMapping, action: str) -> bool:
     if action in KEPT and "backups_expired_at" not in server["stamps"]:
         return False
     return server["lifecycle"] in GONE
 
 
-def _is_theirs(caller: Caller, account: RowMapping) -> bool:
+def _is_theirs(caller: Caller, account: AccountRow) -> bool:
     return caller.role == "admin" or str(account["customer_id"]) == caller.customer_id
 
 
-def _verdict(conn: Connection, policy: Policy, account: RowMapping, action: str, caller: Caller) -> matrix.GateVerdict:
+def _verdict(conn: Connection, policy: Policy, account: AccountRow, action: str, caller: Caller) -> matrix.GateVerdict:
     """Judge by the columns alone where they suffice; further reasons to deny need the account's facts."""
     server_state = ServerState(
         account["server_billing_state"], account["server_billing_machine"], account["server_billing_code"]
@@ -143,7 +155,7 @@ def _verdict(conn: Connection, policy: Policy, account: RowMapping, action: str,
 
 
 def denial(
-    conn: Connection, services: Services, policy: Policy, account: RowMapping, verdict: matrix.GateVerdict
+    conn: Connection, services: Services, policy: Policy, account: AccountRow, verdict: matrix.GateVerdict
 ) -> Problem:
     """Build the 402: the code, a sentence for the customer, and what to do next."""
     told = Teller(conn, services.settings, policy).account(account)

@@ -24,7 +24,8 @@ from web.services import Services, TheServices
 
 TARGETS = text(
     "SELECT s.id, s.account_id, s.name, s.kind, s.host, coalesce(s.published_port, s.port) AS port, "
-    "a.server_billing_state FROM servers s JOIN accounts a ON a.id = s.account_id "
+    "stricter(a.server_billing_state, s.own_billing_state) AS server_billing_state "
+    "FROM servers s JOIN accounts a ON a.id = s.account_id "
     "WHERE s.lifecycle NOT IN ('deleting', 'destroying', 'deleted') AND coalesce(s.published_port, s.port) > 0 "
     "ORDER BY s.id"
 )

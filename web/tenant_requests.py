@@ -113,8 +113,8 @@ def approve_request(request: HttpRequest, services: TheServices, request_id: Pat
     def write(conn: Connection) -> tuple[TenantRequest, tuple[Outbox, ...]]:
         found = requests.locked(conn, wanted)
         if found.kind == "resume":
-            assert found.account_id is not None, "a resumption names its tenant"
-            asked = resume(conn, services, caller, found.account_id, reason)
+            assert found.server_id is not None, "a resumption names its tenant"
+            asked = resume(conn, services, caller, found.server_id, reason)
             return requests.settle(conn, found.id, "approved", by=caller.actor, answer=reason), asked
         goes_to = account or found.account_id or _account(conn, services, caller, found, wish.plan)
         allowed = ask(conn, services, caller, "instance.create", account_id=str(goes_to), lock=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,9 @@ from litestar import Router, get, patch, post
 from litestar.params import RawBody
 from sqlalchemy import Connection, text
 
+from engine.servers import rungs_of
 from engine.snapshot import Command
-from storage import ledger, policies
+from storage import ledger, policies, servers
 from storage.audit import AuditNote
 from storage.intents_outbox import Outbox
 from storage.invoicing import metering
@@ -25,13 +27,15 @@ from web.wire import instant
 
 PACKAGES = 100
 PACKAGE_CHARACTERS = 60
-OTHERS = text(
-    "SELECT count(*) FROM servers WHERE account_id = :account AND id <> :server "
-    "AND lifecycle NOT IN ('deleting', 'deleted')"
+# What lifts a suspension at somebody's wish: machine, its rung, the event.
+CURES = (("tenant", "paused", "resumption_approved"), ("admin", "stopped", "admin_lifted"))
+STATES = text(
+    "SELECT a.states, s.states AS own, EXISTS (SELECT FROM servers o WHERE o.account_id = a.id AND o.id <> s.id "
+    "AND o.lifecycle <> 'deleted') AS has_others FROM servers s JOIN accounts a ON a.id = s.account_id WHERE s.id = :id"
 )
-SHARED = (
-    "This tenant shares its account with {} more, and a suspension stops all servers of an account. "
-    "Stop this one instead, or let it be moved to an account of its own."
+NOT_ALONE = (
+    "Neither its owner nor an admin has suspended this tenant alone. Its account is suspended as a whole, "
+    "with others in it: lift that on the account."
 )
 
 
@@ -82,46 +86,54 @@ def change_packages(request: HttpRequest, services: TheServices, name: PathId, b
 
 @post("/{name:str}/suspend", opt={"takes": TenantReason}, status_code=202, sync_to_thread=True)
 def suspend_tenant(request: HttpRequest, services: TheServices, name: PathId, body: RawBody) -> dict[str, Any]:
-    """Suspend a tenant at its owner's wish, or an admin's. It is stopped; a person approves that it goes on."""
+    """Suspend a tenant at its owner's wish, or an admin's. It is stopped; a person approves that it goes on.
+
+    Others of its account go on.
+    """
     caller: Caller = request.state.caller
     words = reason_in(body)
 
-    def write(conn: Connection) -> tuple[TenantRow, ledger.Recorded]:
+    def write(conn: Connection) -> tuple[TenantRow, ledger.Commanded, Mapping[str, str]]:
         tenant = named(conn, caller, name)
-        ledger.lock(conn, [tenant.account_id])
-        others = conn.execute(OTHERS, {"account": tenant.account_id, "server": tenant.server_id}).scalar_one()
-        if others:
-            raise conflict("ACCOUNT_SHARED", SHARED.format(others))
-        event = "admin_suspended" if caller.role == "admin" else "suspension_requested"
-        sent = Command(event, caller.role, caller.actor)
-        said = [AuditNote("admin", event, caller.actor, words)] if words else []
-        policy = policies.in_force(conn)
-        more: dict[str, Any] = {"actor": caller.actor, "evidence": said, "world": services.world}
-        return tenant, ledger.record(conn, policy, tenant.account_id, command=sent, **more)
+        done = suspend(conn, services, caller, tenant.server_id, words)
+        account = conn.execute(STATES, {"id": tenant.server_id}).one().states
+        return tenant, done, rungs_of(policies.in_force(conn), account, done.states)
 
-    tenant, recorded = services.database.transact(f"tenant `{name}`", write)
-    services.wake(recorded.intents)
-    return {
-        "tenant": tenant.name,
-        "serverId": str(tenant.server_id),
-        "states": dict(recorded.settlement.snapshot.states),
-    }
+    tenant, done, states = services.database.transact(f"tenant `{name}`", write)
+    services.wake(done.intents)
+    return {"tenant": tenant.name, "serverId": str(tenant.server_id), "states": dict(states)}
+
+
+def suspend(
+    conn: Connection, services: Services, caller: Caller, server_id: UUID, reason: str = ""
+) -> ledger.Commanded:
+    """Suspend one server alone, at its owner's wish or an admin's. Raises CommandRefused where it is already."""
+    event = "admin_suspended" if caller.role == "admin" else "suspension_requested"
+    sent, policy = Command(event, caller.role, caller.actor), policies.in_force(conn)
+    return ledger.command_server(conn, policy, server_id, sent, reason=reason, world=services.world)
 
 
 def resume(
-    conn: Connection, services: Services, caller: Caller, account_id: UUID, reason: str = ""
+    conn: Connection, services: Services, caller: Caller, server_id: UUID, reason: str = ""
 ) -> tuple[Outbox, ...]:
-    """Let an account go on that its owner, or an admin by name, has suspended. Other causes keep it as they do."""
+    """Let a tenant go on that its owner, or an admin by name, has suspended. Other causes keep it as they do.
+
+    An account that was suspended as a whole is let go on by this where the tenant is alone in it. Raises the 409.
+    """
     policy = policies.in_force(conn)
+    account_id = servers.get(conn, server_id).account_id
     ledger.lock(conn, [account_id])
-    found = text("SELECT states FROM accounts WHERE id = :id")
-    states: dict[str, str] = conn.execute(found, {"id": account_id}).scalar_one()
-    cures = {"tenant": ("paused", "resumption_approved"), "admin": ("stopped", "admin_lifted")}
-    events = [event for machine, (state, event) in cures.items() if states.get(machine) == state]
-    if not events:
-        raise conflict("NOTHING_TO_RESUME", "Neither its owner nor an admin has suspended this tenant.")
+    found = conn.execute(STATES, {"id": server_id}).one()
+    own = [event for machine, state, event in CURES if found.own.get(machine) == state]
+    whole = [event for machine, state, event in CURES if found.states.get(machine) == state]
+    if not own and (found.has_others or not whole):
+        words = NOT_ALONE if whole else "Neither its owner nor an admin has suspended this tenant."
+        raise conflict("NOTHING_TO_RESUME", words)
     asked: list[Outbox] = []
-    for event in events:
+    for event in own:
+        sent = Command(event, "admin", caller.actor)
+        asked += ledger.command_server(conn, policy, server_id, sent, reason=reason, world=services.world).intents
+    for event in whole if not found.has_others else []:
         sent = Command(event, "admin", caller.actor)
         said = [AuditNote("admin", event, caller.actor, reason)] if reason else []
         more: dict[str, Any] = {"actor": caller.actor, "evidence": said, "world": services.world}

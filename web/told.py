@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
-from sqlalchemy.engine import RowMapping
 
 from engine import notices
 from engine.model import STOPPED_BILLING_STATES, Machine, Policy
@@ -35,6 +34,8 @@ WHY = {
     "PLAN_LIMIT_REACHED": "Your plan has no room for another server. Choose a larger one, and you can go on at once.",
 }
 DELETION = "deletion"  # the machine in which two admins give an account up
+AccountRow = Mapping[Any, Any]
+"""A row of `accounts` by column name: as it lies there, or as it is for one server (`web.gates`)."""
 FROM_THE_ACCOUNT = ("plan", "past_due_since", "suspended_at", "retention_until", "subscription_ended_at")
 
 
@@ -46,7 +47,7 @@ class Teller:
     settings: Settings
     policy: Policy
 
-    def account(self, row: RowMapping) -> dict[str, Any]:
+    def account(self, row: AccountRow) -> dict[str, Any]:
         """Return what the customer sees of one account."""
         owed = self.pay_url(row)
         texts = [text for machine in restricting(self.policy, row) if (text := self._text(machine, row, owed))]
@@ -77,7 +78,7 @@ class Teller:
         )
         return [each for row in self.conn.execute(mine).mappings() for each in self._announced(row)]
 
-    def _announced(self, row: RowMapping) -> Iterator[dict[str, Any]]:
+    def _announced(self, row: AccountRow) -> Iterator[dict[str, Any]]:
         owed = self.pay_url(row)
         for machine in restricting(self.policy, row):
             state = row["states"].get(machine.name, machine.initial)
@@ -93,13 +94,13 @@ class Teller:
                     "endsAt": None,
                 }
 
-    def pay_url(self, row: RowMapping) -> str | None:
+    def pay_url(self, row: AccountRow) -> str | None:
         """Return where the oldest owed invoice is paid; None while nothing is owed."""
         if not row["overdue_invoices"] and row["past_due_since"] is None:
             return None
         return pay_url(owed_invoices(self.conn, self.policy, row["id"]), self.settings)
 
-    def _text(self, machine: Machine, row: RowMapping, owed: str | None) -> StateText | None:
+    def _text(self, machine: Machine, row: AccountRow, owed: str | None) -> StateText | None:
         """Write a state's text for this customer; None when the policy has none."""
         state = row["states"].get(machine.name, machine.initial)
         if (machine.name, state) not in self.policy.state_texts:
@@ -121,7 +122,7 @@ def _instant_of(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def restricting(policy: Policy, row: RowMapping) -> list[Machine]:
+def restricting(policy: Policy, row: AccountRow) -> list[Machine]:
     """Return the machines that have something to say, the strictest first; billing's alone when all is well.
 
     That servers are about to be deleted comes before why they are stopped.
@@ -133,7 +134,7 @@ def restricting(policy: Policy, row: RowMapping) -> list[Machine]:
     return moved or list(machines[:1])
 
 
-def next_date(row: RowMapping, now: datetime) -> datetime | None:
+def next_date(row: AccountRow, now: datetime) -> datetime | None:
     """Return the date beside the next step: how long data is kept, else what was promised, else what is due next."""
     promising = [
         notice for notice in row["notices"].values() if notice["status"] == "delivered" and notice.get("promise_at")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.builders.draft import Draft, MachineDraft, each, entries, text_of
+from engine.builders.draft import Draft, MachineDraft, each, entries, flag_of, text_of
 from engine.builders.guards import GuardReader
 from engine.effects import CREDIT_NOTE
 from engine.faults import meant, shown
@@ -122,6 +122,7 @@ class MachineReader:
             moves=self._rules("moves", RuleKind.MOVE),
             place=root.entries["machine"][1].place,
             cause=text_of(root, "cause"),
+            each_server=flag_of(root, "each_server"),
             mapping=self._mapping(root.get("mapping")),
         )
 

@@ -62,7 +62,10 @@ def _parts(policy: Policy) -> Mapping[str, object]:
         },
         "plans": standing.plans,
         "facts": policy.facts,
-        "machines": {name: {"of": m.of, "cause": m.cause, "initial": m.initial} for name, m in policy.machines.items()},
+        "machines": {
+            name: {"of": m.of, "cause": m.cause, "initial": m.initial, "each_server": m.each_server}
+            for name, m in policy.machines.items()
+        },
         "permits": policy.permits,
         "intents": policy.intents,
         "repairs": {

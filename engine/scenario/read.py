@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.durations import parse_duration
 from engine.faults import Faults, PolicyUnreadable
 from engine.load import misnamed, read_files
-from engine.model import IntentKind, Place, Policy, Value
+from engine.model import SERVER_BILLING_STATES, IntentKind, Place, Policy, Value
 from engine.repairs import Seen
 from engine.shape import check_shape
 from engine.source import Node, decode, parse
@@ -41,7 +41,7 @@ class Expect:
     states: tuple[tuple[str, str], ...] = ()  # (machine, state)
     because: tuple[str, ...] = ()  # rule names
     nothing: bool = False
-    servers: str | None = None
+    servers: Mapping[str, str] = field(default_factory=dict)  # server -> its billing state; "" is the account's
     lifecycle: Mapping[str, str] = field(default_factory=dict)
     invoices: Mapping[str, str] = field(default_factory=dict)  # invoice -> its state
     repair: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class _ScenarioReader(TimelineReader):
             states=tuple(self._state(each) for each in _each(node.get("state"))),
             because=tuple(self._rule(each) for each in _each(node.get("because"))),
             nothing=node.get("nothing") is not None,
-            servers=servers.text if servers is not None else None,
+            servers=self._billing_states(servers),
             lifecycle=self.by_server(node.get("lifecycle"), self._check_lifecycle),
             invoices=self._invoice_states(node.get("invoice")),
             repair=self.by_server(node.get("repair"), self._check_repair),
@@ -286,6 +286,14 @@ class _ScenarioReader(TimelineReader):
             parse_duration(lock.text) if lock is not None else None,
         )
         return RepairCase(seen, tuple(each.text for each in lines.items))
+
+    def _billing_states(self, node: Node | None) -> dict[str, str]:
+        """Return what is expected of all servers, by the account's rungs, or of each by its own too."""
+        if node is None:
+            return {}
+        for each in [node] if node.kind == "scalar" else [value for _, _, value in node.pairs()]:
+            self.known("M304", each, "billing state of servers", SERVER_BILLING_STATES)
+        return {"": node.text} if node.kind == "scalar" else self.by_server(node)
 
     def _check_lifecycle(self, node: Node) -> None:
         states = [state for m in self.policy.machines.values() if m.of == "server" for state in m.ladder]

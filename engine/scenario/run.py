@@ -12,6 +12,7 @@ from engine.lifecycle import lifecycle_machine, move
 from engine.model import Place, Policy, Rule, Timer, Value
 from engine.repairs import Seen, lines_that_hold, recommend
 from engine.scenario.read import Expect, Scenario
+from engine.servers import server_state
 from engine.snapshot import StepKind
 from engine.timeline.play import Moment, Player, promises
 from engine.timeline.text import NOTHING, write_offset, written_instant
@@ -126,8 +127,9 @@ class _Run:
         yield from self._responsible(expect, since, fired)
         if expect.nothing:
             yield "nothing", "no rule fires", _row(fired) if fired else "no rule fires"
-        if expect.servers is not None:
-            yield "servers", expect.servers, last.server.state
+        for name, state in expect.servers.items():
+            found = self._state_of(name) if name else last.server.state
+            yield "servers", f"{name} {state}".strip(), f"{name} {found}".strip()
         if expect.notices is not None:
             delivered = sorted(name for moment in since for name in moment.notices)
             yield "notices", _row(sorted(expect.notices)), _row(delivered)
@@ -193,7 +195,7 @@ class _Run:
         for name, line in expect.repair.items():
             server = self.player.servers.all[name]
             seen = Seen(
-                str(server.facts["desired"]), str(server.facts["observed"]), self.player.last.server.state,
+                str(server.facts["desired"]), str(server.facts["observed"]), self._state_of(name),
                 server.lifecycle, lifecycle_age=self.player.now - server.entered_at,
             )  # fmt: skip
             found = recommend(self.policy, seen).repair or NOTHING
@@ -212,6 +214,12 @@ class _Run:
             lines = lines_that_hold(self.policy, seen)
             self.repairs.update(lines)
             yield "repairs", f"{seen}: {_row(case.lines)}", f"{seen}: {_row(lines)}"
+
+    def _state_of(self, name: str) -> str:
+        """Return a server's billing state, with rungs of its own."""
+        assert self.player.last is not None
+        snapshot = replace(self.player.last.snapshot, servers=self.player.servers.facts())
+        return server_state(self.policy, snapshot, name).state
 
     def _taken(self, lifecycle: str) -> dict[str, str]:
         """Return the events that a server takes that is as wanted and seen as the first, and who may send each."""

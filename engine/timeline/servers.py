@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from engine import alone
+from engine.errors import CommandRefused
 from engine.lifecycle import due, lifecycle_machine, move, since
 from engine.model import STOPPED_BILLING_STATES, Policy, Value
-from engine.snapshot import Asked, ServerFacts, ServerState, Snapshot
+from engine.servers import own_state
+from engine.snapshot import Asked, Command, ServerFacts, ServerState, Snapshot
 from engine.wanted import wanted
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ class Server:
     entered_at: datetime
     """When it entered its lifecycle's state."""
     facts: dict[str, Value] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
+    """Its own rungs, by machine."""
 
 
 class Servers:
@@ -72,12 +77,19 @@ class Servers:
     def _server(self, known: ServerFacts, now: datetime) -> Server:
         desired = "stopped" if known.lifecycle == "stopped" else "running"
         stamps = since(self.policy, known.lifecycle, now) if self.has_lifecycle else {}
-        return Server(known.server_id, known.lifecycle, now, {"observed": known.observed, "desired": desired, **stamps})
+        return Server(
+            known.server_id,
+            known.lifecycle,
+            now,
+            {"observed": known.observed, "desired": desired, **stamps},
+            known.states,
+        )
 
     def facts(self) -> tuple[ServerFacts, ...]:
         """Return what decisions about the account read of its servers."""
         return tuple(
-            ServerFacts(each.server_id, each.lifecycle, str(each.facts["observed"])) for each in self.all.values()
+            ServerFacts(each.server_id, each.lifecycle, str(each.facts["observed"]), each.states)
+            for each in self.all.values()
         )
 
     def all_observed(self, observed: str) -> bool:
@@ -104,6 +116,9 @@ class Servers:
     def event(self, server_id: str, event: str, snapshot: Snapshot, now: datetime, by: str | None = None) -> None:
         """Send an event to one server, by this role or whoever may send it; a wish of the customer is remembered."""
         each = self.all[server_id]
+        if alone.knows(self.policy, event):
+            self._command(each, Command(event, by or "admin", by or "admin"), snapshot, now)
+            return
         if event in WISHES:
             each.facts["desired"] = WISHES[event]
         role = by or next(
@@ -127,11 +142,34 @@ class Servers:
             for each in self.all.values():
                 each.facts["desired"] = "stopped"
         for one in asked:
-            if (
-                one.server_id in self.all
-                and wanted(self.policy, snapshot, one.intent, one.machine, one.episode, now).ok
-            ):
+            if one.server_id in self.all and self._is_wanted(one, snapshot, now):
                 self._carry_out(self.all[one.server_id], one.intent, snapshot, now)
+
+    def _command(self, each: Server, command: Command, snapshot: Snapshot, now: datetime) -> None:
+        """Let a person's command put one server on a rung of its own, or take it off."""
+        try:
+            step = alone.command_server(self.policy, each.states, command, now)
+        except CommandRefused as error:
+            refused = ServerMove(each.server_id, "", "", "", "", command.event, reason=error.reason)
+            self.moves.append(refused)
+            return
+        each.states = step.states
+        if own_state(self.policy, step.states).state in STOPPED_BILLING_STATES:
+            each.facts["desired"] = "stopped"
+        rule, place = step.rule.name, step.place
+        moved = ServerMove(each.server_id, rule, place, step.from_, step.to, command.event, step.asks)
+        self.moves.append(moved)
+        seen = replace(snapshot, servers=self.facts())
+        asks = [
+            Asked(name, self.policy.intents[name].kind, step.rule.machine, 0, 0, each.server_id) for name in step.asks
+        ]
+        for one in asks:
+            if self._is_wanted(one, seen, now):
+                self._carry_out(each, one.intent, seen, now)
+
+    def _is_wanted(self, one: Asked, snapshot: Snapshot, now: datetime) -> bool:
+        about = one.server_id
+        return wanted(self.policy, snapshot, one.intent, one.machine, one.episode, now, server_id=about).ok
 
     def _carry_out(self, each: Server, intent: str, snapshot: Snapshot | None, now: datetime) -> None:
         shows = SHOWS.get(intent)
@@ -148,7 +186,12 @@ class Servers:
         each.facts.update(found.stamps)
         asked, dropped, why = [], [], ""
         for ask in found.asks:
-            verdict = wanted(self.policy, snapshot, ask.intent, "server", 0, now) if snapshot is not None else None
+            about = each.server_id
+            verdict = (
+                wanted(self.policy, snapshot, ask.intent, "server", 0, now, server_id=about)
+                if snapshot is not None
+                else None
+            )
             if verdict is None or verdict.ok:
                 asked.append(ask.intent)
             else:

@@ -246,7 +246,8 @@ class TimelineReader:
         return found
 
     def _check_event(self, node: Node) -> None:
-        moves = [rule for m in self.policy.machines.values() if m.of == "server" for rule in m.moves]
+        machines = self.policy.machines.values()
+        moves = [rule for m in machines if m.of == "server" or m.each_server for rule in m.rules]
         self.known("M312", node, "event of a server", sorted({rule.event for rule in moves if rule.event is not None}))
 
     def _check_observed(self, node: Node) -> None:

@@ -49,7 +49,8 @@ def still_wanted(context: Context, claim: Claim) -> Verdict:
     """Ask again, behind every decision that is being made about the account right now, whether the intent is wanted."""
 
     def judge(policy: Policy, snapshot: Snapshot, now: datetime) -> Verdict:
-        return wanted(policy, snapshot, claim.intent, claim.machine, claim.episode, now, round_=claim.round)
+        about, asked = _server_of(claim), (claim.intent, claim.machine, claim.episode)
+        return wanted(policy, snapshot, *asked, now, round_=claim.round, server_id=about)
 
     return _ask(context, claim, judge)
 
@@ -59,11 +60,15 @@ def still_permitted(context: Context, claim: Claim, action: str) -> Verdict:
     role = "admin" if claim.actor.partition(":")[0] == "admin" else "customer"
 
     def judge(policy: Policy, snapshot: Snapshot, now: datetime) -> Verdict:
-        servers_are = server_state(policy, snapshot)
+        servers_are = server_state(policy, snapshot, _server_of(claim))
         found = gates.verdict(policy, snapshot.states, servers_are, action, role, snapshot.facts)
         return Verdict(found.allow, found.code or servers_are.state)
 
     return _ask(context, claim, judge)
+
+
+def _server_of(claim: Claim) -> str | None:
+    return str(claim.server_id) if claim.server_id is not None else None
 
 
 def _ask(context: Context, claim: Claim, judge: Callable[[Policy, Snapshot, datetime], Verdict]) -> Verdict:

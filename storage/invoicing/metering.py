@@ -62,7 +62,7 @@ SWITCH: Final = text(
 # Kept down by a machine and seen down is suspended; no longer kept down is resumed, whether or not its owner starts it.
 # Down because its host was told so, while it should run, is suspended too. Its owner's own stop is no suspension.
 SUSPENSIONS: Final = text(
-    "SELECT s.id, l.customer_id, a.server_billing_machine, a.server_billing_state = ANY(:kept) AS kept, now.on, "
+    "SELECT s.id, l.customer_id, strict.machine, strict.kept, now.on, "
     "coalesce(e.event = 'suspended', false) AS was, e.cause, greatest(l.at, e.at) AS not_before "
     "FROM servers s JOIN accounts a ON a.id = s.account_id "
     "JOIN unnest(CAST(:ids AS uuid[]), CAST(:down AS boolean[]), CAST(:told AS boolean[])) AS n(id, down, told) "
@@ -70,7 +70,10 @@ SUSPENSIONS: Final = text(
     "JOIN tenant_billing_lifecycle l ON l.server_id = s.id AND l.event = 'created' "
     "LEFT JOIN LATERAL (SELECT event, cause, at FROM tenant_suspension_events e WHERE e.server_id = s.id "
     "ORDER BY at DESC, id DESC LIMIT 1) e ON true "
-    "CROSS JOIN LATERAL (SELECT CASE WHEN a.server_billing_state = ANY(:kept) THEN n.down "
+    "CROSS JOIN LATERAL (SELECT stricter(a.server_billing_state, s.own_billing_state) = ANY(:kept) AS kept, "
+    "CASE WHEN stricter(a.server_billing_state, s.own_billing_state) = a.server_billing_state "
+    "THEN a.server_billing_machine ELSE s.own_billing_machine END AS machine) strict "
+    "CROSS JOIN LATERAL (SELECT CASE WHEN strict.kept THEN n.down "
     "OR coalesce(e.event = 'suspended', false) ELSE n.told AND s.desired = 'running' END AS on) now "
     "WHERE NOT EXISTS (SELECT FROM tenant_billing_lifecycle d WHERE d.server_id = s.id AND d.event = 'deleted') "
     "AND now.on <> coalesce(e.event = 'suspended', false) ORDER BY s.id"
@@ -157,7 +160,7 @@ def suspensions(conn: Connection, seen: Sequence[Down], *, source: Source = "obs
     now = clock.now(conn)
     machines = policies.in_force(conn).machines
     for row in changed:
-        machine = machines.get(row.server_billing_machine)
+        machine = machines.get(row.machine)
         cause = (machine.cause if machine is not None and row.kept else None) or HOST
         known = since[row.id] if row.on else None
         event = {

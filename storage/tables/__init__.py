@@ -231,11 +231,18 @@ servers = Table(
     Column("autostart", Boolean),  # what the host says
     instant("ran_at"),  # when it was first observed running; null: it never ran, and holds nobody's work
     instant("due_at"),  # when the lifecycle moves by itself
+    # rungs of its own, by the ledger: machine -> state, and what they alone say. Readers take the stricter of this and
+    # the account's: the function `stricter`.
+    required("states", JSONB, server_default=EMPTY_OBJECT),
+    required("own_billing_state", server_default="allowed"),
+    required("own_billing_machine", server_default=""),
+    Column("own_billing_code", Text),
     instant("created_at", nullable=False, server_default=NOW),
     CheckConstraint("desired IN ('running', 'stopped')", name="desired"),
     CheckConstraint("observed IN ('running', 'stopped', 'unknown')", name="observed"),
     Index("servers_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("servers_host", "host", "id"),
+    Index("servers_alone", "id", postgresql_where=text("states <> '{}'::jsonb")),
 )
 
 intents = Table(

@@ -58,6 +58,20 @@ WRONG_LADDERS = [
         "mark retention_tell",
         ("M346",),
     ),
+    Mistake(
+        "M329",
+        "tenant.yaml",
+        "event: suspension_requested, by: customer,",
+        "event: suspension_requested, by: customer, when: {fact: exempt, eq: false},",
+        "pause",
+    ),
+    Mistake(
+        "M329",
+        "tenant.yaml",
+        "  - {is: allowed}",
+        "  - {is: allowed, when: {fact: exempt, eq: true}}\n  - {is: allowed}",
+        "is",
+    ),
     Mistake("M347", "abuse.yaml", "  - {is: allowed}\n", "", "in"),
     Mistake("M347", "abuse.yaml", "servers:\n", "servers:\n  - {is: allowed}\n", "is"),
     Mistake(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LEDGER = {"storage/ledger_write.py", "storage/ledger_servers.py", "storage/ledger_invoices.py"}
+LEDGER = {f"storage/ledger_{name}.py" for name in ("write", "servers", "alone", "invoices")}
 # What the ledger alone writes; an account or server that is made gets its first values from whoever makes it.
 OWNED = {
     "accounts": (
@@ -17,7 +17,7 @@ OWNED = {
         "server_billing_code|warning_sent_at|final_warning_sent_at|backup_blocked_at|suspended_at|retention_until|"
         "last_enforcement_action|policy_digest|epoch|due_at|waiting"
     ),
-    "servers": "lifecycle|lifecycle_since|stamps|round",
+    "servers": ("lifecycle|lifecycle_since|stamps|round|states|own_billing_state|own_billing_machine|own_billing_code"),
     "invoice_states": "state|state_since|stamps",
 }
 WRITERS = [

@@ -143,9 +143,11 @@ def test_owner_suspends_and_a_person_approves_that_it_goes_on(site: Site, tenant
     assert (approved.status_code, approved.json()["state"]) == (202, "approved")
     assert site.admin.post(f"/api/admin/requests/{wanted}/approve").status_code == 409
     view = site.admin.get(f"/api/admin/accounts/{tenant.account_id}").json()
-    assert (view["states"]["tenant"], view["serverBillingState"]) == ("in_use", "allowed")
+    assert [each["serverBillingState"] for each in view["servers"]] == ["allowed"]
     moved = [
-        (row["because"], row["actor"].partition(":")[0]) for row in audit(site, tenant) if row["kind"] == "transition"
+        (row["because"], row["actor"].partition(":")[0])
+        for row in audit(site, tenant)
+        if row["because"].startswith("tenant.")
     ]
     assert moved[-2:] == [("tenant.pause", "customer"), ("tenant.resume", "admin")]
 
@@ -165,18 +167,40 @@ def test_admin_lets_a_tenant_go_on_whoever_suspended_it(site: Site, tenant: Tena
     answer = site.admin.post(f"/api/admin/tenants/{name}/resume", json={"reason": "holidays are over"})
     assert (answer.status_code, answer.json()) == (202, {"tenant": name, "serverId": tenant.server_id})
     view = site.admin.get(f"/api/admin/accounts/{tenant.account_id}").json()
-    assert (view["states"]["tenant"], view["states"]["admin"]) == ("in_use", "clear")
+    assert [each["serverBillingState"] for each in view["servers"]] == ["allowed"]
     assert "holidays are over" in [row["because"] for row in audit(site, tenant)]
     again = site.admin.post(f"/api/admin/tenants/{name}/resume")
     assert (again.status_code, again.json()["code"]) == (409, "NOTHING_TO_RESUME")
     assert site.admin.post("/api/admin/tenants/nobody/resume").status_code == 404
 
 
-def test_tenant_that_shares_its_account_is_not_suspended_with_the_others(site: Site, tenant: Tenant) -> None:
-    name = tenant.name
-    site.add_server(tenant.account_id)
-    answer = tenant.client.post(f"/api/tenants/{name}/suspend")
-    assert (answer.status_code, answer.json()["code"]) == (409, "ACCOUNT_SHARED")
+def test_tenant_that_shares_its_account_is_suspended_alone(site: Site, tenant: Tenant) -> None:
+    other = site.add_server(tenant.account_id)
+    assert tenant.client.post(f"/api/tenants/{tenant.name}/suspend").status_code == 202
+    view = site.admin.get(f"/api/admin/accounts/{tenant.account_id}").json()
+    found = {each["serverId"]: each["serverBillingState"] for each in view["servers"]}
+    assert found == {tenant.server_id: "suspended_shutdown", other: "allowed"}
+    assert view["serverBillingState"] == "allowed"
+    refused = tenant.client.post(f"/api/servers/{tenant.server_id}/host/start")
+    assert (refused.status_code, refused.json()["code"]) == (402, "TENANT_SUSPENDED")
+    assert "You asked for this stop" in refused.json()["detail"]
+    assert refused.json()["billing"]["serverBillingState"] == "suspended_shutdown"
+    assert tenant.client.post(f"/api/servers/{other}/host/start").status_code == 202
+    assert tenant.client.post(f"/api/tenants/{tenant.name}/suspend").json()["code"] == "COMMAND_REFUSED"
+
+
+def test_account_that_is_suspended_as_a_whole_is_not_freed_by_one_of_its_tenants(site: Site, tenant: Tenant) -> None:
+    where = f"/api/admin/accounts/{tenant.account_id}"
+    sent = site.admin.post(f"{where}/commands", json={"event": "admin_suspended", "reason": "by phone"})
+    assert sent.status_code < 300, sent.text
+    other = site.add_server(tenant.account_id)
+    refused = site.admin.post(f"/api/admin/tenants/{tenant.name}/resume")
+    assert (refused.status_code, refused.json()["code"]) == (409, "NOTHING_TO_RESUME")
+    assert "lift that on the account" in refused.json()["detail"]
+    with site.database.begin() as conn:
+        conn.execute(text("UPDATE servers SET lifecycle = 'deleted' WHERE id = :id"), {"id": other})
+    assert site.admin.post(f"/api/admin/tenants/{tenant.name}/resume").status_code == 202
+    assert site.admin.get(where).json()["serverBillingState"] == "allowed"
 
 
 def test_approved_wish_becomes_an_order_on_an_account_of_its_own(site: Site) -> None:

@@ -9,16 +9,19 @@ from uuid import UUID
 
 from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
+from sqlalchemy import Connection
 
 from engine.model import Policy
-from storage import holds
+from storage import holds, servers
 from storage.accounts import AccountView
-from web import admin_deeds
+from storage.intents_outbox import Outbox
+from web import admin_deeds, tenants
 from web.auth import Caller
 from web.inputs import identifier, line
 from web.pages.desk_words import deed, reason_of, short, until_of
 from web.pages.forms import form_of
 from web.pages.visitor import admins_only
+from web.problems import nothing_here
 from web.services import HttpRequest, PathId, Services, TheServices
 
 Form = Mapping[str, str]
@@ -89,6 +92,34 @@ def _settle(services: Services, caller: Caller, account_id: UUID, form: Form) ->
     return f"Dispute {dispute} is settled. What was restricted because of it is lifted; no server is started by itself."
 
 
+def _server_of(conn: Connection, account_id: UUID, form: Form) -> UUID:
+    """Return the server that the form names. Raises the 404 for one of another account."""
+    wanted = UUID(identifier(form.get("server", ""), "server"))
+    if servers.get(conn, wanted).account_id != account_id:
+        raise nothing_here("server")
+    return wanted
+
+
+def _suspend_server(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
+    reason = reason_of(form)
+
+    def write(conn: Connection) -> tuple[Outbox, ...]:
+        return tenants.suspend(conn, services, caller, _server_of(conn, account_id, form), reason).intents
+
+    services.wake(services.database.transact("the server", write))
+    return "This server alone is being stopped; nothing is deleted."
+
+
+def _resume_server(services: Services, caller: Caller, account_id: UUID, form: Form) -> str:
+    reason = reason_of(form)
+
+    def write(conn: Connection) -> tuple[Outbox, ...]:
+        return tenants.resume(conn, services, caller, _server_of(conn, account_id, form), reason)
+
+    services.wake(services.database.transact("the server", write))
+    return "This server may be used again, unless its account is restricted. It is not started by itself."
+
+
 def account_form(path: str, work: Work) -> HTTPRouteHandler:
     """Make the route of a form: it reads it, does the deed, and goes back to the account."""
 
@@ -109,4 +140,6 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (
     account_form("lift", _lift),
     account_form("notice", _ask_notice),
     account_form("settle", _settle),
+    account_form("suspend-server", _suspend_server),
+    account_form("resume-server", _resume_server),
 )

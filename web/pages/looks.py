@@ -13,6 +13,7 @@ from sqlalchemy.engine import RowMapping
 
 from engine.model import STOPPED_BILLING_STATES
 from storage.operations import Operation
+from web.told import AccountRow
 
 SUSPENDED = "Server suspended due to billing status"
 BILLING_MACHINES = frozenset({"billing", "ended"})
@@ -92,7 +93,7 @@ def heading(billing_status: str, server_billing_state: str, machine: str, told: 
     return "Account past due" if billing_status == "past_due" else "Everything is in order"
 
 
-def look_of(server: RowMapping, account: RowMapping, told: Mapping[str, Any]) -> Look:
+def look_of(server: RowMapping, account: AccountRow, told: Mapping[str, Any]) -> Look:
     """Return how a server looks. told: what the customer is told of the account."""
     under_way = server["lifecycle"] in UNDER_WAY
     state = account["server_billing_state"]
