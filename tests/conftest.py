@@ -26,6 +26,9 @@ from tests.databases import Databases
 for name in [name for name in os.environ if name.startswith(("FORBEAR_", "STRIPE_", "BILLING_"))]:
     del os.environ[name]
 
+# What is imported and collected stays: to look for garbage in it again and again took a tenth.
+gc.set_threshold(10_000, 50, 50)
+
 # The tests start some hundred Pythons: each would compile the whole project again where bytecode may not be written.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -55,10 +58,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was imported out of every later look for garbage, and look seldom: that took a fifth."""
+    """Leave what was imported out of every later look for garbage: that took a fifth."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 50, 50)
 
 
 @pytest.fixture(scope="session")

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.commands import SHIPPED
 from engine.scenario.coverage import SORTS, Sort, coverage
-from engine.scenario.read import read_scenario, read_scenarios
+from engine.scenario.read import read_scenario
 from engine.scenario.run import Result, run_scenario
+from tests.engine.stories import shipped_stories
 from tests.factories import shipped_policy
 
 
 @pytest.fixture(scope="module")
 def results() -> list[Result]:
     """Return what becomes of every shipped scenario."""
-    return [run_scenario(shipped_policy(), each) for each in read_scenarios(shipped_policy(), SHIPPED)]
+    return [run_scenario(shipped_policy(), each) for each in shipped_stories().values()]
 
 
 @pytest.mark.parametrize("sort", SORTS)
