@@ -31,6 +31,7 @@ DONE: Final = text(
     "SELECT count(*) FILTER (WHERE r.outcome = 'issued'), count(*) FILTER (WHERE r.outcome = 'nothing'), "
     "count(*) FILTER (WHERE r.outcome = 'failed'), coalesce(sum(i.total), 0), "
     "count(*) FILTER (WHERE r.outcome = 'issued' AND r.reason <> '') FROM invoice_runs r "
+    "JOIN org_billing_config o ON o.customer_id = r.customer_id AND (o.auto_invoices OR NOT :automatic) "
     "LEFT JOIN invoices i ON i.id = r.invoice_id WHERE r.month = :month AND r.at >= :since AND r.at <= :until"
 )
 LEFT: Final = text(
@@ -43,6 +44,7 @@ LEFT: Final = text(
 )
 FAULTS: Final = text(
     "SELECT r.customer_id, c.name, r.reason FROM invoice_runs r JOIN customers c ON c.id = r.customer_id "
+    "JOIN org_billing_config o ON o.customer_id = r.customer_id AND (o.auto_invoices OR NOT :automatic) "
     "WHERE r.month = :month AND r.outcome = :what AND (r.outcome = 'failed' OR r.reason <> '') "
     "AND r.at >= :since AND r.at <= :until "
     "ORDER BY c.name, c.id LIMIT :limit"
@@ -133,9 +135,14 @@ def progress(conn: Connection, order_id: UUID, *, faults: int = 100) -> Progress
 
 
 def _progress(conn: Connection, order: Order, faults: int) -> Progress:
-    about: dict[str, Any] = {"month": order.month, "since": order.asked_at, "until": order.ended_at or clock.now(conn)}
+    about: dict[str, Any] = {
+        "automatic": order.automatic,
+        "month": order.month,
+        "since": order.asked_at,
+        "until": order.ended_at or clock.now(conn),
+    }
     issued, nothing, failed, total, warned = conn.execute(DONE, about).one()
-    left: int = 0 if order.ended_at else conn.execute(LEFT, {**about, "automatic": order.automatic}).scalar_one()
+    left: int = 0 if order.ended_at else conn.execute(LEFT, about).scalar_one()
     found, lacking = (
         tuple(Fault(*each) for each in conn.execute(FAULTS, {**about, "what": what, "limit": faults}))
         for what in ("failed", "issued")

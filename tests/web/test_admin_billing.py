@@ -188,6 +188,8 @@ def test_month_is_generated_for_everybody_once(site: Site, payer: Tenant, month:
     assert (first["state"], first["failed"], first["left"], first["outcome"]) == ("done", 0, 0, "")
     assert first["issued"] == order["left"] - first["nothing"] >= 1
     assert first["warned"] == len(first["withoutAddress"])
+    nobody = site.admin.get(automatic["url"]).json()
+    assert (nobody["state"], nobody["issued"], nobody["nothing"]) == ("done", 0, 0)
     second = site.admin.post(f"{BILLING}/generate", json={"month": month}).json()
     assert second["orderId"] != order["orderId"]
     run_ordered(site.app.state.services.settings, site.database)
