@@ -23,7 +23,7 @@ def server() -> Iterator[NameServerDouble]:
         yield double
 
 
-def names_at(server: NameServerDouble, secret: str = SECRET, timeout_seconds: float = 5.0) -> Dns:
+def names_at(server: NameServerDouble, secret: str = SECRET, timeout_seconds: float = 30.0) -> Dns:
     key = Tsig("forbear", "hmac-sha256", secret)
     return Dns(ZONE, NameServer(ZONE, "127.0.0.1", server.port, key, timeout_seconds))
 

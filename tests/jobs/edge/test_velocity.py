@@ -47,7 +47,7 @@ def double(file: Path) -> Iterator[VelocityDouble]:
         yield made
 
 
-def proxy_at(double: VelocityDouble, password: str = PASSWORD, timeout_seconds: float = 5.0) -> Velocity:
+def proxy_at(double: VelocityDouble, password: str = PASSWORD, timeout_seconds: float = 30.0) -> Velocity:
     domain = "play.example.net"
     return Velocity(double.file, double.console, password, domain=domain, timeout_seconds=timeout_seconds)
 

@@ -28,7 +28,7 @@ def written(cluster: KubernetesDouble, **options: Any) -> dict[str, Any]:
         "version": VERSION,
         "kind": KIND,
         "kinds": {"game": {"spec": {"size": "small", "image": {"name": "game", "tag": "1"}}}},
-        "timeouts": {"request": 5.0, "start": 5.0, "force": 5.0, "create": 5.0, "delete": 5.0},
+        "timeouts": {"request": 30.0, "start": 5.0, "force": 5.0, "create": 5.0, "delete": 5.0},
     }
     return {key: value for key, value in (given | options).items() if value is not None}
 

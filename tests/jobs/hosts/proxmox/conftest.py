@@ -1,4 +1,4 @@
-"""A cluster for each test, and hosts that reach it."""
+"""A cluster for each test, and hosts that reach it: with much patience, but where it is sure to be waited out."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tests.doubles.proxmox import BACKUP_STORAGE, DISK_STORAGE, ProxmoxDouble
 from tests.doubles.proxmox_http import SECRET, TOKEN
 
 Reached = Callable[..., ProxmoxHost]
+HASTY = {"request": 0.5, "start": 0.5, "force": 0.2, "create": 0.5, "backup": 0.5}
+PATIENT = {**HASTY, "request": 30.0}
 
 
 def written(cluster: ProxmoxDouble, **options: Any) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def written(cluster: ProxmoxDouble, **options: Any) -> dict[str, Any]:
         "backup_storage": BACKUP_STORAGE,
         "kinds": {"game": {"type": "lxc", "template": "local:vztmpl/debian.tar.zst"}},
         "vmids": {"first": 1000, "last": 1999},
-        "timeouts": {"request": 0.5, "start": 0.5, "force": 0.2, "create": 0.5, "backup": 0.5},
+        "timeouts": PATIENT,
     }
     return {key: value for key, value in (given | options).items() if value is not None}
 

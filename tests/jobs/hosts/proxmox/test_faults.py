@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jobs.hosts.base import HostError, ServerSpec
-from jobs.hosts.proxmox import ProxmoxHost
 from tests.doubles.proxmox import Guest, ProxmoxDouble
+from tests.jobs.hosts.proxmox.conftest import HASTY, Reached
 from tests.jobs.hosts.proxmox.faults import ROWS, Row
 
 SPEC = ServerSpec("5b2a4d0e-faults", "Ada's world", "game", 0)
@@ -20,7 +20,8 @@ def guest(cluster: ProxmoxDouble) -> Guest:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_each_fault_ends_observed_or_is_said(cluster: ProxmoxDouble, host: ProxmoxHost, guest: Guest, row: Row) -> None:
+def test_each_fault_ends_observed_or_is_said(cluster: ProxmoxDouble, reached: Reached, guest: Guest, row: Row) -> None:
+    host = reached(timeouts=HASTY) if "hangs" in row.name else reached()
     row.begin(cluster, guest)
     strangers = {vmid: (each, each.status) for vmid, each in cluster.guests.items() if each is not guest}
     if row.sees == "nothing":

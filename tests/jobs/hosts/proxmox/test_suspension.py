@@ -21,7 +21,7 @@ from tests.databases import Databases
 from tests.doubles.proxmox import Guest, ProxmoxDouble
 from tests.doubles.proxmox_http import SECRET
 from tests.jobs.floor import Floor
-from tests.jobs.hosts.proxmox.conftest import options_for
+from tests.jobs.hosts.proxmox.conftest import HASTY, PATIENT, options_for
 from tests.jobs.hosts.proxmox.faults import ROWS, Row
 
 
@@ -65,7 +65,10 @@ def cases(
         for cluster in clusters.values():
             cluster.serve()
             stack.callback(cluster.close)
-        hosts = {name: HastyHost(name, options_for(cluster)) for name, cluster in clusters.items()}
+        hosts = {
+            name: HastyHost(name, options_for(cluster, timeouts=HASTY if "hangs" in name else PATIENT))
+            for name, cluster in clusters.items()
+        }
         url = stack.enter_context(databases.lend())
         floor = Floor(url, redis_server.url, tmp_path_factory.mktemp("suspension"), hosts=hosts)
         stack.callback(floor.close)
