@@ -139,7 +139,7 @@ class System:
 
     def mailed(self, email: str, path: str) -> str:
         """Return the newest link to a page of ours that was mailed to somebody, once it is there."""
-        for _ in poll(30):
+        for _ in poll(60):
             letters = sorted(self.data.rglob("new/*"), key=lambda letter: letter.stat().st_mtime_ns, reverse=True)
             for letter in letters:
                 text = letter.read_text(errors="replace")
@@ -159,7 +159,7 @@ class System:
         asked = client.post("/api/instances", json=body, headers={"Idempotency-Key": key})
         assert asked.status_code == 202, asked.text
         operation: dict[str, Any] = {}
-        for _ in poll(30):
+        for _ in poll(60):
             operation = client.get(f"/api/operations/{asked.json()['operationId']}").json()
             if operation["state"] in ("succeeded", "failed"):
                 break

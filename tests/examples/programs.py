@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class Program:

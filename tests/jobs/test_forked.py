@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(folder: Path) -> dict[str, Any]:
     nowhere = "postgresql://nobody@127.0.0.1:1/nowhere"
     ran = subprocess.run(
-        [sys.executable, "-c", STORY, folder, nowhere], check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", STORY, folder, nowhere], check=False, capture_output=True, text=True, timeout=100
     )
     assert ran.returncode == 0, ran.stderr
     return dict(json.loads(ran.stdout))
