@@ -109,7 +109,7 @@ def deploy(
     audit.append(conn, None, [said], policy.digest)
     raise_alert(conn, "policy_deployed", f"{by} put policy {policy.digest[:12]} in force{': ' if note else ''}{note}")
     _map(conn, policy, mapping, by)
-    _read_servers_anew(conn, policy, mapping)
+    _read_servers_anew(conn, policy, mapping, by)
     return True
 
 
@@ -140,10 +140,10 @@ def _map(conn: Connection, policy: Policy, mapping: Mapping[tuple[str, str], str
             record_many(conn, policy, ids, actor=by, changes=dict.fromkeys(ids, change), world=asked_lately)
 
 
-def _read_servers_anew(conn: Connection, policy: Policy, mapping: Mapping[tuple[str, str], str]) -> None:
+def _read_servers_anew(conn: Connection, policy: Policy, mapping: Mapping[tuple[str, str], str], by: str) -> None:
     from storage.ledger_alone import read_anew
 
-    read_anew(conn, policy, mapping)
+    read_anew(conn, policy, mapping, by)
 
 
 def in_force(conn: Connection) -> Policy:
@@ -155,6 +155,15 @@ def in_force(conn: Connection) -> Policy:
     if digest is None:
         raise NoPolicy
     return load(conn, digest)
+
+
+def stay_in_force(conn: Connection) -> str | None:
+    """Return the digest of the policy in force, and let no other come into force until the transaction ends.
+
+    To be asked before an account is locked, as a deployment locks in this order too.
+    """
+    digest: str | None = conn.execute(text("SELECT digest FROM policy_in_force FOR SHARE")).scalar_one()
+    return digest
 
 
 def digest_in_force(conn: Connection) -> str | None:
@@ -254,7 +263,10 @@ def _alone(
     """Return the rungs of a machine, with a server each, on which single servers stand and may not stand any more."""
     if not machine.each_server:
         return []
-    find = text("SELECT states ->> :machine, min(id::text) FROM servers WHERE states ? :machine GROUP BY 1 ORDER BY 1")
+    find = text(
+        "SELECT states ->> :machine, min(id::text) FROM servers "
+        "WHERE states ? :machine AND states <> '{}'::jsonb AND lifecycle <> 'deleted' GROUP BY 1 ORDER BY 1"
+    )
     left = kept.ladder if kept is not None and kept.each_server else ()
     return [
         (machine.name, state, f"server {one}")

@@ -120,6 +120,7 @@ def resume(
 
     An account that was suspended as a whole is let go on by this where the tenant is alone in it. Raises the 409.
     """
+    policies.stay_in_force(conn)
     policy = policies.in_force(conn)
     account_id = servers.get(conn, server_id).account_id
     ledger.lock(conn, [account_id])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from engine.errors import CommandRefused
 from engine.load import bundle, load_policy
@@ -42,6 +45,31 @@ def intents(deployment: Deployment, **about: UUID) -> Mapping[str, str]:
 def deploy(deployment: Deployment, folder: Path) -> None:
     with deployment.begin() as conn:
         policies.deploy(conn, load_policy(folder), bundle(folder), {}, "test")
+
+
+def wish(deployment: Deployment, server: UUID) -> str:
+    with deployment.begin() as conn:
+        return servers.get(conn, server).desired
+
+
+@contextmanager
+def impatient(deployment: Deployment) -> Iterator[Connection]:
+    """Begin a transaction that does not wait long for a lock, and leave nothing of it."""
+    with deployment.database.engine.connect() as conn:
+        conn.execute(text("SET LOCAL lock_timeout = '100ms'"))
+        yield conn
+        conn.rollback()
+
+
+def without(tmp_path: Path, word: str) -> Path:
+    """Return the shipped policy without the scenarios, and without the lines of its tenant machine with this word."""
+    folder = tmp_path / "policy"
+    shutil.copytree(SHIPPED_POLICY, folder)
+    shutil.rmtree(folder / "scenarios")
+    tenant = folder / "tenant.yaml"
+    lines = tenant.read_text(encoding="utf-8").splitlines()
+    tenant.write_text("\n".join(line for line in lines if word not in line), encoding="utf-8")
+    return folder
 
 
 def test_one_is_stopped_and_the_others_of_its_account_go_on(shipped: Deployment) -> None:
@@ -117,32 +145,89 @@ def test_a_policy_that_would_free_a_single_server_is_refused_and_new_words_are_t
     folder = tmp_path / "policy"
     shutil.copytree(SHIPPED_POLICY, folder)
     tenant = folder / "tenant.yaml"
-    text = tenant.read_text(encoding="utf-8")
-    tenant.write_text("\n".join(line for line in text.splitlines() if "each_server" not in line), encoding="utf-8")
+    said = tenant.read_text(encoding="utf-8")
+    tenant.write_text("\n".join(line for line in said.splitlines() if "each_server" not in line), encoding="utf-8")
     with pytest.raises(StateVanished, match=rf"`tenant.paused` \(for one, server {one}\)"):
         deploy(shipped, folder)
-    tenant.write_text(text.replace("code: TENANT_SUSPENDED", "code: TENANT_PAUSED"), encoding="utf-8")
+    tenant.write_text(said.replace("code: TENANT_SUSPENDED", "code: TENANT_PAUSED"), encoding="utf-8")
     deploy(shipped, folder)
     (row,) = shipped.rows("SELECT own_billing_state, own_billing_code FROM servers WHERE id = :id", id=one)
     assert tuple(row.values()) == ("suspended_shutdown", "TENANT_PAUSED")
 
 
 def test_a_rung_of_single_servers_that_is_renamed_is_mapped(shipped: Deployment, tmp_path: Path) -> None:
-    one = shipped.server(shipped.account())
+    account = shipped.account()
+    one = shipped.server(account)
     send(shipped, one, PAUSE)
     folder = tmp_path / "policy"
     shutil.copytree(SHIPPED_POLICY, folder)
     shutil.rmtree(folder / "scenarios")
     for name in ("tenant.yaml", "gates.yaml", "notices.yaml"):
-        text = (folder / name).read_text(encoding="utf-8")
-        text = text.replace("tenant.paused", "tenant.resting").replace("[in_use, paused]", "[in_use, resting]")
-        text = text.replace("[paused]", "[resting]").replace("to: paused", "to: resting")
-        (folder / name).write_text(text, encoding="utf-8")
+        said = (folder / name).read_text(encoding="utf-8")
+        said = said.replace("tenant.paused", "tenant.resting").replace("[in_use, paused]", "[in_use, resting]")
+        said = said.replace("[paused]", "[resting]").replace("to: paused", "to: resting")
+        (folder / name).write_text(said, encoding="utf-8")
     with pytest.raises(StateVanished):
         deploy(shipped, folder)
     tenant = folder / "tenant.yaml"
-    text = tenant.read_text(encoding="utf-8")
-    tenant.write_text(text.replace("ladder: [in_use", "mapping: {paused: resting}\nladder: [in_use"), encoding="utf-8")
+    said = tenant.read_text(encoding="utf-8")
+    tenant.write_text(said.replace("ladder: [in_use", "mapping: {paused: resting}\nladder: [in_use"), encoding="utf-8")
     deploy(shipped, folder)
     (row,) = shipped.rows("SELECT states, own_billing_state FROM servers WHERE id = :id", id=one)
     assert (row["states"], row["own_billing_state"]) == ({"tenant": "resting"}, "suspended_shutdown")
+    told = [(row["action"], row["from"], row["to"]) for row in shipped.audit_of(account)]
+    assert ("map_state", "paused", "resting") in told
+    with shipped.begin() as conn:
+        assert audit_verify.verify(conn) == []
+
+
+def test_a_rung_that_a_new_policy_makes_stricter_stops_the_servers_on_it_for_good(
+    shipped: Deployment, tmp_path: Path
+) -> None:
+    one = shipped.server(shipped.account())
+    folder = without(tmp_path, "nothing")
+    tenant = folder / "tenant.yaml"
+    strict = tenant.read_text(encoding="utf-8")
+    tenant.write_text(
+        strict.replace("is: suspended_shutdown, code: TENANT_SUSPENDED", "is: backup_blocked, code: TENANT_PAUSED"),
+        encoding="utf-8",
+    )
+    deploy(shipped, folder)
+    send(shipped, one, PAUSE)
+    assert wish(shipped, one) == "running"
+    tenant.write_text(strict, encoding="utf-8")
+    deploy(shipped, folder)
+    assert (state(shipped, one), wish(shipped, one)) == ("suspended_shutdown", "stopped")
+    send(shipped, one, RESUME)
+    assert (state(shipped, one), wish(shipped, one)) == ("allowed", "stopped")
+
+
+def test_a_server_that_is_gone_keeps_no_policy_from_coming_into_force(shipped: Deployment, tmp_path: Path) -> None:
+    one = shipped.server(shipped.account())
+    send(shipped, one, PAUSE)
+    shipped.rows("UPDATE servers SET lifecycle = 'deleted' WHERE id = :id RETURNING 1", id=one)
+    deploy(shipped, without(tmp_path, "each_server"))
+    (row,) = shipped.rows("SELECT states, own_billing_state FROM servers WHERE id = :id", id=one)
+    assert (row["states"], row["own_billing_state"]) == ({}, "allowed")
+
+
+def test_a_policy_waits_for_a_command_that_it_might_not_know(shipped: Deployment, tmp_path: Path) -> None:
+    one = shipped.server(shipped.account())
+    folder = without(tmp_path, "each_server")
+    with shipped.begin() as conn:
+        ledger.command_server(conn, shipped.policy, one, PAUSE)
+        with impatient(shipped) as later, pytest.raises(OperationalError, match="lock timeout"):
+            policies.deploy(later, load_policy(folder), bundle(folder), {}, "test")
+    with pytest.raises(StateVanished):
+        deploy(shipped, folder)
+
+
+def test_a_command_waits_for_a_policy_that_might_not_know_it(shipped: Deployment, tmp_path: Path) -> None:
+    one = shipped.server(shipped.account())
+    folder = without(tmp_path, "each_server")
+    with shipped.begin() as conn:
+        policies.deploy(conn, load_policy(folder), bundle(folder), {}, "test")
+        with impatient(shipped) as later, pytest.raises(OperationalError, match="lock timeout"):
+            ledger.command_server(later, shipped.policy, one, PAUSE)
+    with pytest.raises(CommandRefused):
+        send(shipped, one, PAUSE)
