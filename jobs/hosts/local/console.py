@@ -165,16 +165,27 @@ def _read(segments: list[_Segment], after_offset: int | None) -> tuple[int, list
     else:
         # an offset past the end is one of an earlier server of this id
         offset = after_offset if oldest.start <= after_offset <= newest.end else oldest.start
-    segment = next(item for item in reversed(segments) if item.start <= offset)
-    with segment.path.open("rb") as stream:
-        stream.seek(offset - segment.start)
-        data = stream.read(READ_BYTES)
-    if after_offset is None and offset > segment.start:  # most likely in the middle of a line
+    start = max(item.start for item in segments if item.start <= offset)
+    data = _joined([item for item in segments if item.start >= start], offset)
+    if after_offset is None and offset > start:  # most likely in the middle of a line
         skipped = data.find(b"\n") + 1
         data, offset = data[skipped:], offset + skipped
     complete = data[: data.rfind(b"\n") + 1]
     lines = [line.rstrip(b"\r").decode("utf-8", "replace") for line in complete.split(b"\n")[:-1]]
     return offset + len(complete), lines
+
+
+def _joined(segments: list[_Segment], offset: int) -> bytes:
+    """Return what is written from `offset` on, a bounded number of bytes."""
+    data = b""
+    for segment in segments:
+        position = offset + len(data)
+        if segment.start > offset and segment.start != position:
+            break  # enough is read, or the segment between was begun while they were listed
+        with segment.path.open("rb") as stream:
+            stream.seek(position - segment.start)
+            data += stream.read(READ_BYTES - len(data))
+    return data
 
 
 def _segments(run: Path) -> list[_Segment]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jobs.hosts.base import ConsoleBusy
 from jobs.hosts.local import console
-from jobs.hosts.local.console import LINE_BYTES, SEGMENT_BYTES, SEGMENTS_KEPT, ConsoleLog, read_console
+from jobs.hosts.local.console import LINE_BYTES, SCREENFUL_BYTES, SEGMENT_BYTES, SEGMENTS_KEPT, ConsoleLog, read_console
 from jobs.hosts.local.host import LocalHost
 from tests.jobs.hosts.local import programs
 from tests.jobs.hosts.local.conftest import SPEC, Running
@@ -47,6 +47,18 @@ def test_a_server_that_prints_without_end_fills_no_disk_and_its_latest_lines_sta
     assert lines[-1] == "ready"
     assert numbers == list(range(numbers[0], 30_000))
     assert len(host.read_console(SPEC, None)[1]) > 50
+
+
+@pytest.mark.parametrize("newest", [1, 100, SEGMENT_BYTES // 10 - 1])
+def test_a_screenful_ends_with_the_latest_line_however_little_its_segment_holds(tmp_path: Path, newest: int) -> None:
+    count = SEGMENT_BYTES // 10 + newest
+    log = ConsoleLog(tmp_path)
+    for number in range(count):
+        log.feed(b"%09d\n" % number)
+    assert len(list(tmp_path.glob("console-*.log"))) == 2
+    offset, lines = read_console(tmp_path, None)
+    assert [int(line) for line in lines] == list(range(count - len(lines), count))
+    assert (offset, len(lines)) == (count * 10, SCREENFUL_BYTES // 10)
 
 
 def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
