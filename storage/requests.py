@@ -36,6 +36,15 @@ class TenantRequest:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An open request, and who asks."""
+
+    request: TenantRequest
+    organisation: str
+    email: str
+
+
 COLUMNS: Final = ", ".join(TenantRequest.__slots__)
 TAKEN: Final = text(
     "SELECT EXISTS (SELECT FROM tenant_billing_lifecycle WHERE tenant = :name AND event = 'created') "
@@ -121,3 +130,28 @@ def listed(
     )
     given = {"states": list(states), "customer": customer_id, "limit": limit}
     return [TenantRequest(*row) for row in conn.execute(find, given)]
+
+
+def waiting(conn: Connection, limit: int) -> list[Waiting]:
+    """Return what is open, oldest first, with who asks."""
+    columns = ", ".join(f"r.{name}" for name in TenantRequest.__slots__)
+    find = text(
+        f"SELECT {columns}, c.name AS who, c.email FROM tenant_requests r JOIN customers c ON c.id = r.customer_id "
+        "WHERE r.state = 'open' ORDER BY r.created_at, r.id LIMIT :limit"
+    )
+    return [Waiting(TenantRequest(*row[:-2]), row[-2], row[-1]) for row in conn.execute(find, {"limit": limit})]
+
+
+def count_open(conn: Connection) -> int:
+    """Return how many wait for a person."""
+    return int(conn.execute(text("SELECT count(*) FROM tenant_requests WHERE state = 'open'")).scalar_one())
+
+
+def latest_to_resume(conn: Connection, server_id: UUID) -> TenantRequest | None:
+    """Return the newest request that this server may go on."""
+    find = text(
+        f"SELECT {COLUMNS} FROM tenant_requests WHERE server_id = :server AND kind = 'resume' "
+        "ORDER BY created_at DESC, id LIMIT 1"
+    )
+    row = conn.execute(find, {"server": server_id}).one_or_none()
+    return None if row is None else TenantRequest(*row)

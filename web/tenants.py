@@ -20,15 +20,16 @@ from storage.invoicing.errors import UnknownTenant
 from storage.invoicing.metering import TenantRow
 from web.auth import Caller, signed_in
 from web.gates import permitted
-from web.inputs import Input, decode, line, page_size, query
+from web.inputs import Input, decode, given_reason, line, page_size, query
 from web.problems import bad_input, conflict
 from web.services import HttpRequest, PathId, Services, TheServices
 from web.wire import instant
 
 PACKAGES = 100
 PACKAGE_CHARACTERS = 60
-# What lifts a suspension at somebody's wish: machine, its rung, the event.
+# What lifts a suspension at somebody's wish: machine, its rung, the event. First its owner's.
 CURES = (("tenant", "paused", "resumption_approved"), ("admin", "stopped", "admin_lifted"))
+WISH = "suspension_requested"
 STATES = text(
     "SELECT a.states, s.states AS own, EXISTS (SELECT FROM servers o WHERE o.account_id = a.id AND o.id <> s.id "
     "AND o.lifecycle <> 'deleted') AS has_others FROM servers s JOIN accounts a ON a.id = s.account_id WHERE s.id = :id"
@@ -108,9 +109,15 @@ def suspend(
     conn: Connection, services: Services, caller: Caller, server_id: UUID, reason: str = ""
 ) -> ledger.Commanded:
     """Suspend one server alone, at its owner's wish or an admin's. Raises CommandRefused where it is already."""
-    event = "admin_suspended" if caller.role == "admin" else "suspension_requested"
+    event = "admin_suspended" if caller.role == "admin" else WISH
     sent, policy = Command(event, caller.role, caller.actor), policies.in_force(conn)
     return ledger.command_server(conn, policy, server_id, sent, reason=reason, world=services.world)
+
+
+def is_paused(states: Mapping[str, str]) -> bool:
+    """Tell whether its owner has suspended a tenant, alone or with its account. states: its rungs by machine."""
+    machine, state, _ = CURES[0]
+    return states.get(machine) == state
 
 
 def resume(
@@ -144,8 +151,7 @@ def resume(
 
 def reason_in(body: bytes) -> str:
     """Read why, where it is said. Raises the 400."""
-    reason = decode(TenantReason, body).reason if body.strip() else ""
-    return line(reason, "reason", 500) if reason else ""
+    return given_reason(decode(TenantReason, body).reason if body.strip() else "")
 
 
 def named(conn: Connection, caller: Caller, name: str) -> TenantRow:

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection
 
 from engine.model import Policy
-from storage import clock, figures, gather, policies, tickets
+from storage import clock, figures, gather, policies, requests, tickets
 from storage import desk as rows
 from web.inputs import bounded_query
 from web.pages.desk_words import Coming, coming, desk
@@ -98,6 +98,7 @@ def _waits(conn: Connection, policy: Policy) -> list[Waits]:
         Waits(notices, "Notices unknown or failed", "notices"),
         Waits(sum(each.count for each in troubled) - notices, "Other intents that failed", "notices"),
         Waits(tickets.counts(conn).get("open", 0), "Tickets that wait for an answer", "tickets"),
+        Waits(requests.count_open(conn), "Requests of customers", "requests"),
         Waits(number_of.get("parked", 0), "Parked events", "events"),
         Waits(number_of.get("quarantined", 0), "Quarantined events", "events"),
     ]

@@ -17,6 +17,7 @@ from web.pages import (
     desk_holds,
     desk_notices,
     desk_policy,
+    desk_requests,
     desk_review,
     desk_tickets,
 )
@@ -36,6 +37,7 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *desk_holds.HANDLERS,
     *desk_notices.HANDLERS,
     *desk_policy.HANDLERS,
+    *desk_requests.HANDLERS,
     *desk_review.HANDLERS,
     *desk_tickets.HANDLERS,
 )

@@ -1,4 +1,4 @@
-"""What waits for a person: events without an account, notices of unknown end, orders that failed; repairs, alerts."""
+"""What waits for a person: requests, events and notices that went nowhere, orders that failed; repairs, alerts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from storage import alerts, clock, intents, letters_lost, operations, policies, 
 from web import admin_deeds
 from web.auth import Caller
 from web.inputs import identifier
+from web.pages import desk_requests
 from web.pages.desk_words import deed, desk, reason_of
 from web.pages.forms import form_of
 from web.pages.visitor import admins_only
@@ -32,6 +33,7 @@ def show_review(request: HttpRequest, services: TheServices) -> Response[Any]:
     with services.database.begin() as conn:
         policy = policies.in_force(conn)
         given = {
+            "requests": desk_requests.waiting(conn, SHOWN),
             "events": conn.execute(EVENTS, {"limit": SHOWN}).mappings().all(),
             "troubled": intents.listed(conn, statuses=("unknown", "failed"), limit=SHOWN),
             "operations": operations.listed(conn, ["failed"], SHOWN),

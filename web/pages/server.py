@@ -9,7 +9,9 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection
 
-from storage import operations
+from engine import alone
+from storage import operations, requests
+from storage.invoicing import metering
 from web.auth import Caller
 from web.gates import Permitted, find, refusal
 from web.pages.forms import form_of
@@ -19,6 +21,7 @@ from web.pages.visitor import people_only
 from web.problems import nothing_here
 from web.servers import wish
 from web.services import HttpRequest, PathId, Services, TheServices
+from web.tenants import WISH, is_paused
 from web.told import Teller
 
 BUTTONS = (("start", "Start", "host.start"), ("restart", "Restart", "host.restart"), ("stop", "Stop", "host.stop"))
@@ -83,12 +86,13 @@ def show_server(request: HttpRequest, services: TheServices, server_id: PathId) 
         shown = shell(conn, request, there)
         buttons = [_button(conn, request, there, button) for button in BUTTONS]
         parting = {each: why_not(conn, request, there, gate) for each, gate in PARTING}
+        pausing = _pausing(conn, request, there, is_suspended=shown["look"].is_suspended)
         recent = operations.of_server(conn, UUID(server_id), SHOWN_OPERATIONS)
     reasons: dict[str, list[str]] = {}  # each once, with the buttons that it blocks
     for each in buttons:
         if each["reason"]:
             reasons.setdefault(each["reason"], []).append(each["words"])
-    shown["parting"] = parting
+    shown |= {"parting": parting, "pausing": pausing}
     places = {reason: str(place) for place, reason in enumerate(reasons, 1)}
     shown["buttons"] = [{**each, "why": places.get(each["reason"], "")} for each in buttons]
     shown["reasons"] = reasons
@@ -98,6 +102,22 @@ def show_server(request: HttpRequest, services: TheServices, server_id: PathId) 
     shown["operations"] = [(KINDS.get(each.kind, each.kind.replace("_", " ")), each) for each in recent]
     shown["waits"] = shown["waits"] or any(each.state in {"queued", "in_progress"} for each in recent)
     return page(request, "server.html", **shown)
+
+
+def _pausing(conn: Connection, request: HttpRequest, there: Permitted, *, is_suspended: bool) -> dict[str, Any]:
+    """Return whether its owner can pause it or has, and the newest request that it goes on."""
+    assert there.server is not None
+    caller: Caller = request.state.caller
+    server_id, paused = there.server["id"], is_paused(there.account["states"])
+    rests = there.server["lifecycle"] not in BUSY_STATES and caller.customer_id is not None
+    return {
+        "is_paused": paused and rests,
+        "may_pause": rests
+        and not is_suspended
+        and alone.knows(there.policy, WISH)
+        and bool(metering.listed(conn, server_id=server_id)),
+        "asked": requests.latest_to_resume(conn, server_id) if paused else None,
+    }
 
 
 def _button(conn: Connection, request: HttpRequest, there: Permitted, button: tuple[str, str, str]) -> dict[str, str]:
