@@ -121,12 +121,18 @@ def settle(
 
 
 def listed(
-    conn: Connection, *, customer_id: UUID | None = None, states: Sequence[str] = ("open",), limit: int = 100
+    conn: Connection,
+    *,
+    customer_id: UUID | None = None,
+    states: Sequence[str] = ("open",),
+    newest_first: bool = False,
+    limit: int = 100,
 ) -> list[TenantRequest]:
-    """Return requests in these states, oldest first."""
+    """Return requests in these states, oldest first unless said otherwise."""
+    order = "created_at DESC, id" if newest_first else "created_at, id"
     find = text(
         f"SELECT {COLUMNS} FROM tenant_requests WHERE state = ANY(:states) "
-        "AND (CAST(:customer AS uuid) IS NULL OR customer_id = :customer) ORDER BY created_at, id LIMIT :limit"
+        f"AND (CAST(:customer AS uuid) IS NULL OR customer_id = :customer) ORDER BY {order} LIMIT :limit"
     )
     given = {"states": list(states), "customer": customer_id, "limit": limit}
     return [TenantRequest(*row) for row in conn.execute(find, given)]

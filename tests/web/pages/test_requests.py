@@ -1,12 +1,14 @@
-"""Pausing a server in the browser, asking for it to go on, and what the desk answers."""
+"""Pausing a server in the browser, asking for it to go on or for another one, and what the desk answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from storage.invoicing import organisations
 from tests.web.pages.browser import Browser
 from tests.web.site import Site, Tenant
 
@@ -178,3 +180,54 @@ def test_server_is_not_put_on_the_account_of_another_customer(site: Site, desk: 
     desk.open("/admin/review").send(f"/admin/requests/{wish}/approve", account=other.account_id)
     assert desk.answer.status_code == 400
     assert site.scalar("SELECT state FROM tenant_requests WHERE id = :id", id=wish) == "open"
+
+
+def without_a_plan(site: Site) -> Tenant:
+    """Return a tenant whose account has no plan, and a server already."""
+    tenant = site.tenant()
+    with site.database.begin() as conn:
+        change = "UPDATE accounts SET plan = NULL, has_active_plan = false WHERE id = :id"
+        conn.execute(text(change), {"id": tenant.account_id})
+    return tenant
+
+
+def by_invoice(site: Site) -> Tenant:
+    """Return a tenant that pays by invoice."""
+    tenant = site.tenant()
+    with site.database.begin() as conn:
+        organisations.change(conn, UUID(tenant.customer_id), {"pay_by_invoice": True})
+    return tenant
+
+
+@pytest.mark.parametrize(
+    ("who", "offered"), [(Site.tenant, False), (without_a_plan, True), (by_invoice, True)], ids=["card", "none", "bill"]
+)
+def test_asking_for_a_server_is_for_whom_ordering_is_not(
+    site: Site, signed_in: SignIn, who: Callable[[Site], Tenant], *, offered: bool
+) -> None:
+    browser = signed_in(who(site)).open("/order")
+    assert ("/requests" in {form.action for form in browser.forms}) is offered
+
+
+def test_customer_asks_for_a_server_and_reads_the_answers(site: Site, signed_in: SignIn, desk: Browser) -> None:
+    tenant = by_invoice(site)
+    browser, name = signed_in(tenant).open("/order"), f"wish <b>{tenant.server_id}"
+    browser.send("/requests", name=name, kind="dev", reason=HOSTILE)
+    assert (browser.path, "a person decides" in browser.text) == ("/order", True)
+    assert "<b>" not in browser.answer.text
+    browser.send("/requests", name=name, kind="dev", reason="the same once more")
+    assert (browser.answer.status_code, "asked for a server of this name already" in browser.text) == (409, True)
+    assert browser.form("/requests").fields["reason"] == "the same once more"
+    assert browser.send("/requests", name=tenant.name, kind="game").answer.status_code == 409
+    assert "A server has this name" in browser.text
+    assert browser.send("/requests", name=" ", kind="game").answer.status_code == 400
+    assert browser.send("/requests", name="fine", kind="castle").answer.status_code == 400
+    count = "SELECT count(*) FROM tenant_requests WHERE customer_id = :id"
+    assert site.scalar(count, id=tenant.customer_id) == 1
+    wish = site.scalar("SELECT id FROM tenant_requests WHERE customer_id = :id", id=tenant.customer_id)
+    desk.open("/admin/review").send(f"/admin/requests/{wish}/approve", account="", plan="", reason="with pleasure")
+    server = site.scalar("SELECT id FROM servers WHERE name = :name", name=name)
+    browser.open("/order")
+    assert "approved To the server with pleasure" in browser.text
+    assert f'href="/servers/{server}"' in browser.answer.text
+    assert name in browser.open(f"/servers/{server}").text
