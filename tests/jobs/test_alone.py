@@ -71,6 +71,8 @@ def test_what_was_asked_for_before_does_not_start_it(floor: Floor, controller: C
         "dropped",
         "no longer wanted: servers are suspended_shutdown by tenant",
     )
+    (row,) = floor.rows("SELECT lifecycle FROM servers WHERE id = :id", id=one)
+    assert row["lifecycle"] == "stopped", "a start that came to nothing because of us is no failure"
 
 
 def test_an_account_that_goes_on_does_not_free_what_its_owner_suspended(floor: Floor, controller: Controller) -> None:
