@@ -122,7 +122,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     gc.set_threshold(*SELDOM)
     try:
         outcome = cli.main(arguments, prog_name="forbear", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where the caller has closed it
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -147,6 +147,12 @@ def test_a_reader_that_goes_away_is_no_failure_to_tell() -> None:
     process.wait(30)
 
 
+def test_a_caller_that_has_closed_the_output_makes_no_failure() -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "forbear", "--version"]
+    outcome = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, check=False)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
