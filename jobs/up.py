@@ -195,9 +195,9 @@ def environment_of_children(data: Path, port: int, *, test_clock: bool) -> dict[
     }
     if test_clock:
         environment["FORBEAR_TEST_CLOCK"] = "1"
-    for name in ("FORBEAR_POLICY_DIR", "FORBEAR_HOSTS_FILE", "FORBEAR_METRICS_TOKEN_FILE"):
-        if given := os.environ.get(name, "").strip():
-            environment[name] = str(Path(given).absolute())  # children start in another folder
+    for name, given in os.environ.items():
+        if name.startswith("FORBEAR_") and name.endswith(("_FILE", "_DIR")) and given.strip():
+            environment[name] = str(Path(given.strip()).absolute())  # children start in another folder
     for name, prefix in (("FORBEAR_ADMIN_TOKEN", ""), ("STRIPE_WEBHOOK_SECRET", "whsec_")):
         if not environment.get(name):
             environment[name] = own_secret(data / "secrets" / name.lower(), prefix, name)

@@ -26,6 +26,7 @@ from rq import Worker
 from jobs.certificates import certificates
 from jobs.commands import controller
 from jobs.doctor import doctor
+from jobs.up import environment_of_children
 from storage.commands.admin import add
 from storage.commands.audit import audit
 from storage.commands.db import db as database
@@ -248,6 +249,17 @@ def test_a_controller_beside_it_says_that_another_leads(running: Up) -> None:
     command = [sys.executable, "-m", "forbear", "controller", "--once", "--data", str(running.data)]
     told = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (told.returncode, told.stderr) == (1, "another controller leads; nothing was done\n")
+
+
+def test_files_named_from_where_it_was_called_are_found_by_its_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOSTS", "EDGE", "INVOICE", "METRICS_TOKEN"):
+        monkeypatch.setenv(f"FORBEAR_{name}_FILE", f"files/{name}")
+    given = environment_of_children(tmp_path, 1, test_clock=False)
+    found = {name: given[f"FORBEAR_{name}_FILE"] for name in ("HOSTS", "EDGE", "INVOICE", "METRICS_TOKEN")}
+    assert found == {name: f"{tmp_path}/files/{name}" for name in found}
 
 
 def test_a_command_beside_none_says_so(tmp_path: Path) -> None:
