@@ -10,6 +10,8 @@ from litestar import Router, get, patch, post
 from litestar.params import RawBody
 from sqlalchemy import Connection, text
 
+from engine import alone
+from engine.model import Policy
 from engine.servers import rungs_of
 from engine.snapshot import Command
 from storage import ledger, policies, servers
@@ -33,6 +35,10 @@ WISH = "suspension_requested"
 STATES = text(
     "SELECT a.states, s.states AS own, EXISTS (SELECT FROM servers o WHERE o.account_id = a.id AND o.id <> s.id "
     "AND o.lifecycle <> 'deleted') AS has_others FROM servers s JOIN accounts a ON a.id = s.account_id WHERE s.id = :id"
+)
+SHARED = (
+    "This tenant shares its account with others, and the policy in force suspends whole accounts only. "
+    "Stop this one instead, or let it be moved to an account of its own."
 )
 NOT_ALONE = (
     "Neither its owner nor an admin has suspended this tenant alone. Its account is suspended as a whole, "
@@ -108,10 +114,21 @@ def suspend_tenant(request: HttpRequest, services: TheServices, name: PathId, bo
 def suspend(
     conn: Connection, services: Services, caller: Caller, server_id: UUID, reason: str = ""
 ) -> ledger.Commanded:
-    """Suspend one server alone, at its owner's wish or an admin's. Raises CommandRefused where it is already."""
+    """Suspend one server alone, at its owner's wish or an admin's. Raises CommandRefused where it is already.
+
+    Where the policy in force suspends whole accounts only, that of a server that is alone in it. Raises the 409.
+    """
     event = "admin_suspended" if caller.role == "admin" else WISH
+    policies.stay_in_force(conn)
     sent, policy = Command(event, caller.role, caller.actor), policies.in_force(conn)
-    return ledger.command_server(conn, policy, server_id, sent, reason=reason, world=services.world)
+    if alone.knows(policy, event):
+        return ledger.command_server(conn, policy, server_id, sent, reason=reason, world=services.world)
+    account_id = servers.get(conn, server_id).account_id
+    ledger.lock(conn, [account_id])
+    if conn.execute(STATES, {"id": server_id}).one().has_others:
+        raise conflict("ACCOUNT_SHARED", SHARED)
+    asked = _command_account(conn, services, policy, account_id, sent, reason)
+    return ledger.Commanded(server_id, {}, asked)
 
 
 def is_paused(states: Mapping[str, str]) -> bool:
@@ -142,11 +159,16 @@ def resume(
         sent = Command(event, "admin", caller.actor)
         asked += ledger.command_server(conn, policy, server_id, sent, reason=reason, world=services.world).intents
     for event in whole if not found.has_others else []:
-        sent = Command(event, "admin", caller.actor)
-        said = [AuditNote("admin", event, caller.actor, reason)] if reason else []
-        more: dict[str, Any] = {"actor": caller.actor, "evidence": said, "world": services.world}
-        asked += ledger.record(conn, policy, account_id, command=sent, **more).intents
+        asked += _command_account(conn, services, policy, account_id, Command(event, "admin", caller.actor), reason)
     return tuple(asked)
+
+
+def _command_account(
+    conn: Connection, services: Services, policy: Policy, account_id: UUID, sent: Command, reason: str
+) -> tuple[Outbox, ...]:
+    said = [AuditNote("admin", sent.event, sent.actor, reason)] if reason else []
+    more: dict[str, Any] = {"actor": sent.actor, "evidence": said, "world": services.world}
+    return ledger.record(conn, policy, account_id, command=sent, **more).intents
 
 
 def reason_in(body: bytes) -> str:
