@@ -120,6 +120,15 @@ def settle(
     return TenantRequest(*conn.execute(decide, {**given, "server": server_id, "operation": operation_id}).one())
 
 
+def settle_resumptions(conn: Connection, server_id: UUID, *, by: str, answer: str = "") -> None:
+    """Approve the open request that this tenant goes on, if there is one: it does."""
+    decide = text(
+        "UPDATE tenant_requests SET state = 'approved', decided_by = :by, decided_at = now(), answer = :answer "
+        "WHERE kind = 'resume' AND server_id = :server AND state = 'open'"
+    )
+    conn.execute(decide, {"server": server_id, "by": by, "answer": answer})
+
+
 def listed(
     conn: Connection,
     *,

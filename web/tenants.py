@@ -14,7 +14,7 @@ from engine import alone
 from engine.model import Policy
 from engine.servers import rungs_of
 from engine.snapshot import Command
-from storage import ledger, policies, servers
+from storage import ledger, policies, requests, servers
 from storage.audit import AuditNote
 from storage.intents_outbox import Outbox
 from storage.invoicing import metering
@@ -142,8 +142,11 @@ def resume(
 ) -> tuple[Outbox, ...]:
     """Let a tenant go on that its owner, or an admin by name, has suspended. Other causes keep it as they do.
 
-    An account that was suspended as a whole is let go on by this where the tenant is alone in it. Raises the 409.
+    An account that was suspended as a whole is let go on by this where the tenant is alone in it. A request for it that
+    is open is approved by it. Raises the 409.
     """
+    # Before the account is locked, in the order of whoever approves the request itself.
+    requests.settle_resumptions(conn, server_id, by=caller.actor, answer=reason)
     policies.stay_in_force(conn)
     policy = policies.in_force(conn)
     account_id = servers.get(conn, server_id).account_id

@@ -174,6 +174,17 @@ def test_admin_lets_a_tenant_go_on_whoever_suspended_it(site: Site, tenant: Tena
     assert site.admin.post("/api/admin/tenants/nobody/resume").status_code == 404
 
 
+def test_request_is_approved_with_what_it_asks_for(site: Site, tenant: Tenant) -> None:
+    assert tenant.client.post(f"/api/tenants/{tenant.name}/suspend").status_code == 202
+    wanted = tenant.client.post("/api/requests", json={"kind": "resume", "name": tenant.name}).json()["requestId"]
+    answer = site.admin.post(f"/api/admin/tenants/{tenant.name}/resume", json={"reason": "welcome back"})
+    assert answer.status_code == 202
+    (told,) = tenant.client.get("/api/requests").json()
+    assert (told["requestId"], told["state"], told["answer"]) == (wanted, "approved", "welcome back")
+    assert site.admin.post(f"/api/admin/requests/{wanted}/approve").status_code == 409
+    assert site.admin.post(f"/api/admin/tenants/{tenant.name}/resume").json()["code"] == "NOTHING_TO_RESUME"
+
+
 def test_tenant_that_shares_its_account_is_suspended_alone(site: Site, tenant: Tenant) -> None:
     other = site.add_server(tenant.account_id)
     assert tenant.client.post(f"/api/tenants/{tenant.name}/suspend").status_code == 202
