@@ -192,9 +192,10 @@ class Floor(Deployment):
     # ---- looking -----------------------------------------------------------------------------------------------------
 
     def mails(self) -> list[EmailMessage]:
-        """Return the letters that left, in the order of their dates."""
+        """Return the letters that left, in the order of their dates; those of one second as they left."""
         folder = self.settings.data_dir / "mail" / "new"
-        found = sorted(folder.glob("*")) if folder.is_dir() else []
+        found = list(folder.glob("*")) if folder.is_dir() else []
+        found.sort(key=lambda letter: (int(letter.name.partition(".")[0]), letter.stat().st_mtime_ns))
         return [message_from_bytes(each.read_bytes(), policy=policy.default) for each in found]
 
     def letters(self) -> list[str]:
