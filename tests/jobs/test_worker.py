@@ -106,7 +106,7 @@ def test_sessions_that_the_database_ends_are_made_again(floor: Floor, crew: Crew
     database = floor.url.rpartition("/")[2]
     floor.database.close()
     with psycopg.connect(postgres_server.superuser_url, autocommit=True) as session:
-        session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
+        session.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [database])
 
     def is_registered_anew() -> bool:
         with floor.begin() as conn:
@@ -130,7 +130,7 @@ def test_an_outcome_is_recorded_when_the_database_comes_back(
     floor.database.close()
     with psycopg.connect(postgres_server.superuser_url, autocommit=True) as session:
         session.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false')
-        session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
+        session.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [database])
         mark.unlink()
         eventually(lambda: "cannot be recorded yet" in crew.log(), "it says that it cannot write")
         session.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS true')
